@@ -1,0 +1,21 @@
+"""The one exception users are meant to see, and the phrasing every refusal shares."""
+
+from collections.abc import Iterable
+
+
+class HmlcoreError(ValueError):
+    """Bad input or a missing result; the message is complete and needs no traceback.
+
+    The command line prints it as one line and exits with a non-zero status.
+    """
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> HmlcoreError:
+    """An error that lists the known names, e.g. ``unknown mixer 'x'; known: attention, gru``."""
+    return HmlcoreError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`HmlcoreError` with `message` unless `condition` holds."""
+    if not condition:
+        raise HmlcoreError(message)

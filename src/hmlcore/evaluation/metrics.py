@@ -1,0 +1,104 @@
+"""What a trained model scores on a task: token accuracy, exact sequences, bits per byte."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.models import Backbone
+from hmlcore.tasks import IGNORE, Task
+
+
+@dataclass
+class Scores:
+    """Sums over scored positions, from which every metric follows.
+
+    Attributes:
+        tokens, sequences: how many were scored.
+        correct: tokens whose most likely answer is right; exact: sequences with every token right.
+        nats: negative log-likelihood summed over tokens.
+        nats_at, tokens_at: the same by position [T].
+    """
+
+    tokens: int
+    sequences: int
+    correct: int
+    exact: int
+    nats: float
+    nats_at: Tensor
+    tokens_at: Tensor
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of scored tokens answered right."""
+        return self.correct / self.tokens
+
+    @property
+    def exact_accuracy(self) -> float:
+        """Fraction of sequences with every scored token right."""
+        return self.exact / self.sequences
+
+    @property
+    def bits_per_token(self) -> float:
+        """Mean negative log₂-likelihood; bits per byte where tokens are bytes."""
+        return self.nats / self.tokens / math.log(2)
+
+    def bits_by_position(self, bins: int) -> list[tuple[int, int, float, int]]:
+        """(first position, last position + 1, bits per token, tokens) of `bins` equal stretches."""
+        edges = torch.linspace(0, len(self.nats_at), bins + 1).round().int().tolist()
+        parts = []
+        for a, b in itertools.pairwise(edges):
+            n = int(self.tokens_at[a:b].sum())
+            if n:
+                parts.append((a, b, float(self.nats_at[a:b].sum()) / n / math.log(2), n))
+        return parts
+
+
+# Positions whose logits are held at once: bounds memory for large vocabularies and long sequences.
+_HEAD_ROWS = 8192
+
+
+@torch.no_grad()
+def evaluate(
+    model: Backbone, task: Task, split: str, examples: int, batch_size: int, device: torch.device
+) -> Scores:
+    """Score `examples` examples of `task`'s split, the same ones for every model.
+
+    Raises: HmlcoreError where examples or batch_size is below 1.
+    """
+    require(examples >= 1, f"examples must be at least 1, got {examples}")
+    require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
+    batch_size = min(batch_size, examples)
+    require(
+        examples % batch_size == 0, f"batch_size = {batch_size} must divide examples = {examples}"
+    )
+    was_training = model.training
+    model.eval()
+    nats_at, tokens_at = (torch.zeros(task.length, dtype=torch.float64) for _ in range(2))
+    correct = exact = 0
+    for index in range(examples // batch_size):
+        inputs, targets = (x.to(device) for x in task.batch(split, index, batch_size, seed=0))
+        hidden, _ = model.hidden(inputs)
+        scored = targets != IGNORE
+        answers = targets[scored]
+        nats, right = [], []
+        for rows, wanted in zip(hidden[scored].split(_HEAD_ROWS), answers.split(_HEAD_ROWS), strict=True):
+            logits = model.logits(rows).float()
+            nats.append(F.cross_entropy(logits, wanted, reduction="none"))
+            right.append(logits.argmax(-1) == wanted)
+        loss = torch.zeros(targets.shape, dtype=torch.float64)
+        loss[scored.cpu()] = torch.cat(nats).double().cpu()
+        hit = torch.ones(targets.shape, dtype=torch.bool)
+        hit[scored.cpu()] = torch.cat(right).cpu()
+        nats_at += loss.sum(0)
+        tokens_at += scored.sum(0).cpu()
+        correct += int(torch.cat(right).sum())
+        exact += int(hit.all(1).sum())
+    model.train(was_training)
+    return Scores(
+        int(tokens_at.sum()), examples, correct, exact, float(nats_at.sum()), nats_at, tokens_at
+    )  # fmt: skip

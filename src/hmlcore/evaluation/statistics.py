@@ -1,0 +1,114 @@
+"""How sure a number is: intervals over seeds, over one fixed test set, and of paired differences.
+
+The rule of the book: every seed is a dot. Fewer than five seeds get no interval, because a spread estimated
+from so few is not to be trusted; from five on the interval is Student's t on the mean (a bootstrap would cover
+too little). Accuracy on one fixed test set gets Wilson's interval. Two mixers are compared seed by seed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from hmlcore.errors import require
+
+MIN_SEEDS = 5
+"""Fewest seeds that get an interval."""
+
+
+class Estimate(NamedTuple):
+    """A mean and, where the seeds allow one, its interval.
+
+    Attributes:
+        mean: of the seeds; NaN if any seed diverged.
+        low, high: bounds of the interval, None where there is none.
+        n: number of seeds.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class PairedDifference(NamedTuple):
+    """First minus second, seed by seed.
+
+    Attributes:
+        seeds: those both have, sorted.
+        differences: one a seed, in that order.
+        estimate: their mean and interval.
+    """
+
+    seeds: tuple
+    differences: tuple[float, ...]
+    estimate: Estimate
+
+
+def seed_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Mean over seeds with its t-interval: mean ± t(n−1) · s / √n, where s divides by n − 1.
+
+    There is no interval below :data:`MIN_SEEDS` seeds, nor where a seed diverged (NaN or infinite).
+
+    Raises:
+        HmlcoreError: no values, or a confidence outside (0, 1).
+    """
+    _check_confidence(confidence)
+    x = np.asarray(values, dtype=float).ravel()
+    require(x.size > 0, "values is empty: a mean needs at least one seed")
+    mean = float(x.mean())
+    if x.size < MIN_SEEDS or not np.isfinite(x).all():
+        return Estimate(mean, None, None, x.size)
+    half = float(stats.t.ppf((1 + confidence) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+    return Estimate(mean, mean - half, mean + half, x.size)
+
+
+def wilson_interval(accuracy: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of an accuracy measured on `n` examples of one fixed test set.
+
+    It says how much the finite test set matters, and nothing about another seed. It takes the examples as
+    independent: tokens of one sequence are not, so for token accuracy it is too narrow.
+
+    Args:
+        accuracy: fraction correct, between 0 and 1; times `n` it is rounded to whole successes.
+        n: number of examples, at least 1.
+    """
+    _check_confidence(confidence)
+    require(0 <= accuracy <= 1, f"accuracy must be between 0 and 1, not {accuracy!r}")
+    require(n >= 1, f"n must be at least 1, not {n!r}")
+    test = stats.binomtest(round(float(accuracy) * int(n)), int(n))
+    interval = test.proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def paired_difference(
+    first: Mapping[int, float], second: Mapping[int, float], confidence: float = 0.95
+) -> PairedDifference:
+    """How much `first` exceeds `second`, compared on the seeds both have.
+
+    A seed fixes the training data and their order for every mixer, so the difference within a seed is free of
+    what those do to the score.
+
+    Args:
+        first, second: seed to value.
+
+    Raises:
+        HmlcoreError: no seed in common.
+    """
+    seeds = sorted(first.keys() & second.keys())
+    require(bool(seeds), f"no seed in common: {sorted(first)} and {sorted(second)}")
+    differences = tuple(float(first[seed]) - float(second[seed]) for seed in seeds)
+    return PairedDifference(tuple(seeds), differences, seed_interval(differences, confidence))
+
+
+def interval_note(n: int) -> str:
+    """What a caption says about its seeds, e.g. ``each dot a seed (3), line their mean, no interval``."""
+    seeds = f"each dot a seed ({n}), line their mean"
+    return (
+        f"{seeds}, bar its 95 % t-interval" if n >= MIN_SEEDS else f"{seeds}, no interval below {MIN_SEEDS}"
+    )
+
+
+def _check_confidence(confidence: float) -> None:
+    require(0 < confidence < 1, f"confidence must be between 0 and 1, not {confidence!r}")

@@ -1,0 +1,11 @@
+"""Experiments: which runs answer which question, and the machinery that makes them."""
+
+from hmlcore.experiments.base import COMPARED, PROFILES, Experiment, check_profile, select
+from hmlcore.experiments.grid import Outcome, run_grid
+from hmlcore.experiments.registry import EXPERIMENTS, get_experiment
+from hmlcore.experiments.run import execute
+
+__all__ = [
+    "COMPARED", "EXPERIMENTS", "PROFILES", "Experiment", "Outcome", "check_profile", "execute",
+    "get_experiment", "run_grid", "select",
+]  # fmt: skip

@@ -1,0 +1,126 @@
+"""An experiment: one question, its grid of runs, and how a run is measured."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+
+from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.evaluation.metrics import Scores
+from hmlcore.models import Backbone, BackboneConfig, match_parameters
+from hmlcore.results import SCHEMA
+from hmlcore.tasks import Task, build_task
+
+PROFILES = ("smoke", "laptop", "full")
+COMPARED = ("hml", "attention", "gru")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question and the runs that answer it.
+
+    Attributes:
+        name: as in commands and results.
+        question: one line.
+        grid: profile → the specs of all its runs, in the order they are worth having.
+        measure: (task, scores, split) → result rows of one evaluation.
+        trace: None, or (model, task) → the rows of a trace, for specs that ask for one.
+    """
+
+    name: str
+    question: str
+    grid: Callable[[str], list[dict]]
+    measure: Callable[[Task, Scores], list[dict]]
+    trace: Callable[[Backbone, Task], list[dict]] | None = None
+
+
+def make_spec(experiment: str, profile: str, mixer: str, **settings) -> dict:
+    """A spec with the fields every run has; `settings` are the run's own (see :func:`build_model`)."""
+    return {"schema": SCHEMA, "experiment": experiment, "profile": profile, "mixer": mixer, **settings}
+
+
+def task_spec(name: str, **knobs) -> dict:
+    """A task inside a spec."""
+    return {"task": name, **knobs}
+
+
+def task_from(spec: dict) -> Task:
+    """The task that a spec's entry describes; evaluation settings beside the knobs are left out."""
+    settings = ("task", "split", "examples", "batch_size")
+    return build_task(spec["task"], **{k: v for k, v in spec.items() if k not in settings})
+
+
+def reference_parameters(vocab_size: int, d_model: int, layers: int, mixer_args: dict) -> int:
+    """The budget all mixers share: attention's parameters with an MLP of twice the width."""
+    with torch.device("meta"):
+        return Backbone(
+            BackboneConfig(vocab_size, "attention", d_model, layers, 2 * d_model, mixer_args)
+        ).parameter_count
+
+
+def model_config(spec: dict, vocab_size: int) -> BackboneConfig:
+    """The backbone of a spec: its MLP width chosen to meet ``model.target_parameters`` within 1%."""
+    model = spec["model"]
+    config = BackboneConfig(
+        vocab_size, spec["mixer"], model["d_model"], model["layers"], mixer_args=model["mixer_args"]
+    )
+    return match_parameters(config, model["target_parameters"])
+
+
+def build_model(spec: dict, vocab_size: int) -> Backbone:
+    """The untrained model of a spec; weights depend on ``spec["seed"]`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec["seed"])
+        return Backbone(model_config(spec, vocab_size))
+
+
+def select(
+    specs: list[dict], only: dict[str, list[str]] | None = None, seeds: Iterable[int] | None = None
+) -> list[dict]:
+    """The specs that match: `only` maps a spec or model field, or a task knob, to allowed values.
+
+    Raises: HmlcoreError for a field or value that the grid does not have, listing those it has.
+    """
+    for key, wanted in (only or {}).items():
+        values = {id(s): field_values(s, key) for s in specs}
+        known = set().union(*values.values()) if values else set()
+        if not known:
+            raise unknown("field in --only", key, FIELDS)
+        for value in wanted:
+            if value not in known:
+                raise unknown(f"{key} in --only", value, known)
+        specs = [s for s in specs if values[id(s)] & set(wanted)]
+    if seeds is not None:
+        known_seeds = sorted({s["seed"] for s in specs})
+        for seed in seeds:
+            require(seed in known_seeds, f"seed {seed} is not in the grid; known: {known_seeds}")
+        specs = [s for s in specs if s["seed"] in set(seeds)]
+    require(len(specs) > 0, "no run of the grid matches all of --only and --seeds together")
+    return specs
+
+
+FIELDS = ("mixer", "lr", "seed", "d_model", "layers", "corpus")
+
+
+def field_values(spec: dict, key: str) -> set[str]:
+    """What a spec says of `key`, as text: a field of its own, of its model, or of its training tasks."""
+    places = (spec, spec["model"], *spec["train"])
+    return {str(place[key]) for place in places if key in place and not isinstance(place[key], list | dict)}
+
+
+def check_profile(profile: str) -> None:
+    """Refuse an unknown profile with the list of known ones."""
+    if profile not in PROFILES:
+        raise unknown("profile", profile, PROFILES)
+
+
+def check_machine(profile: str, device: torch.device, dirty: bool, force: bool) -> None:
+    """Refuse a `full` run on a CPU or from uncommitted code unless forced: it would pass for reference."""
+    if profile != "full" or force:
+        return
+    if device.type == "cpu":
+        raise HmlcoreError("profile 'full' needs a GPU and this machine has none; add --force to run anyway")
+    if dirty:
+        raise HmlcoreError(
+            "profile 'full' needs committed code and the tree has changes; commit, or add --force"
+        )

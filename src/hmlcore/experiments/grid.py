@@ -1,0 +1,186 @@
+"""Many runs: skip what the store has, resume what was interrupted, use several processes, stop in time."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.experiments.base import task_from
+from hmlcore.experiments.run import checkpoint_path, execute
+from hmlcore.results import Store, canonical
+from hmlcore.training import Paused
+
+
+@dataclass
+class Outcome:
+    """What became of a grid's runs: labels of each kind, and the errors that stopped some."""
+
+    stored: int = 0
+    made: list[str] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def report(self) -> str:
+        """One line for people."""
+        parts = [f"{len(self.made)} made", f"{self.stored} already stored"]
+        for name, runs in (("paused", self.paused), ("not started", self.left), ("failed", self.failed)):
+            if runs:
+                parts.append(f"{len(runs)} {name}")
+        return ", ".join(parts)
+
+
+def label(spec: dict) -> str:
+    """A run for people: experiment, mixer and what tells it apart."""
+    parts = [spec["experiment"], spec["mixer"], f"d={spec['model']['d_model']}"]
+    corpus = spec["train"][0].get("corpus")
+    parts += [corpus] if corpus else []
+    return " ".join([*parts, f"lr={spec['lr']:g}", f"seed={spec['seed']}"])
+
+
+def run_grid(
+    specs: list[dict], store: Store, *, budget: float | None = None, jobs: int = 1, force: bool = False
+) -> Outcome:
+    """Make every run of `specs` that the store lacks.
+
+    A failed run does not stop the others. Ctrl-C saves a checkpoint of each run under way; finished
+    runs are in the store already.
+
+    Args:
+        budget: seconds; nothing is started after them, and runs under way pause with a checkpoint.
+        jobs: processes, which share the cores (or the GPU).
+    """
+    require(jobs >= 1, f"jobs must be at least 1, got {jobs}")
+    require(budget is None or budget > 0, f"budget must be above 0 seconds, got {budget}")
+    missing = [s for s in specs if not store.has(s)]
+    problems = _absent_data(missing)
+    # What was interrupted comes first: its work is half done.
+    missing.sort(key=lambda s: not checkpoint_path(s).exists())
+    outcome = Outcome(stored=len(specs) - len(missing))
+    outcome.failed = {label(s): problems[p] for s in missing for p in problems if p in _inputs(s)}
+    missing = [s for s in missing if label(s) not in outcome.failed]
+    # A tenth is kept back for measuring and storing what finishes just in time.
+    deadline = None if budget is None else time.monotonic() + 0.9 * budget
+    if missing:
+        work = _in_this_process if jobs == 1 else _in_processes
+        work(missing, store, outcome, deadline, min(jobs, len(missing)), force)
+    return outcome
+
+
+def _inputs(spec: dict) -> set[str]:
+    """The tasks a spec learns from, as text."""
+    return {canonical(task) for task in spec["train"]}
+
+
+def _absent_data(specs: list[dict]) -> dict[str, str]:
+    """Tasks whose data cannot be had here → what is missing and how to get it; asked before any work."""
+    problems = {}
+    for text in sorted(set().union(*map(_inputs, specs))) if specs else ():
+        try:
+            task_from(json.loads(text)).provenance()
+        except HmlcoreError as error:
+            problems[text] = str(error)
+    return problems
+
+
+def _interrupt_once(_signal, _frame) -> None:
+    """A second Ctrl-C (the terminal and the parent both send one) must not cut the checkpoint short."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _idle_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _attempt(spec: dict, root: Path, deadline: float | None, force: bool, threads: int | None) -> tuple:
+    """Run one spec; what happened as plain data, so that it travels between processes."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+        signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        execute(spec, Store(root), deadline=deadline, force=force, label=label(spec))
+        return "made", ""
+    except Paused as paused:
+        return "paused", str(paused)
+    except KeyboardInterrupt:
+        return "interrupted", ""
+    except HmlcoreError as error:
+        return "failed", str(error)
+    finally:
+        if threads is not None:
+            _idle_worker()
+
+
+def _note(outcome: Outcome, spec: dict, result: tuple, bar: tqdm) -> None:
+    kind, detail = result
+    name = label(spec)
+    if kind == "failed":
+        outcome.failed[name] = detail
+    elif kind == "interrupted":
+        outcome.interrupted = True
+        outcome.paused.append(name)
+    else:
+        getattr(outcome, kind).append(name)
+    bar.update()
+
+
+def _bar(count: int) -> tqdm:
+    return tqdm(total=count, desc="runs", disable=None, unit="run")
+
+
+def _in_this_process(specs, store, outcome, deadline, _jobs, force) -> None:
+    with _bar(len(specs)) as bar:
+        for i, spec in enumerate(specs):
+            late = deadline is not None and time.monotonic() >= deadline
+            if late or outcome.interrupted:
+                outcome.left += [label(s) for s in specs[i:]]
+                return
+            bar.set_postfix_str(label(spec))
+            _note(outcome, spec, _attempt(spec, store.root, deadline, force, None), bar)
+
+
+def _in_processes(specs, store, outcome, deadline, jobs, force) -> None:
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    # Threads and CUDA do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    waiting, running = list(specs), {}
+    with _bar(len(specs)) as bar, ProcessPoolExecutor(jobs, context, _idle_worker) as pool:
+
+        def collect(done: set[Future]) -> None:
+            for future in done:
+                spec = running.pop(future)
+                try:
+                    _note(outcome, spec, future.result(), bar)
+                except Exception as error:  # a worker that died: out of memory, say
+                    outcome.failed[label(spec)] = f"the worker process died: {error!r}"
+
+        try:
+            while waiting or running:
+                late = deadline is not None and time.monotonic() >= deadline
+                while waiting and len(running) < jobs and not late and not outcome.interrupted:
+                    spec = waiting.pop(0)
+                    running[pool.submit(_attempt, spec, store.root, deadline, force, threads)] = spec
+                if not running:
+                    break
+                collect(wait(running, return_when=FIRST_COMPLETED).done)
+        except BrokenProcessPool as error:
+            collect(wait(running).done)
+            outcome.failed.setdefault("worker pool", str(error))
+        except KeyboardInterrupt:
+            # The terminal sends the signal to the workers too; one that came from elsewhere is passed on.
+            outcome.interrupted = True
+            for process in list((pool._processes or {}).values()):
+                os.kill(process.pid, signal.SIGINT)
+            collect(wait(running).done)
+    outcome.left += [label(s) for s in waiting]

@@ -1,0 +1,77 @@
+"""Causal multi-head attention with rotary positions: the memory that keeps everything."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hmlcore.errors import require
+from hmlcore.layers.base import Mixer, conv_weight, split_heads
+from hmlcore.ops.attention import attention, rotate
+from hmlcore.ops.short_conv import short_conv
+
+
+class AttentionState(NamedTuple):
+    """Rotated keys and values of all tokens so far [B, t, H, d], and the short convolution's inputs."""
+
+    keys: Tensor
+    values: Tensor
+    conv: Tensor  # [B, conv_size − 1, 3·d_model]
+
+
+class Attention(Mixer):
+    """softmax(QKᵀ/√d)V with RoPE on queries and keys; q, k and v through the short convolution.
+
+    The state is a cache that grows with the sequence: 2·T·d_model floats, the upper bound that
+    bounded memories are compared with. Source: Vaswani et al. (arXiv 1706.03762).
+
+    Args:
+        d_model: width of the residual stream.
+        num_heads: divides d_model into heads of an even dimension.
+        conv_size: taps of the causal depthwise convolution on q, k and v; 1 leaves it out in effect.
+    """
+
+    name = "attention"
+
+    def __init__(self, d_model: int, num_heads: int = 4, conv_size: int = 4):
+        super().__init__(d_model)
+        self.num_heads, self.head_dim = num_heads, split_heads(d_model, num_heads)
+        require(self.head_dim % 2 == 0, f"RoPE needs an even head dimension, got {self.head_dim}")
+        self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.conv = conv_weight(3 * d_model, conv_size)
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x: Tensor, state: AttentionState | None = None) -> tuple[Tensor, AttentionState]:
+        self._check_input(x)
+        if state is None:
+            state = self.init_state(x.shape[0], x.device, x.dtype)
+        qkv, conv = short_conv(self.in_proj(x), self.conv, state.conv)
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(2)
+        seen = state.keys.shape[1]
+        positions = torch.arange(seen, seen + x.shape[1], device=x.device)
+        keys = torch.cat((state.keys.to(k.dtype), rotate(k, positions)), 1)
+        values = torch.cat((state.values.to(v.dtype), v), 1)
+        y = attention(rotate(q, positions), keys, values)
+        return self.out_proj(y.flatten(2)), AttentionState(keys, values, conv)
+
+    def step(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
+        self._check_input(x, 2)
+        y, state = self(x[:, None], state)
+        return y[:, 0], state
+
+    def init_state(self, batch, device=None, dtype=None) -> AttentionState:
+        empty = torch.zeros(batch, 0, self.num_heads, self.head_dim, device=device, dtype=dtype)
+        taps = torch.zeros(batch, self.conv.shape[1] - 1, 3 * self.d_model, device=device, dtype=dtype)
+        return AttentionState(empty, empty, taps)
+
+    def state_size(self, length: int) -> int:
+        return 2 * length * self.d_model + (self.conv.shape[1] - 1) * 3 * self.d_model
+
+    def flops_per_token(self, length: int) -> float:
+        projections = self.in_proj.weight.numel() + self.out_proj.weight.numel() + self.conv.numel()
+        # On average half the sequence is in the cache: scores and mixing, d_model multiply-adds each.
+        return 2 * (projections + 2 * self.d_model * (length + 1) / 2)
+
+    @property
+    def output_projections(self) -> list[nn.Linear]:
+        return [self.out_proj]

@@ -1,0 +1,38 @@
+"""Names of token mixers, as they appear in commands and results."""
+
+import inspect
+from typing import Any
+
+from hmlcore.errors import require, unknown
+from hmlcore.layers.attention import Attention
+from hmlcore.layers.base import Mixer
+from hmlcore.layers.gru import GRU
+from hmlcore.layers.hml import HML
+
+MIXERS: dict[str, type[Mixer]] = {cls.name: cls for cls in (HML, Attention, GRU)}
+
+
+def mixer_class(name: str) -> type[Mixer]:
+    """The class registered as `name`; an unknown name is refused with the list of known ones."""
+    if name not in MIXERS:
+        raise unknown("mixer", name, MIXERS)
+    return MIXERS[name]
+
+
+def register_mixer(cls: type[Mixer]) -> type[Mixer]:
+    """Add your own mixer to the comparison under ``cls.name``; usable as a decorator."""
+    require(
+        cls.name not in MIXERS or MIXERS[cls.name] is cls, f"mixer name {cls.name!r} is taken by another class"
+    )
+    MIXERS[cls.name] = cls
+    return cls
+
+
+def build_mixer(name: str, d_model: int, **arguments: Any) -> Mixer:
+    """Build the mixer called `name`; unknown names and arguments are refused with the known ones."""
+    cls = mixer_class(name)
+    known = [p for p in inspect.signature(cls).parameters if p != "d_model"]
+    for argument in arguments:
+        if argument not in known:
+            raise unknown(f"argument of mixer {name!r}", argument, known)
+    return cls(d_model, **arguments)

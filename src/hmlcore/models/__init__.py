@@ -1,0 +1,6 @@
+"""The common backbone and the heads around it."""
+
+from hmlcore.models.backbone import Backbone, BackboneConfig, match_parameters
+from hmlcore.models.classifier import Classifier
+
+__all__ = ["Backbone", "BackboneConfig", "Classifier", "match_parameters"]

@@ -1,0 +1,82 @@
+"""The gated recurrent unit: the classical recurrent reference, with cuDNN's conventions."""
+
+import torch
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.ops import backend
+
+
+def _check(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None) -> Tensor:
+    w_ih, w_hh = weights[:2]
+    hidden = w_hh.shape[1]
+    require(
+        x.ndim == 3 and x.shape[1] > 0 and x.shape[2] == w_ih.shape[1],
+        f"x must be [B, T, {w_ih.shape[1]}] with T > 0, got {tuple(x.shape)}",
+    )
+    if state is None:
+        return x.new_zeros(x.shape[0], hidden)
+    require(
+        tuple(state.shape) == (x.shape[0], hidden),
+        f"state must have shape {(x.shape[0], hidden)}, got {tuple(state.shape)}",
+    )
+    return state.to(x.dtype)
+
+
+def naive_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """One token at a time:
+
+        ρ = σ(W_ρx + U_ρs), ζ = σ(W_ζx + U_ζs), n = tanh(W_nx + b_n + ρ ∘ (U_ns + c_n)), s ← (1 − ζ)n + ζs
+
+    (biases of ρ and ζ left out for brevity).
+
+    Args:
+        x: [B, T, E];  weights: W [3M, E], U [3M, M], b [3M], c [3M] in the order ρ, ζ, n.
+        state: s [B, M], zeros if None.
+    Returns: the states [B, T, M] and the last one [B, M]. Source: Cho et al. (arXiv 1406.1078).
+    """
+    state = _check(x, weights, state)
+    w_ih, w_hh, b_ih, b_hh = weights
+    outputs = []
+    for t in range(x.shape[1]):
+        i_r, i_z, i_n = (x[:, t] @ w_ih.T + b_ih).chunk(3, -1)
+        h_r, h_z, h_n = (state @ w_hh.T + b_hh).chunk(3, -1)
+        r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
+        n = torch.tanh(i_n + r * h_n)
+        state = (1 - z) * n + z * state
+        outputs.append(state)
+    return torch.stack(outputs, 1), state
+
+
+def torch_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same through ``torch.gru`` (cuDNN on a GPU); arguments as :func:`naive_gru`."""
+    state = _check(x, weights, state)
+    y, last = torch.gru(x, state[None].contiguous(), list(weights), True, 1, 0.0, True, False, True)
+    return y, last[0]
+
+
+def gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The op through whichever form suits the device; arguments as :func:`naive_gru`."""
+    return backend.choose("gru", x.device).form.function(x, weights, state)
+
+
+def _self_check(form, naive, device) -> float:
+    results = []
+    for function in (form, naive):
+        g = torch.Generator().manual_seed(0)
+        shapes = ((2, 11, 6), (24, 6), (24, 8), (24,), (24,), (2, 8))
+        x, *weights, state = [torch.randn(s, generator=g).to(device).requires_grad_() for s in shapes]
+        y, last = function(x, tuple(weights), state)
+        grads = torch.autograd.grad(y.sin().sum() + last.sin().sum(), [x, *weights, state])
+        results.append((y, last, *grads))
+    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
+
+
+backend.register(
+    "gru",
+    [
+        backend.Form("torch", torch_gru, backend.anywhere, "torch's fused GRU (cuDNN on a GPU)"),
+        backend.Form("naive", naive_gru, backend.anywhere, "one token at a time, the law"),
+    ],
+    _self_check,
+)

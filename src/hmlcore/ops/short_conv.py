@@ -1,0 +1,71 @@
+"""Causal depthwise convolution over a few tokens, the local mixing every layer here is given alike."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.ops import backend
+
+
+def _check(x: Tensor, weight: Tensor, state: Tensor | None) -> Tensor:
+    require(x.ndim == 3 and x.shape[1] > 0, f"x must be [B, T, E] with T > 0, got {tuple(x.shape)}")
+    require(
+        weight.ndim == 2 and weight.shape[0] == x.shape[2],
+        f"weight must be [E, K] with E = {x.shape[2]}, got {tuple(weight.shape)}",
+    )
+    wanted = (x.shape[0], weight.shape[1] - 1, x.shape[2])
+    if state is None:
+        return x.new_zeros(wanted)
+    require(tuple(state.shape) == wanted, f"state must have shape {wanted}, got {tuple(state.shape)}")
+    return state.to(x.dtype)
+
+
+def naive_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """y_t = Σ_{i<K} weight[:, K−1−i] x_{t−i}, the inputs before the first being the state's.
+
+    Args: x [B, T, E]; weight [E, K]; state [B, K−1, E], the last K − 1 inputs, zeros if None.
+    Returns: y [B, T, E] and the new state.
+    """
+    window = torch.cat((_check(x, weight, state), x), 1)
+    width = weight.shape[1]
+    y = [
+        sum(weight[:, i] * window[:, t + i] for i in range(width))
+        for t in range(x.shape[1])
+    ]  # fmt: skip
+    return torch.stack(y, 1), window[:, window.shape[1] - (width - 1) :]
+
+
+def conv1d_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same through ``F.conv1d``; arguments as :func:`naive_short_conv`."""
+    window = torch.cat((_check(x, weight, state), x), 1)
+    y = F.conv1d(window.mT, weight[:, None].to(x.dtype), groups=weight.shape[0]).mT
+    return y, window[:, window.shape[1] - (weight.shape[1] - 1) :]
+
+
+def short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The op through whichever form suits the device; arguments as :func:`naive_short_conv`."""
+    return backend.choose("short_conv", x.device).form.function(x, weight, state)
+
+
+def _self_check(form, naive, device) -> float:
+    g = torch.Generator().manual_seed(0)
+    shapes = {"x": (2, 9, 6), "weight": (6, 4), "state": (2, 3, 6)}
+    results = []
+    inputs = {name: torch.randn(shape, generator=g) for name, shape in shapes.items()}
+    for function in (form, naive):
+        tensors = [x.to(device).requires_grad_() for x in inputs.values()]
+        y, state = function(*tensors)
+        results.append((y, state, *torch.autograd.grad(y.sin().sum() + state.sin().sum(), tensors)))
+        inputs = {name: x.detach() for name, x in inputs.items()}
+    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
+
+
+backend.register(
+    "short_conv",
+    [
+        backend.Form("conv1d", conv1d_short_conv, backend.anywhere, "torch's depthwise conv1d, any device"),
+        backend.Form("naive", naive_short_conv, backend.anywhere, "a sum per token, the law"),
+    ],
+    _self_check,
+)

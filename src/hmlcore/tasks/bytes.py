@@ -1,0 +1,147 @@
+"""Byte-level language modelling: say the next byte of real text."""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.tasks.base import Batch, Task, check_batch, check_int, generator
+from hmlcore.tasks.corpora import folder_of, label, open_corpus
+from hmlcore.tasks.documents import Corpus, Documents
+
+
+@dataclass(frozen=True)
+class Bytes(Task):
+    """Next-byte prediction over windows of `length` bytes, every position scored.
+
+    A window is length + 1 bytes inside one document, so no window ever crosses from one document (a
+    source file, a book) into another; inputs are its first `length` bytes, targets its last. Documents
+    of `length` bytes or fewer give no window. Loss in nats divided by ln 2 is bits per byte.
+
+    Training windows are uniform over all start positions of the split (a document's share is its number
+    of positions), keyed on (seed, index). Validation and test windows are fixed: documents are tiled so
+    that no byte is a target twice, and the tiles are visited in an order whose every prefix is spread
+    evenly over the split. When all tiles have been visited the tiling starts over, shifted.
+
+    corpus: ``"stdlib"``, ``"pg19"``, ``"folder:<path>"`` or the path of an existing folder
+    (:mod:`hmlcore.tasks.corpora`).  books: with ``"pg19"``, train on the first so many books only; where
+    the books come from the hub it also bounds the download (all of them are 11.7 GB).
+
+    Raises :class:`~hmlcore.errors.HmlcoreError` for length < 1 and an unknown corpus at once, and when
+    the first batch is asked for: for a source that is missing or empty, and for a split without one
+    document longer than `length`.
+    """
+
+    name: ClassVar[str] = "bytes"
+
+    corpus: str = "stdlib"
+    length: int = 256
+    books: int | None = None
+
+    def __post_init__(self) -> None:
+        check_int("length", self.length, 1)
+        if not isinstance(self.corpus, str):
+            raise HmlcoreError(f"corpus must be a name or a folder, not {self.corpus!r}")
+        if self.corpus not in ("stdlib", "pg19"):
+            folder_of(self.corpus)
+        if self.books is not None:
+            check_int("books", self.books, 1)
+            if self.corpus != "pg19":
+                raise HmlcoreError(f"books={self.books} applies to corpus 'pg19' only, not to {self.corpus!r}")
+
+    @property
+    def vocab_size(self) -> int:
+        return 256
+
+    def conditions(self) -> dict[str, Any]:
+        return {"corpus": label(self.corpus), "context": self.length}
+
+    def provenance(self) -> dict[str, str]:
+        opened = self._corpus
+        return {"corpus": opened.name, "data_version": opened.version, "data_sha256": opened.sha256}
+
+    def documents(self, split: str) -> Documents:
+        """The documents of one split, for those who want to look at the text itself."""
+        return self._corpus.split(split)
+
+    def batch(self, split: str, index: int, batch_size: int, seed: int) -> Batch:
+        check_batch(split, index, batch_size, seed)
+        windows = self._windows(split)
+        if split == "train":
+            starts = windows.uniform(generator(self.name, split, seed, index), batch_size)
+        else:
+            starts = windows.spread(index * batch_size, batch_size)
+        read = windows.data[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)
+        return Batch(torch.from_numpy(read[:, :-1].copy()), torch.from_numpy(read[:, 1:].copy()))
+
+    @functools.cached_property
+    def _corpus(self) -> Corpus:
+        return open_corpus(self.corpus, self.books)
+
+    @functools.cached_property
+    def _opened(self) -> dict[str, "Windows"]:
+        return {}
+
+    def _windows(self, split: str) -> "Windows":
+        if split not in self._opened:
+            documents = self._corpus.split(split)
+            sizes = np.diff(documents.offsets)
+            longest = int(sizes.argmax())
+            if sizes[longest] <= self.length:
+                raise HmlcoreError(
+                    f"length={self.length} needs a document of at least {self.length + 1} bytes; the longest "
+                    f"in the {split} split of corpus {label(self.corpus)!r}, {documents.names[longest]!r}, "
+                    f"has {sizes[longest]}"
+                )
+            self._opened[split] = Windows(documents, self.length)
+        return self._opened[split]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.knobs()  # a copy in another process opens the corpus for itself
+
+
+class Windows:
+    """Where windows of length + 1 bytes may start in `documents`; at least one document is that long."""
+
+    def __init__(self, documents: Documents, length: int):
+        self.data = documents.data
+        self.length = length
+        self.begins = documents.offsets[:-1]
+        self.sizes = np.diff(documents.offsets)
+        self.positions = _running(self.sizes - length)
+        self.tiles = _running((self.sizes - 1) // length)
+        self.stride = _golden_stride(int(self.tiles[-1]))
+
+    def uniform(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """[count] starts, independent and uniform over all positions."""
+        drawn = rng.integers(self.positions[-1], size=count)
+        document = np.searchsorted(self.positions, drawn, side="right") - 1
+        return self.begins[document] + drawn - self.positions[document]
+
+    def spread(self, first: int, count: int) -> np.ndarray:
+        """[count] starts: numbers first, first + 1, ... of the fixed walk over all tiles."""
+        lap, turn = np.divmod(np.arange(first, first + count), self.tiles[-1])
+        tile = turn * self.stride % self.tiles[-1]
+        document = np.searchsorted(self.tiles, tile, side="right") - 1
+        shift = (lap * _GOLDEN % 1 * self.length).astype(np.int64)
+        start = (tile - self.tiles[document]) * self.length + shift
+        return self.begins[document] + np.minimum(start, self.sizes[document] - self.length - 1)
+
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def _running(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.maximum(counts, 0))])
+
+
+def _golden_stride(tiles: int) -> int:
+    """A step that visits every tile before repeating, and whose every prefix is spread evenly."""
+    stride = max(1, round(tiles * _GOLDEN))
+    while math.gcd(stride, tiles) != 1:
+        stride += 1
+    return stride

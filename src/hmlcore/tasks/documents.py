@@ -1,0 +1,128 @@
+"""Text as bytes: documents laid end to end in one array, and the on-disk cache that maps them."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.tasks.base import SPLITS
+
+
+@dataclass(frozen=True)
+class Documents:
+    """One split of a corpus.
+
+    data: uint8 [N], all documents end to end.  offsets: int64 [documents + 1], where each begins.
+    names: one per document.  digests: the SHA-256 (hex) of each document's bytes.
+    """
+
+    data: np.ndarray
+    offsets: np.ndarray
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, items: Iterable[tuple[str, bytes]]) -> "Documents":
+        """Lay out (name, content) pairs in memory."""
+        names, contents = zip(*items, strict=True)
+        offsets = np.cumsum([0, *map(len, contents)], dtype=np.int64)
+        data = np.frombuffer(b"".join(contents), dtype=np.uint8)
+        return cls(data, offsets, names, tuple(hashlib.sha256(content).hexdigest() for content in contents))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def content(self, document: int) -> bytes:
+        """The bytes of one document."""
+        return self.data[self.offsets[document] : self.offsets[document + 1]].tobytes()
+
+    def first(self, count: int) -> "Documents":
+        """The first `count` documents, sharing memory."""
+        ends = self.offsets[: count + 1]
+        return Documents(self.data[: ends[-1]], ends, self.names[:count], self.digests[:count])
+
+
+class Corpus:
+    """A named text in three splits, each read when first asked for.
+
+    `version` says in words which text this is; `sha256` fixes it to the byte.
+    """
+
+    def __init__(self, name: str, version: str, read: Callable[[str], Documents]):
+        self.name = name
+        self.version = version
+        self._read = read
+        self._splits: dict[str, Documents] = {}
+
+    def split(self, split: str) -> Documents:
+        if split not in self._splits:
+            self._splits[split] = self._read(split)
+        return self._splits[split]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over split, name and content hash of every document, in order."""
+        parts = [(split, self.split(split)) for split in SPLITS]
+        listing = [(split, part.names, part.digests) for split, part in parts]
+        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def cached(folder: Path, key: str, produce: Callable[[], Iterable[tuple[str, bytes]]]) -> Documents:
+    """The documents stored under `key` in `folder`, produced and stored there first if need be.
+
+    Content goes to ``<key>.bin`` (memory-mapped on return) and the listing to ``<key>.json``. Both are
+    written under temporary names and renamed, the listing last: a reader sees all or nothing, and two
+    writers at once are harmless because a key stands for one content.
+
+    Raises :class:`~hmlcore.errors.HmlcoreError` if `folder` cannot be written.
+    """
+    listing, content = folder / f"{key}.json", folder / f"{key}.bin"
+    try:
+        if not _complete(listing, content):
+            folder.mkdir(parents=True, exist_ok=True)
+            _store(listing, content, produce())
+        entry = json.loads(listing.read_text())
+        data = np.memmap(content, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise HmlcoreError(f"cannot keep decoded text in {folder}: {error}") from error
+    offsets = np.array(entry["offsets"], dtype=np.int64)
+    return Documents(data, offsets, tuple(entry["names"]), tuple(entry["digests"]))
+
+
+def _complete(listing: Path, content: Path) -> bool:
+    try:
+        return content.stat().st_size == json.loads(listing.read_text())["offsets"][-1]
+    except (FileNotFoundError, ValueError, KeyError, IndexError, TypeError):
+        return False
+
+
+def _store(listing: Path, content: Path, items: Iterable[tuple[str, bytes]]) -> None:
+    entry: dict[str, list] = {"offsets": [0], "names": [], "digests": []}
+
+    def write_content(file) -> None:
+        for name, text in items:
+            file.write(text)
+            entry["names"].append(name)
+            entry["digests"].append(hashlib.sha256(text).hexdigest())
+            entry["offsets"].append(entry["offsets"][-1] + len(text))
+
+    _replace(content, write_content)
+    _replace(listing, lambda file: file.write(json.dumps(entry).encode()))
+
+
+def _replace(path: Path, write: Callable) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

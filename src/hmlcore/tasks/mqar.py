@@ -1,0 +1,108 @@
+"""MQAR: multi-query associative recall, Zoology's definition."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+
+
+@dataclass(frozen=True)
+class MQAR(SyntheticTask):
+    """Read `pairs` key-value pairs, then answer every key with its value where the key comes back.
+
+    A sequence of T = length tokens starts with the block k_1 v_1 ... k_n v_n (n = pairs): keys drawn
+    without repetition from 1..V/2−1, values without repetition from V/2..V−1, V = vocab. The rest is
+    divided into S = (T − 2n)/2 places of two tokens, numbered 0..S−1; key k_j comes back as the first
+    token of place g_j, where g_1, g_2, ... are drawn one after another without replacement with
+    probability proportional to a·(g + 1)^(a−1), a = power_a. a = 1 is uniform; a small a puts most
+    queries soon after the block, as repeated bigrams fall in text. The target at a query is its value,
+    in the same position; nothing else is scored. A position that holds neither pair nor query is a
+    uniform draw from the whole vocabulary, or token 0 when random_non_queries is off.
+
+    Source: Arora, Eyuboglu et al., "Zoology" (2023), arXiv 2312.04927, and its `multiquery_ar`
+    generator, whose defaults these are.
+
+    Raises :class:`~hmlcore.errors.HmlcoreError` unless length is even, 4·pairs <= length < vocab,
+    power_a > 0.
+    """
+
+    name: ClassVar[str] = "mqar"
+
+    length: int = 64
+    pairs: int = 4
+    vocab: int = 8192
+    power_a: float = 0.01
+    random_non_queries: bool = True
+
+    def __post_init__(self) -> None:
+        check_int("length", self.length, 4)
+        check_int("pairs", self.pairs, 1)
+        check_int("vocab", self.vocab, 5)
+        if self.length % 2:
+            raise HmlcoreError(f"length must be even, not {self.length}")
+        if 4 * self.pairs > self.length:
+            least = 4 * self.pairs
+            raise HmlcoreError(f"pairs={self.pairs} needs a length of at least {least}, not {self.length}")
+        if self.vocab <= self.length:
+            raise HmlcoreError(f"vocab must exceed length={self.length}, not be {self.vocab}")
+        a = self.power_a
+        if isinstance(a, bool) or not isinstance(a, int | float) or not 0 < a < math.inf:
+            raise HmlcoreError(f"power_a must be a positive number, not {a!r}")
+        if not isinstance(self.random_non_queries, bool):
+            raise HmlcoreError(f"random_non_queries must be true or false, not {self.random_non_queries!r}")
+
+    @property
+    def vocab_size(self) -> int:
+        return self.vocab
+
+    def conditions(self) -> dict[str, Any]:
+        return {"pairs": self.pairs, "length": self.length}
+
+    def generate(self, rng: np.random.Generator, count: int) -> Batch:
+        half = self.vocab // 2
+        context = 2 * self.pairs
+        keys = 1 + _distinct(rng, count, half - 1, self.pairs)
+        values = half + _distinct(rng, count, self.vocab - half, self.pairs)
+        at = context + 2 * self._gaps(rng, count)
+
+        if self.random_non_queries:
+            inputs = rng.integers(self.vocab, size=(count, self.length))
+        else:
+            inputs = np.zeros((count, self.length), dtype=np.int64)
+        inputs[:, 0:context:2] = keys
+        inputs[:, 1:context:2] = values
+        np.put_along_axis(inputs, at, keys, axis=1)
+        targets = np.full((count, self.length), IGNORE, dtype=np.int64)
+        np.put_along_axis(targets, at, values, axis=1)
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+
+    def _gaps(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """[count, pairs] places, in the order drawn.
+
+        Adding Gumbel noise to log-weights and sorting in descending order is sequential sampling
+        without replacement (Vieira 2014; Kool et al. 2019), for all rows at once. The factor a of the
+        power law cancels in the normalisation.
+        """
+        place = np.arange(1, (self.length - 2 * self.pairs) // 2 + 1)
+        scores = (self.power_a - 1) * np.log(place) + rng.gumbel(size=(count, len(place)))
+        return np.argsort(-scores, axis=1)[:, : self.pairs]
+
+
+def _distinct(rng: np.random.Generator, rows: int, population: int, count: int) -> np.ndarray:
+    """[rows, count] draws from 0..population−1, uniform and without repetition in each row.
+
+    The first `count` steps of a Fisher-Yates shuffle, taken by all rows together.
+    """
+    pool = np.tile(np.arange(population), (rows, 1))
+    chosen = rng.integers(np.arange(count), population, size=(rows, count))
+    row = np.arange(rows)
+    for i in range(count):
+        picked = pool[row, chosen[:, i]]
+        pool[row, chosen[:, i]] = pool[:, i]
+        pool[:, i] = picked
+    return pool[:, :count]

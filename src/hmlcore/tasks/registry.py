@@ -1,0 +1,27 @@
+"""The task names that specs and results use."""
+
+from dataclasses import fields
+from typing import Any
+
+from hmlcore.errors import unknown
+from hmlcore.tasks.base import Task
+from hmlcore.tasks.bytes import Bytes
+from hmlcore.tasks.copy import Copy
+from hmlcore.tasks.mqar import MQAR
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Bytes, Copy, MQAR)}
+
+
+def build_task(name: str, **knobs: Any) -> Task:
+    """The task `name` with the given knobs, e.g. ``build_task("copy", payload=16, delay=64)``.
+
+    Raises :class:`~hmlcore.errors.HmlcoreError` for an unknown task or knob (listing the known ones)
+    and for a value the task refuses.
+    """
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    known = [field.name for field in fields(TASKS[name])]
+    for knob in knobs:
+        if knob not in known:
+            raise unknown(f"knob of task {name!r}", knob, known)
+    return TASKS[name](**knobs)

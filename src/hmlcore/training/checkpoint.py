@@ -1,0 +1,84 @@
+"""Checkpoints: weights, optimiser and progress of an unfinished run in one safetensors file."""
+
+import errno
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import nn
+
+from hmlcore.errors import HmlcoreError
+
+_FORMAT = "hmlcore checkpoint 1"
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict, run: str
+) -> None:
+    """Write everything the next step needs; the file appears whole or not at all.
+
+    Args:
+        progress: JSON-able counters (step, losses so far, seconds).
+        run: the spec hash, so that no other run can resume from this file.
+    Raises: HmlcoreError where the disk is full.
+    """
+    tensors = {f"model.{name}": x for name, x in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        for key, x in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(x)
+    # Shared storage is not allowed in a safetensors file, and the model may be on any device.
+    tensors = {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
+    tensors["rng"] = torch.get_rng_state()
+    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(to_bytes(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise HmlcoreError(f"no space left on the disk to write the checkpoint {path}") from error
+        raise
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> dict:
+    """Restore model, optimiser and random state in place; returns the progress that was saved.
+
+    Raises: HmlcoreError naming the file, where it is corrupt, foreign, or of another run.
+    """
+    remedy = f"delete {path} to start the run afresh"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise HmlcoreError(f"checkpoint {path} is corrupt ({error}); {remedy}") from error
+    if metadata.get("format") != _FORMAT:
+        raise HmlcoreError(f"{path} is no hmlcore checkpoint of this version; {remedy}")
+    if metadata["run"] != run:
+        raise HmlcoreError(f"checkpoint {path} belongs to run {metadata['run'][:16]}, not {run[:16]}; {remedy}")
+    rng = tensors.pop("rng")
+    weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise HmlcoreError(f"checkpoint {path} does not fit the model ({error}); {remedy}") from error
+    for name, parameter in model.named_parameters():
+        prefix = f"optimizer.{name}."
+        state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
+        if state:
+            optimizer.state[parameter] = {
+                key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
+            }
+    torch.set_rng_state(rng)
+    return json.loads(metadata["progress"])

@@ -1,0 +1,163 @@
+"""One training loop for every model: deterministic batches, clipping, autocast, exact resume."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.models import Backbone
+from hmlcore.tasks import IGNORE, Task
+from hmlcore.training.checkpoint import load_checkpoint, save_checkpoint
+from hmlcore.training.optim import build_optimizer, learning_rate
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What determines a training, the model and tasks aside.
+
+    Attributes:
+        steps, batch_size, seed: the seed orders the data; weights are seeded where they are made.
+        lr: peak learning rate; warmup: its steps; weight_decay: of matrices only.
+        clip: largest gradient norm. precision: "fp32", or "bf16" autocast on a GPU.
+        record_every: steps between points of the learning curve (each the mean since the last).
+    """
+
+    steps: int
+    batch_size: int
+    seed: int
+    lr: float
+    warmup: int = 0
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    precision: str = "fp32"
+    record_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "record_every"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        require(self.clip > 0, f"clip must be above 0, got {self.clip}")
+        require(
+            self.precision in ("fp32", "bf16"), f"precision must be 'fp32' or 'bf16', got {self.precision!r}"
+        )
+
+
+@dataclass
+class Progress:
+    """How far a training is: steps done, learning curve [(step, mean loss)], seconds, tokens."""
+
+    step: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    pending: list[float] = field(default_factory=list)  # losses since the curve's last point
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+class Paused(Exception):
+    """The deadline came first; the checkpoint holds everything done so far."""
+
+    def __init__(self, step: int, steps: int):
+        super().__init__(f"paused at step {step} of {steps}")
+        self.step, self.steps = step, steps
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 autocast on a GPU; elsewhere, and for fp32, nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and device.type == "cuda")
+
+
+def scored_loss(model: Backbone, inputs: Tensor, targets: Tensor, state: list | None = None) -> Tensor:
+    """Mean cross entropy (nats) over the scored positions; the head is applied to no others."""
+    hidden, _ = model.hidden(inputs, state)
+    scored = targets != IGNORE
+    return F.cross_entropy(model.logits(hidden[scored]).float(), targets[scored])
+
+
+def train(
+    model: Backbone,
+    tasks: Sequence[Task],
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    run: str = "",
+    deadline: float | None = None,
+    checkpoint_seconds: float = 30.0,
+    label: str = "",
+    after_step: Callable[[int], None] | None = None,
+) -> Progress:
+    """Train in place; step i learns from task i mod len(tasks), batch i.
+
+    A batch is a pure function of (task, seed, step), so a run killed at any step and resumed from
+    its checkpoint ends bit-identical on a CPU.
+
+    Args:
+        checkpoint: file to resume from and to save to, every `checkpoint_seconds` and on the way out.
+        run: the spec hash that the checkpoint belongs to.
+        deadline: ``time.monotonic()`` value after which to save and raise :class:`Paused`.
+        after_step: called with the number of steps done (tests interrupt here).
+    Raises:
+        HmlcoreError: the loss stopped being finite, or the checkpoint cannot be used.
+        Paused, KeyboardInterrupt: after the checkpoint was saved.
+    """
+    model.to(device).train()
+    optimizer = build_optimizer(model, config.lr, config.weight_decay)
+    progress = Progress()
+    if checkpoint is not None and checkpoint.exists():
+        progress = Progress(**load_checkpoint(checkpoint, model, optimizer, run))
+        progress.curve = [tuple(point) for point in progress.curve]
+
+    def save() -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, model, optimizer, vars(progress), run)
+
+    bar = tqdm(total=config.steps, initial=progress.step, desc=label, disable=None, leave=False, unit="step")
+    saved = began = time.monotonic()
+    earlier = progress.seconds
+    try:
+        while progress.step < config.steps:
+            _step(model, optimizer, tasks, config, progress, device)
+            now = time.monotonic()
+            progress.seconds = earlier + now - began
+            bar.update()
+            if after_step is not None:
+                after_step(progress.step)
+            if deadline is not None and now > deadline and progress.step < config.steps:
+                raise Paused(progress.step, config.steps)
+            if now - saved > checkpoint_seconds:
+                save()
+                saved = time.monotonic()
+    except (KeyboardInterrupt, Paused):
+        save()
+        raise
+    finally:
+        bar.close()
+    return progress
+
+
+def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, device) -> None:
+    step = progress.step
+    batch = tasks[step % len(tasks)].batch("train", step, config.batch_size, config.seed)
+    rate = learning_rate(step, config.steps, config.lr, config.warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with autocast(device, config.precision):
+        loss = scored_loss(model, batch.inputs.to(device), batch.targets.to(device))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    value = float(loss.detach())
+    if value != value or value in (float("inf"), float("-inf")):
+        raise HmlcoreError(f"the loss became {value} at step {step}; lower lr = {config.lr}")
+    optimizer.step()
+    progress.step += 1
+    progress.tokens += batch.inputs.numel()
+    progress.pending.append(value)
+    if progress.step % config.record_every == 0 or progress.step == config.steps:
+        progress.curve.append((progress.step, sum(progress.pending) / len(progress.pending)))
+        progress.pending.clear()

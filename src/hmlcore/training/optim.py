@@ -1,0 +1,36 @@
+"""AdamW with the usual exemptions from weight decay, and the warm-up–cosine schedule."""
+
+import math
+
+import torch
+from torch import nn
+
+from hmlcore.errors import require
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Two groups: matrices decay; vectors, gains, biases and marked recurrence parameters do not.
+
+    Embeddings and convolution taps are matrices and decay. A parameter opts out by the attribute
+    ``_no_weight_decay``.
+    """
+    decay, keep = [], []
+    for parameter in model.parameters():
+        exempt = parameter.ndim < 2 or getattr(parameter, "_no_weight_decay", False)
+        (keep if exempt else decay).append(parameter)
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": keep, "weight_decay": 0.0}]
+
+
+def build_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW, β = (.9, .95), ε = 1e-8."""
+    require(lr > 0, f"lr must be above 0, got {lr}")
+    require(weight_decay >= 0, f"weight_decay must not be negative, got {weight_decay}")
+    return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=lr, betas=(0.9, 0.95), eps=1e-8)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float = 0.1) -> float:
+    """Rate of step 0 … steps − 1: linear from 0 over `warmup` steps, then a cosine to floor · peak."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
