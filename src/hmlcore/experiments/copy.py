@@ -25,7 +25,7 @@ _SETTINGS = {
         train=dict(payload=[4], delay=[0, 8]), test=dict(payload=[4, 8], delay=[8, 32]), examples=32,
     ),
     "laptop": dict(
-        seeds=3, lrs=[1e-3, 3e-3], steps=800, batch_size=32, d_model=64, heads=4, cue="blank",
+        seeds=3, lrs=[1e-3, 3e-3], steps=1200, batch_size=32, d_model=64, heads=4, cue="blank",
         train=dict(payload=[4, 8], delay=[0, 8, 16, 32]),
         test=dict(payload=[4, 8, 12, 16], delay=[8, 32, 128, 512]), examples=256,
     ),

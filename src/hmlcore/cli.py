@@ -1,0 +1,236 @@
+"""`hml`: list, run, verify, figures, book, doctor. Thin: every verb is a few calls into the package."""
+
+import argparse
+import errno
+import re
+import sys
+
+from hmlcore import __version__, paths
+from hmlcore.errors import HmlcoreError, require
+
+# Importing torch takes seconds; a verb imports what it needs.
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if all went well, 1 if a run or check failed, 2 for bad input, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.verb(options)
+    except HmlcoreError as error:
+        print(f"hml: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hml: interrupted; finished runs are in the store", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `hml list | head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"hml: the disk is full ({error.filename}); finished runs are in the store", file=sys.stderr)
+        return 1
+
+
+def _list(options) -> int:
+    from hmlcore.experiments import EXPERIMENTS, PROFILES
+    from hmlcore.layers import MIXERS
+    from hmlcore.results import Store
+    from hmlcore.tasks import TASKS
+
+    store = Store(paths.results())
+    for title, entries in (("mixers", MIXERS), ("tasks", TASKS)):
+        print(title)
+        for name, cls in sorted(entries.items()):
+            print(f"  {name:<10} {_first_line(cls)}")
+    print("experiments" + " " * 47 + "".join(f"{p:>14}" for p in PROFILES))
+    for experiment in EXPERIMENTS.values():
+        counts = []
+        for profile in PROFILES:
+            specs = experiment.grid(profile)
+            counts.append(f"{sum(store.has(s) for s in specs)}/{len(specs)} runs")
+        print(f"  {experiment.name:<10} {experiment.question[:44]:<45}" + "".join(f"{c:>14}" for c in counts))
+    return 0
+
+
+def _first_line(cls: type) -> str:
+    """The first sentence of a class's own docstring, else of its module's."""
+    text = (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").strip()
+    return re.split(r"(?<=[.;])\s|\n", text)[0].rstrip(".;")
+
+
+def _run(options) -> int:
+    from hmlcore.experiments import check_profile, get_experiment, run_grid, select
+    from hmlcore.results import Store
+
+    check_profile(options.profile)
+    specs = select(get_experiment(options.experiment).grid(options.profile), _only(options.only), options.seeds)
+    jobs = options.jobs or _default_jobs()
+    print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time")
+    outcome = run_grid(
+        specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force
+    )  # fmt: skip
+    for message in sorted(set(outcome.failed.values())):
+        which = [name for name, text in outcome.failed.items() if text == message]
+        print(f"hml: {len(which)} runs failed ({which[0]} first): {message}", file=sys.stderr)
+    print(outcome.report())
+    if outcome.paused or outcome.left:
+        print("the same command resumes what was paused and starts what is left")
+    if outcome.interrupted:
+        return 130
+    return 1 if outcome.failed else 0
+
+
+def _default_jobs() -> int:
+    """One process a core on a CPU, where small models gain nothing from threads; one on a GPU."""
+    import os
+
+    from hmlcore.ops.backend import default_device
+
+    return 1 if default_device().type == "cuda" else min(8, os.cpu_count() or 1)
+
+
+def _verify(options) -> int:
+    from hmlcore.experiments import EXPERIMENTS, check_profile, get_experiment
+    from hmlcore.experiments.verify import TOLERANCE, verify
+    from hmlcore.results import Store
+
+    check_profile(options.profile)
+    names = [get_experiment(n).name for n in options.experiments] or list(EXPERIMENTS)
+    verdicts = verify(Store(paths.results()), options.profile, names, options.sample, options.seed)
+    for v in verdicts:
+        print(
+            f"{'ok    ' if v.passed else 'DIFFER'} {v.label} ({v.spec_hash[:16]}): {v.identical} of {v.values} "
+            f"values identical, largest difference {v.worst:.2g} (tolerance {TOLERANCE:g})"
+        )
+    return 0 if all(v.passed for v in verdicts) else 1
+
+
+def _figures(options) -> int:
+    from hmlcore.experiments.base import check_profile
+    from hmlcore.figures.export import export_all
+
+    check_profile(options.profile)
+    for path in export_all(options.profile):
+        print(path)
+    return 0
+
+
+def _book(options) -> int:
+    from hmlcore.book import build_book, commit_chapters
+    from hmlcore.experiments.base import check_profile
+
+    check_profile(options.profile)
+    if options.commit_chapters:
+        changed = commit_chapters(options.profile)
+        print("\n".join(map(str, changed)) or "the committed chapters are up to date")
+        return 0
+    print(build_book(options.profile, options.run_missing or None, fresh=options.fresh))
+    return 0
+
+
+def _doctor(options) -> int:
+    from hmlcore.doctor import report
+
+    text, healthy = report()
+    print(text)
+    return 0 if healthy else 1
+
+
+def _only(pairs: list[str]) -> dict[str, list[str]]:
+    """``["mixer=hml,attention", "lr=0.003"]`` to ``{"mixer": ["hml", "attention"], "lr": ["0.003"]}``."""
+    chosen: dict[str, list[str]] = {}
+    for pair in pairs:
+        field, _, values = pair.partition("=")
+        require(bool(field and values), f"--only takes FIELD=VALUE[,VALUE...], got {pair!r}")
+        chosen.setdefault(field, []).extend(values.split(","))
+    return chosen
+
+
+def duration(text: str) -> float:
+    """Seconds in ``90``, ``90s``, ``9m`` or ``1.5h``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not match or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration above 0, such as 90s, 9m or 1.5h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hml",
+        description="Bounded memory for long sequences, measured honestly: run the experiments, read the store, "
+        "build the book.",
+        epilog="Profiles: smoke (any CPU, minutes), laptop (2 to 8 cores, committed results), full (one GPU).",
+    )
+    parser.add_argument("--version", action="version", version=f"hmlcore {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def verb(name: str, function, summary: str, details: str = "", profile: str | None = None):
+        command = verbs.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}".strip()
+        )
+        command.set_defaults(verb=function)
+        if profile:
+            command.add_argument(
+                "--profile", default=profile, metavar="P", help=f"smoke, laptop or full (default {profile})"
+            )
+        return command
+
+    verb("list", _list, "show mixers, tasks, experiments, and what the store has of each profile")
+
+    run = verb(
+        "run", _run, "make the runs of an experiment that the store lacks",
+        "Runs that the store has are skipped; interrupted ones resume from their checkpoint. "
+        "Example: hml run copy --profile laptop --only mixer=hml,attention --seeds 0 1 2 --budget 9m --jobs 2",
+        profile="smoke",
+    )  # fmt: skip
+    run.add_argument("experiment", metavar="EXPERIMENT", help="a name that `hml list` shows")
+    run.add_argument(
+        "--only", nargs="+", default=[], metavar="FIELD=VALUES",
+        help="only runs whose field has one of the values, e.g. mixer=hml,attention lr=0.003 corpus=stdlib",
+    )  # fmt: skip
+    run.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these seeds (default: all)")
+    run.add_argument(
+        "--budget", type=duration, metavar="TIME",
+        help="stop in time, saving checkpoints: 90s, 9m, 1.5h (default: no limit)",
+    )  # fmt: skip
+    run.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; one on a GPU)")
+    run.add_argument(
+        "--force",
+        action="store_true",
+        help="allow a full run on a CPU or from uncommitted code; the rows say so",
+    )
+
+    check = verb(
+        "verify", _verify, "make stored runs again and compare every value", profile="laptop",
+        details="On the machine that made them they agree exactly, elsewhere within the tolerance.",
+    )  # fmt: skip
+    check.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
+    check.add_argument(
+        "--sample", type=int, default=3, metavar="K", help="how many runs, at random (default 3)"
+    )
+    check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
+
+    verb(
+        "figures", _figures, "write every figure, table and number of a profile from the store", profile="laptop",
+        details="Plotly JSON for the book; SVG and PDF for the paper where a Chromium is found.",
+    )  # fmt: skip
+
+    book = verb(
+        "book", _book, "execute the chapters by papermill and build the HTML book", profile="laptop",
+        details="Prints the path of the first page last.",
+    )  # fmt: skip
+    book.add_argument(
+        "--fresh", action="store_true", help="execute all again; in smoke, make all results again"
+    )
+    book.add_argument("--run-missing", action="store_true", help="make results that the store lacks")
+    book.add_argument(
+        "--commit-chapters", action="store_true", help="copy executed chapters to book/chapters instead"
+    )
+
+    verb("doctor", _doctor, "show what is installed, which backend each op uses and why, and self-check each")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The claims of the experiments, each with the rule that decides it, fixed before the measurement.
+
+A verdict is computed from the store and never typed: *confirmed*, *refuted*, or *undecided*. Needs no torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hmlcore.results import ResultSet
+from hmlcore.results.tuning import tuned
+
+CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, the experiment that tests it, and the rule: results → (verdict, evidence in words)."""
+
+    statement: str
+    experiment: str
+    rule: Callable[[ResultSet], tuple[str, str]]
+
+
+def _by_mixer(rows: pd.DataFrame) -> dict[str, float]:
+    """Mean value per mixer (over seeds and whatever else varies)."""
+    return rows.groupby("mixer")["value"].mean().to_dict()
+
+
+def _trained(results: ResultSet, knob: str) -> list[int]:
+    """The values of a task's knob that the runs were trained on."""
+    return sorted({task[knob] for spec in results.specs() for task in spec["train"] if knob in task})
+
+
+def load_not_lag(results: ResultSet) -> tuple[str, str]:
+    """Trained payloads at the longest tested delay against the longest trained one.
+
+    Confirmed: HML keeps at least 90% of its exact accuracy. Refuted: it keeps no larger share than the
+    GRU. Undecided between, or where HML copies less than half of the messages at the trained delay.
+    """
+    results = tuned(results)
+    payload, delay = _trained(results, "payload"), _trained(results, "delay")
+    rows = results.metric("exact", payload=payload)
+    near = _by_mixer(rows[rows["delay"] == max(d for d in rows["delay"] if d <= max(delay))])
+    far = _by_mixer(rows[rows["delay"] == rows["delay"].max()])
+    kept = {m: far[m] / near[m] if near[m] > 0 else 0.0 for m in near}
+    evidence = (
+        f"share of exact accuracy kept from delay {max(d for d in rows['delay'] if d <= max(delay))} to "
+        f"{rows['delay'].max()}: " + _listed(kept, "{:.0%}")
+    )
+    if near["hml"] < 0.5:
+        return UNDECIDED, evidence + f"; HML copies only {near['hml']:.0%} at the trained delay"
+    if kept["hml"] >= 0.9:
+        return CONFIRMED, evidence
+    return (REFUTED if kept["hml"] <= kept["gru"] else UNDECIDED), evidence
+
+
+def recall_at_fixed_state(results: ResultSet) -> tuple[str, str]:
+    """Accuracy over the trained numbers of pairs, at the largest width.
+
+    Confirmed: HML is within .05 of attention at every trained number of pairs. Refuted: it is below by more
+    than .05 at all of them. Undecided: at some.
+    """
+    results = tuned(results)
+    rows = results.metric("accuracy")
+    rows = rows[(rows["d_model"] == rows["d_model"].max()) & rows["pairs"].isin(_trained(results, "pairs"))]
+    gaps = {}
+    for pairs, group in rows.groupby("pairs"):
+        means = _by_mixer(group)
+        gaps[f"{pairs} pairs"] = means["hml"] - means["attention"]
+    evidence = "HML − attention: " + ", ".join(f"{name} {gap:+.2f}" for name, gap in gaps.items())
+    within = [gap >= -0.05 for gap in gaps.values()]
+    return (CONFIRMED if all(within) else UNDECIDED if any(within) else REFUTED), evidence
+
+
+def text_within_two_percent(results: ResultSet) -> tuple[str, str]:
+    """Bits per byte at the trained context, each corpus by itself.
+
+    Confirmed: HML's mean is at most 1.02 times attention's on every corpus. Refuted: above on every one.
+    """
+    rows = tuned(results).metric("bits_per_byte")
+    rows = rows[rows["context"] == max(_trained(results, "length"))]
+    ratios = {}
+    for corpus, group in rows.groupby("corpus"):
+        means = _by_mixer(group)
+        ratios[corpus] = means["hml"] / means["attention"]
+    evidence = "HML / attention: " + _listed(ratios, "{:.3f}")
+    within = [r <= 1.02 for r in ratios.values()]
+    return (CONFIRMED if all(within) else UNDECIDED if any(within) else REFUTED), evidence
+
+
+def text_beyond_context(results: ResultSet) -> tuple[str, str]:
+    """Bits per byte at the longest tested context against the trained one, each corpus by itself.
+
+    Confirmed: HML's does not rise on any corpus. Refuted: it rises on every one.
+    """
+    rows = tuned(results).metric("bits_per_byte")
+    short, long = max(_trained(results, "length")), rows["context"].max()
+    changes, fine = [], []
+    for corpus, group in rows.groupby("corpus"):
+        a, b = (_by_mixer(group[group["context"] == c]) for c in (short, long))
+        fine.append(b["hml"] <= a["hml"])
+        changes.append(f"{corpus}: " + _listed({m: b[m] - a[m] for m in a}, "{:+.3f}"))
+    evidence = f"change from context {short} to {long}, bits per byte; " + "; ".join(changes)
+    return (CONFIRMED if all(fine) else UNDECIDED if any(fine) else REFUTED), evidence
+
+
+def _listed(values: dict[str, float], form: str) -> str:
+    return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
+
+
+CLAIMS = [
+    Claim("What limits copying is the load, not the lag", "copy", load_not_lag),
+    Claim("A fixed state recalls what attention's cache does, up to the trained load", "recall",
+          recall_at_fixed_state),
+    Claim("On text a bounded state costs at most 2% in bits per byte", "bytes", text_within_two_percent),
+    Claim("On text HML does not get worse beyond its training context", "bytes", text_beyond_context),
+]  # fmt: skip
+
+
+def claim_table(results: dict[str, ResultSet]) -> pd.DataFrame:
+    """One row a claim whose experiment is among `results`: claim, evidence, verdict."""
+    rows = []
+    for claim in CLAIMS:
+        if claim.experiment in results:
+            verdict, evidence = claim.rule(results[claim.experiment])
+            rows.append({"claim": claim.statement, "evidence": evidence, "verdict": verdict})
+    return pd.DataFrame(rows)

@@ -1,0 +1,76 @@
+"""Trust: make committed runs again and compare every stored value."""
+
+import math
+import random
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hmlcore.errors import require
+from hmlcore.experiments.grid import label
+from hmlcore.experiments.run import execute
+from hmlcore.results import Store
+
+# A different processor or thread count sums in another order, and training amplifies it: accuracies of
+# the same run on another machine agree to a few hundredths, on the same machine exactly.
+TOLERANCE = 0.05
+
+_KEYS = ["metric", "split", "step", "payload", "delay", "pairs", "length", "corpus", "context", "position"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One run made again: how many values agree exactly and within tolerance, and the largest difference."""
+
+    label: str
+    spec_hash: str
+    values: int
+    identical: int
+    within: int
+    worst: float
+
+    @property
+    def passed(self) -> bool:
+        """Every value within tolerance."""
+        return self.within == self.values
+
+
+def verify(store: Store, profile: str, names: list[str], sample: int, seed: int | None = None) -> list[Verdict]:
+    """Re-run `sample` stored runs of the named experiments, chosen at random, in a scratch store.
+
+    Args: seed of the choice, None for a new one each time.
+    Raises: HmlcoreError where the store has too few runs.
+    """
+    require(sample >= 1, f"sample must be at least 1, got {sample}")
+    specs = [(n, s) for n in names if store.has_any(profile, n) for s in store.load(profile, n).specs()]
+    require(
+        len(specs) >= sample, f"sample = {sample}, but profile {profile!r} has {len(specs)} runs of {names}"
+    )
+    chosen = random.Random(seed).sample(specs, sample)
+    return [_again(store, profile, name, spec) for name, spec in chosen]
+
+
+def _again(store: Store, profile: str, name: str, spec: dict) -> Verdict:
+    with tempfile.TemporaryDirectory() as scratch:
+        again = Store(Path(scratch))
+        execute(spec, again, force=True, label=f"verify {label(spec)}")
+        found = _values(again, profile, name)
+    stored = _values(store, profile, name)
+    stored = stored[stored["spec_hash"].isin(found["spec_hash"])]
+    keys = [k for k in ("spec_hash", *_KEYS) if k in stored and k in found]
+    pairs = stored.merge(found, on=keys, suffixes=("", "_again"), validate="one_to_one")
+    require(len(pairs) == len(stored) == len(found), f"the run {label(spec)} now measures other values")
+    gaps = [abs(a - b) for a, b in zip(pairs["value"], pairs["value_again"], strict=True)]
+    scale = [max(1.0, abs(a)) for a in pairs["value"]]
+    within = sum(gap <= TOLERANCE * size for gap, size in zip(gaps, scale, strict=True))
+    worst = max((g for g in gaps if not math.isnan(g)), default=math.nan)
+    digest = str(found["spec_hash"].iloc[0])
+    return Verdict(label(spec), digest, len(gaps), sum(g == 0 for g in gaps), within, worst)
+
+
+def _values(store: Store, profile: str, name: str) -> pd.DataFrame:
+    """Measured values, without the learning curve (its points are means of single batches)."""
+    frame = store.load(profile, name).frame
+    return frame[frame["metric"] != "loss"]

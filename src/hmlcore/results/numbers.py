@@ -1,0 +1,153 @@
+"""The numbers that running text quotes, by name: the book and the paper print these and no others."""
+
+import json
+import re
+
+import pandas as pd
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.results.resultset import ResultSet, device_label
+from hmlcore.results.store import Store
+from hmlcore.results.text import bytes_text, three
+from hmlcore.results.tuning import tuned
+
+_DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+
+
+def numbers(store: Store, profile: str) -> dict[str, str]:
+    """Name to formatted number, from all that `store` has at `profile`.
+
+    Scores are means over seeds on the test split, at the learning rate chosen on validation. What has not been
+    measured (or only diverged) has no entry, nor has an experiment whose tuning is unfinished.
+
+    ======================================  ==========================================================
+    <experiment>_runs, _seeds, _device      how many, on what
+    <experiment>_<mixer>_parameters, _lr    of the models; of several, the smallest and largest
+    copy_payload_trained, _delay_trained    the most that training covered
+    copy_delay_longest                      the longest delay tested
+    copy_<mixer>_trained                    whole payloads right, mean inside what training covered
+    copy_<mixer>_longest                    at the longest delay and the largest payload of training
+    recall_pairs_trained, _most             most pairs of training, and of the tests
+    recall_<mixer>_best, _best_state        at the most pairs of training: best width, and its state
+    recall_<mixer>_most                     at the most pairs tested, best width
+    bytes_context, bytes_context_long       of training, and the longest tested
+    bytes_<corpus>_<mixer>_bpb, _bpb_long   bits per byte at these
+    bytes_<corpus>_hml_minus_<mixer>        bits per byte at bytes_context, paired by seed
+    ======================================  ==========================================================
+    """
+    found = {}
+    for experiment, collect in (("copy", _copy), ("recall", _recall), ("bytes", _bytes)):
+        if not store.has_any(profile, experiment):
+            continue
+        results = store.load(profile, experiment)
+        try:
+            results = tuned(results)
+        except HmlcoreError:
+            continue  # learning rates that cannot be compared yet
+        found |= _runs(results) | collect(results)
+    return {_name(key): value for key, value in found.items() if "nan" not in value}
+
+
+def numbers_json(found: dict[str, str]) -> str:
+    """The dictionary as a JSON file, sorted."""
+    return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def numbers_tex(found: dict[str, str]) -> str:
+    """One macro a number: ``recall_hml_best`` becomes ``\\hmlRecallHmlBest``, digits of names are spelled."""
+    lines = []
+    for name in sorted(found):
+        words = (re.sub(r"\d", lambda digit: _DIGITS[int(digit[0])], word) for word in name.split("_"))
+        macro = "hml" + "".join(word[:1].upper() + word[1:] for word in words)
+        value = found[name].replace("–", "--").replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
+        lines.append(f"\\newcommand{{\\{macro}}}{{{value}}}\n")
+    return "".join(lines)
+
+
+def _runs(results: ResultSet) -> dict[str, str]:
+    runs, experiment = results.runs(), results.experiment
+    counts = runs.groupby("mixer")["seed"].nunique()
+    found = {
+        f"{experiment}_runs": str(len(runs)),
+        f"{experiment}_seeds": _span(counts, str),
+        f"{experiment}_device": " and ".join(sorted({device_label(d) for d in runs["device"]})),
+    }
+    for mixer, group in runs.groupby("mixer"):
+        found[f"{experiment}_{mixer}_parameters"] = _span(group["parameters"], lambda count: f"{count:,}")
+        if "lr" in group:
+            found[f"{experiment}_{mixer}_lr"] = _span(group["lr"], lambda lr: f"{lr:g}")
+    return found
+
+
+def _copy(results: ResultSet) -> dict[str, str]:
+    if "exact" not in results.metrics:
+        return {}
+    rows, payload, delay = results.metric("exact"), _trained(results, "payload"), _trained(results, "delay")
+    longest = rows["delay"].max()
+    found = {"copy_delay_longest": f"{longest:,}"}
+    if payload is None or delay is None:
+        return found
+    found |= {"copy_payload_trained": f"{payload:,}", "copy_delay_trained": f"{delay:,}"}
+    for mixer, part in rows.groupby("mixer"):
+        inside = part[(part["payload"] <= payload) & (part["delay"] <= delay)]
+        far = part[(part["payload"] == payload) & (part["delay"] == longest)]
+        found[f"copy_{mixer}_trained"] = three(inside["value"].mean())
+        found[f"copy_{mixer}_longest"] = three(far["value"].mean())
+    return found
+
+
+def _recall(results: ResultSet) -> dict[str, str]:
+    if "accuracy" not in results.metrics:
+        return {}
+    rows, trained = results.metric("accuracy"), _trained(results, "pairs")
+    most = rows["pairs"].max()
+    found = {"recall_pairs_most": f"{most:,}"}
+    for mixer, part in rows.groupby("mixer"):
+        found[f"recall_{mixer}_most"] = three(_by_width(part[part["pairs"] == most])["value"].max())
+    if trained is None:
+        return found
+    found["recall_pairs_trained"] = f"{trained:,}"
+    for mixer, part in rows[rows["pairs"] == trained].groupby("mixer"):
+        widths = _by_width(part)
+        if widths["value"].notna().any():
+            best = widths.loc[widths["value"].idxmax()]
+            found[f"recall_{mixer}_best"] = three(best["value"])
+            found[f"recall_{mixer}_best_state"] = bytes_text(best["state_bytes"])
+    return found
+
+
+def _bytes(results: ResultSet) -> dict[str, str]:
+    if "bits_per_byte" not in results.metrics:
+        return {}
+    rows, trained = results.metric("bits_per_byte"), _trained(results, "length")
+    longest = rows["context"].max()
+    found = {"bytes_context_long": f"{longest:,}"} | ({"bytes_context": f"{trained:,}"} if trained else {})
+    for corpus, here in rows.groupby("corpus"):
+        for mixer, part in here.groupby("mixer"):
+            found[f"bytes_{corpus}_{mixer}_bpb_long"] = three(part[part["context"] == longest]["value"].mean())
+            found[f"bytes_{corpus}_{mixer}_bpb"] = three(part[part["context"] == trained]["value"].mean())
+        seeds = here[here["context"] == trained].pivot_table(index="seed", columns="mixer", values="value")
+        for mixer in seeds.columns.drop("hml", errors="ignore") if "hml" in seeds else ():
+            found[f"bytes_{corpus}_hml_minus_{mixer}"] = f"{(seeds['hml'] - seeds[mixer]).mean():+.3f}"
+    return found
+
+
+def _by_width(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, a row a width."""
+    widths = rows["d_model"] if "d_model" in rows else pd.Series(0, index=rows.index)
+    return rows.groupby(widths)[["value", "state_bytes"]].mean()
+
+
+def _trained(results: ResultSet, knob: str) -> int | None:
+    """The largest value of a task's knob in training."""
+    values = [task[knob] for spec in results.specs() for task in spec.get("train", []) if knob in task]
+    return max(values, default=None)
+
+
+def _span(values: pd.Series, text) -> str:
+    low, high = values.min(), values.max()
+    return text(high) if low == high else f"{text(low)}–{text(high)}"
+
+
+def _name(key: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", key.lower()).strip("_")

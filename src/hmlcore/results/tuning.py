@@ -1,0 +1,26 @@
+"""The learning rate of each mixer, chosen on validation by the metric its experiment names."""
+
+from hmlcore.errors import unknown
+from hmlcore.results.resultset import ResultSet
+
+# Symbols rather than whole payloads for copy: where no payload is right yet, symbols still tell rates apart.
+CRITERION = {"copy": ("accuracy", "max"), "recall": ("accuracy", "max"), "bytes": ("bits_per_byte", "min")}
+"""Experiment to the validation metric that chooses its learning rates, and whether more of it is better."""
+
+
+def tuned(results: ResultSet) -> ResultSet:
+    """`results` at the best learning rate of each mixer, width and corpus.
+
+    All of them, where no mixer tried more than one rate.
+
+    Raises:
+        HmlcoreError: several rates, and an experiment without an entry in :data:`CRITERION` or no validation.
+    """
+    runs = results.runs()
+    by = [column for column in ("d_model", "corpus") if column in runs]
+    if "lr" not in runs or (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():
+        return results
+    if results.experiment not in CRITERION:
+        raise unknown("experiment", results.experiment, CRITERION)
+    metric, mode = CRITERION[results.experiment]
+    return results.best_lr(metric, mode, by=by)
