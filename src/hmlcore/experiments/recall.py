@@ -25,9 +25,9 @@ _SETTINGS = {
         train=[(32, 2), (32, 4)], test=[(32, 2), (32, 4), (64, 8)], examples=32,
     ),
     "laptop": dict(
-        seeds=3, lrs=[1e-3, 3e-3], steps=800, batch_size=32, vocab=512, widths=[(32, 2), (64, 4)],
-        train=[(64, 4), (64, 8), (64, 16), (128, 32)],
-        test=[(64, 4), (64, 8), (64, 16), (128, 32), (256, 64)], examples=256,
+        seeds=3, lrs=[2e-3, 5e-3], steps=2000, batch_size=32, vocab=256, widths=[(32, 2), (64, 4)],
+        train=[(64, 4), (64, 8), (64, 16)],
+        test=[(64, 4), (64, 8), (64, 16), (128, 32)], examples=256,
     ),
     "full": dict(
         seeds=5, lrs=[3e-4, 1e-3, 3e-3], steps=12_500, batch_size=256, vocab=8192,
