@@ -122,7 +122,8 @@ class HML(Mixer):
             r, k, v, coefficients, initial_state=state.memory, output_final_state=True
         )
         if self.trace is not None:
-            self._record(r, k, v, coefficients, gates, state.memory)
+            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+                self._record(r, k, v, coefficients, gates, state.memory)
         return self._read_out(o, x), HMLState(memory, conv)
 
     def step(self, x: Tensor, state: HMLState) -> tuple[Tensor, HMLState]:
@@ -134,7 +135,6 @@ class HML(Mixer):
         o, memory = ops.hamiltonian_step(*(y[:, 0].to(wide) for y in (r, k, v)), now, state.memory)
         return self._read_out(o.to(v.dtype)[:, None], x)[:, 0], HMLState(memory, conv)
 
-    @torch.no_grad()
     def _record(self, r, k, v, coefficients, gates, memory) -> None:
         """Walk the sequence by single steps and keep what the phase portraits need.
 

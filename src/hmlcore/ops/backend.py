@@ -4,6 +4,7 @@ An op is registered with its forms, fastest first, each with a test of whether i
 ``naive`` is always last and always available: it is the law. ``HMLCORE_BACKEND`` overrides the choice.
 """
 
+import math
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -100,7 +101,10 @@ def _from_environment(op: str, forms: dict[str, Form]) -> tuple[str | None, str]
         if setting not in everywhere:
             raise unknown("backend in HMLCORE_BACKEND", setting, everywhere)
         return (setting if setting in forms else None), source
-    pairs = dict(part.split("=", 1) for part in setting.split(",") if "=" in part)
+    parts = [tuple(side.strip() for side in part.split("=")) for part in setting.split(",")]
+    if any(len(part) != 2 for part in parts):
+        raise HmlcoreError(f"HMLCORE_BACKEND takes one name or OP=NAME[,OP=NAME...], got {setting!r}")
+    pairs = dict(parts)
     for name in pairs:
         if name not in _FORMS:
             raise unknown("op in HMLCORE_BACKEND", name, _FORMS)
@@ -115,6 +119,7 @@ def self_check(choice: Choice, device: torch.device | str | None = None) -> floa
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """‖found − wanted‖ / ‖wanted‖ over all elements, in float64."""
+    """‖found − wanted‖ / ‖wanted‖ over all elements, in float64; infinite where it is NaN."""
     found, wanted = found.detach().double().cpu(), wanted.detach().double().cpu()
-    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+    error = float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+    return math.inf if math.isnan(error) else error  # max() of several would pass over a NaN

@@ -8,9 +8,10 @@ import pandas as pd
 from hmlcore.errors import HmlcoreError
 from hmlcore.results.resultset import ResultSet, device_label
 from hmlcore.results.store import Store
-from hmlcore.results.text import bytes_text, three
+from hmlcore.results.text import bytes_text, signed, three
 from hmlcore.results.tuning import tuned
 
+_LATEX = str.maketrans({"–": "--", "−": "$-$", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#"})
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 
@@ -59,7 +60,7 @@ def numbers_tex(found: dict[str, str]) -> str:
     for name in sorted(found):
         words = (re.sub(r"\d", lambda digit: _DIGITS[int(digit[0])], word) for word in name.split("_"))
         macro = "hml" + "".join(word[:1].upper() + word[1:] for word in words)
-        value = found[name].replace("–", "--").replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
+        value = found[name].translate(_LATEX)
         lines.append(f"\\newcommand{{\\{macro}}}{{{value}}}\n")
     return "".join(lines)
 
@@ -74,8 +75,7 @@ def _runs(results: ResultSet) -> dict[str, str]:
     }
     for mixer, group in runs.groupby("mixer"):
         found[f"{experiment}_{mixer}_parameters"] = _span(group["parameters"], lambda count: f"{count:,}")
-        if "lr" in group:
-            found[f"{experiment}_{mixer}_lr"] = _span(group["lr"], lambda lr: f"{lr:g}")
+        found[f"{experiment}_{mixer}_lr"] = _span(group["lr"], lambda lr: f"{lr:g}")
     return found
 
 
@@ -128,7 +128,7 @@ def _bytes(results: ResultSet) -> dict[str, str]:
             found[f"bytes_{corpus}_{mixer}_bpb"] = three(part[part["context"] == trained]["value"].mean())
         seeds = here[here["context"] == trained].pivot_table(index="seed", columns="mixer", values="value")
         for mixer in seeds.columns.drop("hml", errors="ignore") if "hml" in seeds else ():
-            found[f"bytes_{corpus}_hml_minus_{mixer}"] = f"{(seeds['hml'] - seeds[mixer]).mean():+.3f}"
+            found[f"bytes_{corpus}_hml_minus_{mixer}"] = signed((seeds["hml"] - seeds[mixer]).mean())
     return found
 
 

@@ -129,7 +129,6 @@ class ResultSet:
         require(mode in ("max", "min"), f"mode must be 'max' or 'min', not {mode!r}")
         by = [by] if isinstance(by, str) else list(by)
         runs = self.runs()
-        require("lr" in runs, "no run has an lr to choose from")
         for column in by:
             if column not in runs:
                 raise unknown("run column", column, runs.columns)
@@ -198,8 +197,8 @@ def select(frame: pd.DataFrame, conditions: dict) -> pd.DataFrame:
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without all-null columns; nullable integers that are complete become plain ones."""
-    frame = frame.dropna(axis="columns", how="all")
+    """Without condition columns that are all null; nullable integers that are complete become plain ones."""
+    frame = frame[[c for c in frame if c in _REQUIRED or frame[c].notna().any()]]
     whole = [c for c in frame if isinstance(frame[c].dtype, pd.Int64Dtype) and not frame[c].isna().any()]
     return frame.astype(dict.fromkeys(whole, "int64"))
 

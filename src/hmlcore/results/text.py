@@ -8,6 +8,11 @@ def three(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
+def signed(value: float) -> str:
+    """Three decimals with a sign, ``+0.110`` or ``−0.110`` (a minus, not a hyphen)."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
 def bytes_text(count: float) -> str:
     """A number of bytes as people write it, e.g. ``16 KiB``."""
     for unit in ("B", "KiB", "MiB"):

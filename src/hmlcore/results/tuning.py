@@ -18,7 +18,7 @@ def tuned(results: ResultSet) -> ResultSet:
     """
     runs = results.runs()
     by = [column for column in ("d_model", "corpus") if column in runs]
-    if "lr" not in runs or (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():
+    if (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():
         return results
     if results.experiment not in CRITERION:
         raise unknown("experiment", results.experiment, CRITERION)

@@ -1,5 +1,7 @@
 """Refusals shared by every form of the op, before any work starts."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -8,11 +10,17 @@ from hmlcore.ops.hamiltonian.dynamics import Coefficients
 
 
 def check_inputs(
-    r: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, initial_state: Tensor | None
+    r: Tensor,
+    k: Tensor,
+    v: Tensor,
+    coefficients: Coefficients,
+    initial_state: Tensor | None,
+    sequences: int | None = None,
 ) -> Tensor:
-    """Check shapes, dtypes and devices; return the state to start from.
+    """Check shapes and devices; return the state to start from.
 
-    Returns: `initial_state`, or zeros [B, H, p, N, D] in the values' dtype.
+    Args: sequences, how many are packed along T; as many as the batch holds if None.
+    Returns: `initial_state` or zeros, [B, H, p, N, D], in fp32 (float64 where an argument is).
     Raises: HmlcoreError naming the argument and what it should have been.
     """
     require(k.ndim == 4, f"k must be [B, T, H, N], got shape {tuple(k.shape)}")
@@ -34,8 +42,8 @@ def check_inputs(
             tuple(x.shape) == wanted, f"coefficients.{name} must have shape {wanted}, got {tuple(x.shape)}"
         )
     tensors = {"r": r, "k": k, "v": v, "coefficients.c": coefficients.c}
+    wanted = (sequences or batch, heads, rows, n, v.shape[-1])
     if initial_state is not None:
-        wanted = (batch, heads, rows, n, v.shape[-1])
         require(
             tuple(initial_state.shape) == wanted,
             f"initial_state must have shape {wanted}, got {tuple(initial_state.shape)}",
@@ -43,7 +51,5 @@ def check_inputs(
         tensors["initial_state"] = initial_state
     for name, x in tensors.items():
         require(x.device == k.device, f"{name} is on {x.device} but k is on {k.device}")
-    if initial_state is not None:
-        return initial_state
-    dtype = torch.promote_types(v.dtype, coefficients.c.dtype)
-    return v.new_zeros((batch, heads, rows, n, v.shape[-1]), dtype=dtype)
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors.values()), torch.float32)
+    return v.new_zeros(wanted, dtype=dtype) if initial_state is None else initial_state.to(dtype)

@@ -19,6 +19,7 @@ from hmlcore.errors import require
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
+from hmlcore.ops.precision import without_autocast
 
 
 def default_chunk_size(n: int) -> int:
@@ -101,6 +102,7 @@ def _rows(coefficient: Tensor, x: Tensor) -> Tensor:
     return (coefficient[..., None] * x[..., None, :]).flatten(-2)
 
 
+@without_autocast
 def chunk_hamiltonian(
     r: Tensor,
     k: Tensor,
@@ -114,12 +116,13 @@ def chunk_hamiltonian(
     """The Hamiltonian memory, `chunk_size` tokens at a time (None: :func:`default_chunk_size`);
     the other arguments as ``naive_hamiltonian``.
 
-    State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype;
+    State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype and autocast;
     `o` has the dtype of `v`. Work per token O(C(N + D) + pND), memory O(T(C + pN)).
     """
     require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
     if cu_seqlens is not None:
         bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
+        check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
         # Zero padding is inert: log α = log γ = 0 keeps the state, a = e = 0 moves and writes nothing.
         part = (unpack(x, bounds) for x in (r, k, v))
         o, state = chunk_hamiltonian(
@@ -129,13 +132,12 @@ def chunk_hamiltonian(
         return repack(o, bounds), state
 
     state = check_inputs(r, k, v, coefficients, initial_state)
-    work = torch.promote_types(state.dtype, torch.float32)
     length, out_dtype = k.shape[1], v.dtype
     size = min(chunk_size or default_chunk_size(k.shape[-1]), length)
 
     def split(x: Tensor) -> Tensor:
         """[B, T, H, ...] to [B, H, chunks, C, ...], padded with zeros."""
-        x = F.pad(x.to(work).transpose(1, 2), (0, 0) * (x.ndim - 3) + (0, -length % size))
+        x = F.pad(x.to(state.dtype).transpose(1, 2), (0, 0) * (x.ndim - 3) + (0, -length % size))
         return x.unflatten(2, (-1, size))
 
     r, k, v = split(r), split(k), split(v)
@@ -149,7 +151,7 @@ def chunk_hamiltonian(
     solved_u, solved_v = solved[..., :width].unbind(2), solved[..., width:].unbind(2)
     writes, phi = _rows(x.y, k).mT.unbind(2), x.phi.unbind(2)
 
-    s = state.to(work)  # [B, H, p, N, D]
+    s = state  # [B, H, p, N, D]
     starts, errors = [], []
     for u, tv, y, g in zip(solved_u, solved_v, writes, phi, strict=True):
         flat = s.flatten(2, 3)

@@ -8,8 +8,10 @@ from torch import Tensor
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.packing import check_cu_seqlens
+from hmlcore.ops.precision import without_autocast
 
 
+@without_autocast
 def hamiltonian_step(
     r: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, state: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -49,11 +51,12 @@ def naive_hamiltonian(
         initial_state: [B, H, p, N, D], zeros if None ([S, H, p, N, D] with `cu_seqlens`).
         output_final_state: also return the state after the last token.
         cu_seqlens: [S + 1] bounds of S sequences packed along T (then B = 1); none sees another.
-    Returns: o [B, T, H, D] and the final state or None.
+    Returns: o [B, T, H, D] in the dtype of `v`, and the final state (fp32 at least) or None.
     Raises: HmlcoreError naming the argument whose shape, dtype or device does not fit.
     """
     if cu_seqlens is not None:
         bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
+        check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
         outputs, states = [], []
         for i, (a, b) in enumerate(itertools.pairwise(bounds)):
             start = None if initial_state is None else initial_state[i : i + 1]
@@ -65,9 +68,12 @@ def naive_hamiltonian(
         return torch.cat(outputs, 1), torch.cat(states) if output_final_state else None
 
     state = check_inputs(r, k, v, coefficients, initial_state)
+    out_dtype = v.dtype
+    r, k, v = (x.to(state.dtype) for x in (r, k, v))
+    coefficients = coefficients.map(lambda x: x.to(state.dtype))
     outputs = []
     for t in range(k.shape[1]):
         now = coefficients.map(lambda x, t=t: x[:, t])
         o, state = hamiltonian_step(r[:, t], k[:, t], v[:, t], now, state)
         outputs.append(o)
-    return torch.stack(outputs, 1), state if output_final_state else None
+    return torch.stack(outputs, 1).to(out_dtype), state if output_final_state else None
