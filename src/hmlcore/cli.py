@@ -11,6 +11,13 @@ from hmlcore.errors import HmlcoreError, require
 # Importing torch takes seconds; a verb imports what it needs.
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose refusals are one line, like every other."""
+
+    def error(self, message: str):
+        self.exit(2, f"hml: {message}; see {self.prog} --help\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all went well, 1 if a run or check failed, 2 for bad input, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
@@ -65,7 +72,8 @@ def _run(options) -> int:
 
     check_profile(options.profile)
     specs = select(get_experiment(options.experiment).grid(options.profile), _only(options.only), options.seeds)
-    jobs = options.jobs or _default_jobs()
+    jobs = _default_jobs() if options.jobs is None else options.jobs
+    require(jobs >= 1, f"--jobs must be at least 1, got {jobs}")
     print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time")
     outcome = run_grid(
         specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force
@@ -156,7 +164,7 @@ def duration(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hml",
         description="Bounded memory for long sequences, measured honestly: run the experiments, read the store, "
         "build the book.",

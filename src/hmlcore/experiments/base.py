@@ -85,7 +85,7 @@ def select(
         values = {id(s): field_values(s, key) for s in specs}
         known = set().union(*values.values()) if values else set()
         if not known:
-            raise unknown("field in --only", key, FIELDS)
+            raise unknown("field in --only", key, [f for f in FIELDS if any(field_values(s, f) for s in specs)])
         for value in wanted:
             if value not in known:
                 raise unknown(f"{key} in --only", value, known)

@@ -28,7 +28,7 @@ _SETTINGS = {
         length=64, contexts=[64, 128], tokens=8_192, trace=64,
     ),
     "laptop": dict(
-        corpora=["stdlib", "pg19"], seeds=3, lrs=[1e-3, 3e-3], steps=800, batch_size=8, d_model=64, layers=2,
+        corpora=["stdlib", "pg19"], seeds=3, lrs=[1e-3, 3e-3], steps=600, batch_size=8, d_model=64, layers=2,
         heads=4, length=256, contexts=[256, 1024], tokens=131_072, trace=256,
     ),
     "full": dict(

@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,16 +101,41 @@ def _interrupt_once(_signal, _frame) -> None:
     raise KeyboardInterrupt
 
 
+# A Ctrl-C that reached this worker while it was starting up or between two runs.
+_asked_to_stop = False
+
+
 def _idle_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def remember(_signal, _frame) -> None:
+        global _asked_to_stop
+        _asked_to_stop = True
+
+    signal.signal(signal.SIGINT, remember)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C waits; a process started meanwhile is born with it blocked, and says when it is ready."""
+    if not hasattr(signal, "pthread_sigmask"):  # not POSIX
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _attempt(spec: dict, root: Path, deadline: float | None, force: bool, threads: int | None) -> tuple:
     """Run one spec; what happened as plain data, so that it travels between processes."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-        signal.signal(signal.SIGINT, _interrupt_once)
     try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+            signal.signal(signal.SIGINT, _interrupt_once)
+            if _asked_to_stop:
+                return "left", ""
         execute(spec, Store(root), deadline=deadline, force=force, label=label(spec))
         return "made", ""
     except Paused as paused:
@@ -169,14 +196,14 @@ def _in_processes(specs, store, outcome, deadline, jobs, force) -> None:
             while waiting or running:
                 late = deadline is not None and time.monotonic() >= deadline
                 while waiting and len(running) < jobs and not late and not outcome.interrupted:
-                    spec = waiting.pop(0)
-                    running[pool.submit(_attempt, spec, store.root, deadline, force, threads)] = spec
+                    with _interrupts_blocked():
+                        future = pool.submit(_attempt, waiting[0], store.root, deadline, force, threads)
+                        running[future] = waiting.pop(0)
                 if not running:
                     break
                 collect(wait(running, return_when=FIRST_COMPLETED).done)
-        except BrokenProcessPool as error:
+        except BrokenProcessPool:  # one died and took the others with it; what they ran has failed
             collect(wait(running).done)
-            outcome.failed.setdefault("worker pool", str(error))
         except KeyboardInterrupt:
             # The terminal sends the signal to the workers too; one that came from elsewhere is passed on.
             outcome.interrupted = True

@@ -1,6 +1,6 @@
 """Checkpoints: weights, optimiser and progress of an unfinished run in one safetensors file."""
 
-import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -24,7 +24,7 @@ def save_checkpoint(
     Args:
         progress: JSON-able counters (step, losses so far, seconds).
         run: the spec hash, so that no other run can resume from this file.
-    Raises: HmlcoreError where the disk is full.
+    Raises: HmlcoreError where the disk refuses (full, read-only); an earlier checkpoint stays as it was.
     """
     tensors = {f"model.{name}": x for name, x in model.state_dict().items()}
     for name, parameter in model.named_parameters():
@@ -33,10 +33,10 @@ def save_checkpoint(
     # Shared storage is not allowed in a safetensors file, and the model may be on any device.
     tensors = {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
     tensors["rng"] = torch.get_rng_state()
-    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress)}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": _digest(tensors)}
     temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
             temporary = Path(file.name)
             file.write(to_bytes(tensors, metadata))
@@ -44,11 +44,19 @@ def save_checkpoint(
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise HmlcoreError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+    finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            raise HmlcoreError(f"no space left on the disk to write the checkpoint {path}") from error
-        raise
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of names and contents: safetensors itself does not notice a flipped bit."""
+    digest = hashlib.sha256()
+    for name, x in sorted(tensors.items()):
+        digest.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
+        digest.update(x.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> dict:
@@ -67,6 +75,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         raise HmlcoreError(f"{path} is no hmlcore checkpoint of this version; {remedy}")
     if metadata["run"] != run:
         raise HmlcoreError(f"checkpoint {path} belongs to run {metadata['run'][:16]}, not {run[:16]}; {remedy}")
+    if metadata.get("sha256") != _digest(tensors):
+        raise HmlcoreError(f"checkpoint {path} is corrupt (its contents do not match their hash); {remedy}")
     rng = tensors.pop("rng")
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
     try:

@@ -1,7 +1,11 @@
 """One training loop for every model: deterministic batches, clipping, autocast, exact resume."""
 
+import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +106,7 @@ def train(
         deadline: ``time.monotonic()`` value after which to save and raise :class:`Paused`.
         after_step: called with the number of steps done (tests interrupt here).
     Raises:
-        HmlcoreError: the loss stopped being finite, or the checkpoint cannot be used.
+        HmlcoreError: loss or gradient stopped being finite, or the checkpoint cannot be used or written.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
     model.to(device).train()
@@ -150,14 +154,32 @@ def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, d
         loss = scored_loss(model, batch.inputs.to(device), batch.targets.to(device))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip))
     value = float(loss.detach())
-    if value != value or value in (float("inf"), float("-inf")):
-        raise HmlcoreError(f"the loss became {value} at step {step}; lower lr = {config.lr}")
-    optimizer.step()
-    progress.step += 1
-    progress.tokens += batch.inputs.numel()
-    progress.pending.append(value)
-    if progress.step % config.record_every == 0 or progress.step == config.steps:
-        progress.curve.append((progress.step, sum(progress.pending) / len(progress.pending)))
-        progress.pending.clear()
+    for name, x in (("loss", value), ("gradient norm", norm)):
+        if not math.isfinite(x):
+            raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
+    with _uninterrupted():
+        optimizer.step()
+        progress.step += 1
+        progress.tokens += batch.inputs.numel()
+        progress.pending.append(value)
+        if progress.step % config.record_every == 0 or progress.step == config.steps:
+            progress.curve.append((progress.step, sum(progress.pending) / len(progress.pending)))
+            progress.pending.clear()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the block is done: a checkpoint never holds half an update."""
+    if threading.current_thread() is not threading.main_thread():  # only there do signals arrive
+        yield
+        return
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *signal_and_frame: asked.append(signal_and_frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked and callable(before):
+        before(*asked[0])

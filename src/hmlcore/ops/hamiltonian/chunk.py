@@ -116,8 +116,8 @@ def chunk_hamiltonian(
     """The Hamiltonian memory, `chunk_size` tokens at a time (None: :func:`default_chunk_size`);
     the other arguments as ``naive_hamiltonian``.
 
-    State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype and autocast;
-    `o` has the dtype of `v`. Work per token O(C(N + D) + pND), memory O(T(C + pN)).
+    State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype
+    and autocast; `o` has the dtype of `v`. Work per token O(C(N + D) + pND), memory O(T(C + pN)).
     """
     require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
     if cu_seqlens is not None:
