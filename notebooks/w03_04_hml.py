@@ -25,10 +25,11 @@ import torch
 
 from hmlcore.evaluation.claims import claim_table
 from hmlcore.experiments import results_of, trace_of
-from hmlcore.figures import (
-    bytes_by_context, bytes_position, copy_curves, copy_heatmaps, models_table, phase_portrait,
-    recall_curves, recall_frontier, render,
-)  # fmt: skip
+from hmlcore.figures.bytes import bytes_by_context, bytes_position
+from hmlcore.figures.copy import copy_curves, copy_heatmaps
+from hmlcore.figures.portrait import phase_portrait
+from hmlcore.figures.recall import recall_curves, recall_frontier
+from hmlcore.figures.tables import models_table, render
 
 plotly.io.renderers.default = "plotly_mimetype"
 

@@ -4,6 +4,7 @@ import argparse
 import errno
 import re
 import sys
+from pathlib import Path
 
 from hmlcore import __version__, paths
 from hmlcore.errors import HmlcoreError, require
@@ -115,13 +116,17 @@ def _verify(options) -> int:
 
 
 def _figures(options) -> int:
-    from hmlcore.experiments.base import check_profile
+    from hmlcore.experiments import check_profile
     from hmlcore.figures.export import export_all
+    from hmlcore.results import Store
 
     check_profile(options.profile)
-    for path in export_all(options.profile):
+    exported = export_all(Store(paths.results()), options.profile, options.out)
+    for path in exported.files:
         print(path)
-    return 0
+    for notice in exported.notices:
+        print(f"hml: {notice}", file=sys.stderr)
+    return 0 if exported.files else 1
 
 
 def _book(options) -> int:
@@ -219,10 +224,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
 
-    verb(
+    figures = verb(
         "figures", _figures, "write every figure, table and number of a profile from the store", profile="laptop",
         details="Plotly JSON for the book; SVG and PDF for the paper where a Chromium is found.",
     )  # fmt: skip
+    figures.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to (default: the profile's folder in the store)"
+    )
 
     book = verb(
         "book", _book, "execute the chapters by papermill and build the HTML book", profile="laptop",

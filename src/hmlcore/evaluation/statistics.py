@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from hmlcore.errors import require
 
@@ -60,26 +60,29 @@ def seed_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate
     mean = float(x.mean())
     if x.size < MIN_SEEDS or not np.isfinite(x).all():
         return Estimate(mean, None, None, x.size)
-    half = float(stats.t.ppf((1 + confidence) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+    half = float(stdtrit(x.size - 1, (1 + confidence) / 2) * x.std(ddof=1) / np.sqrt(x.size))
     return Estimate(mean, mean - half, mean + half, x.size)
 
 
 def wilson_interval(accuracy: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of an accuracy measured on `n` examples of one fixed test set.
 
+    (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), with z the normal quantile (Wilson 1927).
     It says how much the finite test set matters, and nothing about another seed. It takes the examples as
     independent: tokens of one sequence are not, so for token accuracy it is too narrow.
 
     Args:
-        accuracy: fraction correct, between 0 and 1; times `n` it is rounded to whole successes.
+        accuracy: fraction correct, between 0 and 1.
         n: number of examples, at least 1.
     """
     _check_confidence(confidence)
     require(0 <= accuracy <= 1, f"accuracy must be between 0 and 1, not {accuracy!r}")
     require(n >= 1, f"n must be at least 1, not {n!r}")
-    test = stats.binomtest(round(float(accuracy) * int(n)), int(n))
-    interval = test.proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    p, n, z = float(accuracy), int(n), float(ndtri((1 + confidence) / 2))
+    center = p + z * z / (2 * n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, float(center - half) / scale), min(1.0, float(center + half) / scale)
 
 
 def paired_difference(
@@ -105,9 +108,7 @@ def paired_difference(
 def interval_note(n: int) -> str:
     """What a caption says about its seeds, e.g. ``each dot a seed (3), line their mean, no interval``."""
     seeds = f"each dot a seed ({n}), line their mean"
-    return (
-        f"{seeds}, bar its 95 % t-interval" if n >= MIN_SEEDS else f"{seeds}, no interval below {MIN_SEEDS}"
-    )
+    return f"{seeds}, bar its 95 % t-interval" if n >= MIN_SEEDS else f"{seeds}, no interval below {MIN_SEEDS}"
 
 
 def _check_confidence(confidence: float) -> None:

@@ -82,7 +82,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise HmlcoreError(f"checkpoint {path} does not fit the model ({error}); {remedy}") from error
+        raise HmlcoreError(f"checkpoint {path} does not fit the run's model; {remedy}") from error
     for name, parameter in model.named_parameters():
         prefix = f"optimizer.{name}."
         state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,39 @@
+# Every target installs what it needs into .venv first, and only when that has changed.
+PROFILE ?= laptop
+PYTHON  ?=
+BIN     := .venv/bin
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install book test lint chapters figures lab clean
+# An outer environment must not leak into .venv.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+help:      ## list the targets
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##/  make \1\t/' | expand -t 18
+	@echo "  PROFILE=smoke|laptop|full chooses the results (default: laptop); ARGS=... goes to pytest"
+
+install:   ## make .venv with everything that the book and the tests need
+	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$(sh tools/find-python) || exit 1; "$$python" tools/setup_env.py
+
+book: install  ## execute the chapters, build the book, print its first page
+	@$(BIN)/hml book --profile $(PROFILE) $(if $(filter smoke,$(PROFILE)),--fresh)
+
+test: install  ## run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install  ## style and import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+chapters: install  ## sync the notebook pairs and renew the committed chapters in book/chapters
+	@$(BIN)/jupytext --sync notebooks/*.py
+	@$(BIN)/hml book --commit-chapters
+
+figures: install  ## draw the figures and numbers of PROFILE from its results
+	@$(BIN)/hml figures --profile $(PROFILE)
+
+lab: install  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+clean:     ## remove what was built (not .venv, not results)
+	@rm -rf _build .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,99 @@
+"""Byte-level language modelling: bits per byte against context, by position, and how training went."""
+
+import plotly.graph_objects as go
+
+from hmlcore.errors import require
+from hmlcore.figures.marks import (
+    add_limit,
+    add_seeds,
+    doubling_axis,
+    panels,
+)
+from hmlcore.figures.style import in_order, mixer_style, rounded, stamp
+from hmlcore.results import ResultSet
+from hmlcore.results.tuning import tuned
+
+
+def bytes_by_context(results: ResultSet) -> go.Figure:
+    """Bits per byte against the length of the context, a panel a corpus, every seed a dot; lower is better.
+
+    The dotted line marks the longest context of training.
+    """
+    results = tuned(results)
+    rows = results.metric("bits_per_byte")
+    corpora = sorted(set(rows["corpus"]))
+    fig, cells = panels(corpora, "context (bytes)", "bits per byte")
+    for corpus, where in zip(corpora, cells, strict=True):
+        here = rows[rows["corpus"] == corpus]
+        _limit(fig, results, here["value"], where)
+        for mixer in in_order(here["mixer"]):
+            part = here[here["mixer"] == mixer]
+            add_seeds(fig, part, "context", what="bits per byte", legend=corpus == corpora[0], where=where)
+    fig.update_xaxes(**doubling_axis(rows["context"]))
+    return stamp(fig, results, rows["n"])
+
+
+def bytes_position(results: ResultSet, context: int | None = None) -> go.Figure:
+    """Bits per byte against the position in the window, a panel a corpus: what a longer past is worth.
+
+    Args:
+        context: length of the window, the longest if not given.
+    """
+    results = tuned(results)
+    rows = results.metric("bits_per_byte_at")
+    if "context" in rows:
+        context = max(rows["context"]) if context is None else context
+        rows = rows[rows["context"] == context]
+        require(len(rows) > 0, f"no bits per byte by position at context {context}")
+    corpora = sorted(set(rows["corpus"]))
+    fig, cells = panels(corpora, "position in the window (start of bin, bytes)", "bits per byte")
+    for corpus, where in zip(corpora, cells, strict=True):
+        here = rows[rows["corpus"] == corpus]
+        _limit(fig, results, here["value"], where)
+        for mixer in in_order(here["mixer"]):
+            part = here[here["mixer"] == mixer]
+            add_seeds(fig, part, "position", what="bits per byte", legend=corpus == corpora[0], where=where)
+    return stamp(fig, results, rows["n"])
+
+
+def learning_curves(results: ResultSet) -> go.Figure:
+    """Training loss in nats a token against steps, a line a seed, a panel a corpus and width."""
+    results = tuned(results)
+    rows, runs = results.metric("loss", split="train"), results.runs()
+    parts = [column for column in ("corpus", "d_model") if column in runs and runs[column].nunique() > 1]
+    kinds = runs[parts].drop_duplicates().sort_values(parts) if parts else runs.iloc[:1][[]]
+    names = [kind._asdict() for kind in kinds.itertuples(index=False)] or [{}]
+    titles = [", ".join(_panel_name(*item) for item in name.items()) for name in names]
+    fig, cells = panels(titles, "step", "training loss (nats)")
+    for name, where in zip(names, cells, strict=True):
+        inside = runs[(runs[parts] == list(name.values())).all(axis=1)] if parts else runs
+        for mixer in in_order(inside["mixer"]):
+            style = mixer_style(mixer)
+            for number, digest in enumerate(inside.index[inside["mixer"] == mixer]):
+                run = rows[rows["spec_hash"] == digest].sort_values("step")
+                curve = go.Scatter(
+                    x=rounded(run["step"], 8),
+                    y=rounded(run["value"]),
+                    mode="lines",
+                    name=style.label,
+                    legendgroup=style.label,
+                    showlegend=name is names[0] and number == 0,
+                    line={"color": style.color, "width": 1.3},
+                    opacity=0.7,
+                    hovertemplate=f"<b>{style.label}</b> seed {inside['seed'][digest]}"
+                    "<br>step %{x}<br>loss %{y:.4g}<extra></extra>",
+                    meta="seeds",
+                )
+                fig.add_trace(curve, **where)
+    return stamp(fig, results)
+
+
+def _panel_name(column: str, value) -> str:
+    return f"width {value}" if column == "d_model" else str(value)
+
+
+def _limit(fig: go.Figure, results: ResultSet, values, where: dict) -> None:
+    trained = [item["length"] for spec in results.specs() for item in spec.get("train", []) if "length" in item]
+    if trained:
+        span = float(values.min()), float(values.max())
+        add_limit(fig, max(trained), span, f"longest context of training: {max(trained)}", where)

@@ -1,0 +1,163 @@
+"""Marks that several figures share: seeds as dots with their mean, panels, axes that double."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hmlcore.evaluation.statistics import MIN_SEEDS, seed_interval, wilson_interval
+from hmlcore.figures.style import FAINT, GREY, mixer_style, rounded, styled
+from hmlcore.results.text import bytes_text
+
+
+def panels(
+    titles: Sequence[str], x: str, y: str, *, columns: int = 0, height: int = 300, legend: bool = True
+) -> tuple[go.Figure, list[dict[str, int]]]:
+    """A styled grid of one panel a title, y axes shared, and the row and column of each panel.
+
+    Args:
+        x, y: axis titles; y stands on the left panels, x under the lowest panel of each column.
+        columns: chosen by the number of panels if 0.
+        height: of one panel, in pixels.
+    """
+    count = len(titles)
+    columns = columns or (2 if count in (2, 4) else min(3, count))
+    rows = math.ceil(count / columns)
+    cells = [{"row": i // columns + 1, "col": i % columns + 1} for i in range(count)]
+    total = rows * height + 120
+    fig = make_subplots(
+        rows=rows,
+        cols=columns,
+        specs=[[{} if r * columns + c < count else None for c in range(columns)] for r in range(rows)],
+        subplot_titles=list(titles) if any(titles) else None,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        vertical_spacing=70 / total if rows > 1 else 0,
+    )
+    styled(fig, height=total, legend=legend)
+    fig.update_annotations(font={"size": 13})
+    if legend and any(titles):  # the panels' titles stand where the legend would
+        fig.update_layout(margin_t=72, legend_y=1 + 30 / (total - 72 - fig.layout.margin.b))
+    for index, where in enumerate(cells):
+        if where["col"] == 1:
+            fig.update_yaxes(title_text=y, **where)
+        if index + columns >= count:
+            fig.update_xaxes(title_text=x, **where)
+    return fig, cells
+
+
+def doubling_axis(values: Sequence[float]) -> dict:
+    """Layout of a logarithmic axis with a tick at each of `values`; linear where one of them is zero."""
+    ticks = sorted({float(v) for v in values})
+    if ticks[0] <= 0:
+        return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    return {
+        "type": "log",
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+        "range": [math.log10(ticks[0]) - 0.08, math.log10(ticks[-1]) + 0.08],
+    }
+
+
+def add_seeds(
+    fig: go.Figure,
+    rows: pd.DataFrame,
+    x: str,
+    *,
+    what: str,
+    binomial: bool = False,
+    legend: bool = True,
+    visible: bool = True,
+    where: dict,
+) -> None:
+    """One mixer's seeds as dots over column `x`, a line through their means, and where the seeds are enough
+    for it the t-interval as a bar.
+
+    Args:
+        rows: results of one mixer, with columns seed, value, n and `x`.
+        what: name of the value in the hover text.
+        binomial: the value is a fraction of `n`; the hover text gives its Wilson interval.
+        where: row and column of the panel.
+    """
+    style = mixer_style(rows["mixer"].iloc[0])
+    rows = rows.sort_values([x, "seed"])
+    shared = {"legendgroup": style.label, "visible": visible}
+    fig.add_trace(
+        go.Scatter(
+            x=rounded(rows[x], 12),
+            y=rounded(rows["value"]),
+            mode="markers",
+            name=style.label,
+            showlegend=legend,
+            marker={"color": style.color, "symbol": style.symbol, "size": 8, "opacity": 0.8},
+            text=[_hover(row, what, binomial) for row in rows.to_dict("records")],
+            hovertemplate="%{text}<extra></extra>",
+            meta="seeds",
+            **shared,
+        ),
+        **where,
+    )
+    means = {at: seed_interval(group) for at, group in rows.groupby(x)["value"]}
+    bars = None
+    if any(estimate.low is not None for estimate in means.values()):
+        half = [0 if e.low is None else e.high - e.mean for e in means.values()]
+        bars = {"type": "data", "array": rounded(half), "thickness": 1.2, "width": 3}
+    text = [f"<b>{style.label}</b> mean of {e.n}: {e.mean:.3g}{_interval(e)}" for e in means.values()]
+    fig.add_trace(
+        go.Scatter(
+            x=rounded(means, 12),
+            y=rounded(e.mean for e in means.values()),
+            mode="lines",
+            name=style.label,
+            showlegend=False,
+            line={"color": style.color, "dash": style.dash, "width": 2},
+            error_y=bars,
+            text=text,
+            hovertemplate="%{text}<extra></extra>",
+            meta="mean",
+            **shared,
+        ),
+        **where,
+    )
+
+
+def add_limit(fig: go.Figure, x: float, y: tuple[float, float], text: str, where: dict) -> None:
+    """A dotted vertical line at `x`, e.g. where training ended; its meaning is in the hover text."""
+    fig.add_trace(
+        go.Scatter(
+            x=[x, x],
+            y=list(y),
+            mode="lines",
+            line={"color": GREY, "dash": "dot", "width": 1.5},
+            hovertemplate=f"{text}<extra></extra>",
+            showlegend=False,
+            meta="limit",
+        ),
+        **where,
+    )
+
+
+def accuracy_axis(fig: go.Figure) -> None:
+    """All y axes from 0 to 1."""
+    fig.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1], gridcolor=FAINT)
+
+
+def _hover(row: dict, what: str, binomial: bool) -> str:
+    lines = [f"<b>{mixer_style(row['mixer']).label}</b> seed {row['seed']}", f"{what} {row['value']:.4g}"]
+    if row["n"] and binomial and row["value"] == row["value"]:
+        low, high = wilson_interval(row["value"], row["n"])
+        lines.append(f"Wilson 95 %: {low:.3f} to {high:.3f}, n = {row['n']:,}")
+    elif row["n"]:
+        lines.append(f"n = {row['n']:,}")
+    lr = f"lr {row['lr']:.3g}" if row.get("lr") == row.get("lr") and row.get("lr") is not None else ""
+    width = f"width {row['d_model']}" if "d_model" in row else ""
+    lines.append(", ".join(filter(None, [lr, width, f"state {bytes_text(row['state_bytes'])}"])))
+    return "<br>".join(lines)
+
+
+def _interval(estimate) -> str:
+    if estimate.low is None:
+        return f" (no interval below {MIN_SEEDS} seeds)"
+    return f", 95 % t-interval {estimate.low:.3g} to {estimate.high:.3g}"

@@ -1,0 +1,107 @@
+"""The look every figure shares: one color and one marker a mixer, light and dark pages, the stamp.
+
+Colors are Okabe and Ito's (2008), told apart with any color vision. Everything that is not data is drawn in
+half-transparent grey on a transparent page, so a figure reads on white and on black without being redrawn.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from hmlcore.results import ResultSet
+
+GREY = "#808080"
+FAINT = "rgba(128,128,128,0.25)"
+BOTTOM = 80
+"""Pixels under the plot: tick labels, axis title, stamp."""
+
+
+class MixerStyle(NamedTuple):
+    """How one mixer is named and drawn everywhere."""
+
+    label: str
+    color: str
+    symbol: str
+    dash: str
+
+
+MIXERS = {
+    "hml": MixerStyle("HML", "#D55E00", "circle", "solid"),
+    "attention": MixerStyle("Attention", "#0072B2", "square", "dash"),
+    "gru": MixerStyle("GRU", "#009E73", "diamond", "dot"),
+}
+_SPARE_COLORS = ("#CC79A7", "#56B4E9", "#E69F00")
+_SPARE_SYMBOLS = ("triangle-up", "cross", "star", "x", "pentagon")
+
+
+def mixer_style(mixer: str) -> MixerStyle:
+    """The style of `mixer`; one without an entry in :data:`MIXERS` gets a style fixed by its name."""
+    key = zlib.crc32(mixer.encode())
+    spare = MixerStyle(
+        mixer,
+        _SPARE_COLORS[key % len(_SPARE_COLORS)],
+        _SPARE_SYMBOLS[key % len(_SPARE_SYMBOLS)],
+        "longdash",
+    )
+    return MIXERS.get(mixer, spare)
+
+
+def in_order(mixers: Iterable[str]) -> list[str]:
+    """Mixers in the order figures and tables list them: those of :data:`MIXERS` first."""
+    known = list(MIXERS)
+    return sorted(set(mixers), key=lambda m: (known.index(m) if m in known else len(known), m))
+
+
+def styled(fig: go.Figure, *, height: int = 420, legend: bool = True) -> go.Figure:
+    """`fig` with the shared layout; changes it in place and returns it."""
+    fig.update_layout(
+        template=go.layout.Template(),  # Plotly's default template would add 7 kB to every figure
+        height=height,
+        margin={"l": 64, "r": 16, "t": 44 if legend else 32, "b": BOTTOM},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 13, "color": GREY, "family": "system-ui, -apple-system, 'Segoe UI', sans-serif"},
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "yref": "paper"},
+        hoverlabel={"align": "left"},
+    )
+    axis = {"gridcolor": FAINT, "linecolor": FAINT, "zeroline": False, "ticks": "outside", "tickcolor": FAINT}
+    axis |= {"tickfont": {"size": 11}, "title": {"font": {"size": 13}, "standoff": 8}}
+    fig.update_xaxes(**axis)
+    fig.update_yaxes(**axis)
+    return fig
+
+
+def stamp(fig: go.Figure, results: ResultSet | str, n: Iterable[int] = ()) -> go.Figure:
+    """Write the small grey line under the plot, ``laptop profile · CPU · 3 seeds · n = 512``.
+
+    Args:
+        results: what the figure was drawn from, or a finished stamp text.
+        n: examples behind each drawn value; their range is shown.
+    """
+    text = results if isinstance(results, str) else results.stamp()
+    sizes = sorted({int(size) for size in n} - {0})
+    if sizes:
+        shown = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,}–{sizes[-1]:,}"
+        text += f" · n = {shown}"
+    fig.add_annotation(
+        name="stamp",
+        text=text,
+        x=0,
+        xref="paper",
+        xanchor="left",
+        y=0,
+        yref="paper",
+        yanchor="bottom",
+        yshift=4 - (fig.layout.margin.b or BOTTOM),
+        showarrow=False,
+        font={"size": 11, "color": GREY},
+    )
+    return fig
+
+
+def rounded(values: Iterable, digits: int = 5) -> list:
+    """Plain Python numbers with `digits` significant digits: short in JSON and the same on every machine."""
+    return [value if isinstance(value, str) else float(f"{float(value):.{digits}g}") for value in values]

@@ -1,0 +1,120 @@
+"""Tables: one DataFrame, rendered as HTML for the book and as booktabs LaTeX for the paper."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from hmlcore.figures.style import in_order, mixer_style
+from hmlcore.results import ResultSet
+from hmlcore.results.text import bytes_text
+from hmlcore.results.tuning import tuned
+
+_LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "·": r"$\cdot$", "–": "--", "~": r"\textasciitilde{}", "^": r"\^{}"}
+    | {character: f"\\{character}" for character in "&%$#_{}"}
+)
+
+
+class Table(NamedTuple):
+    """A rendered table."""
+
+    html: str
+    latex: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def render(frame: pd.DataFrame, *, caption: str = "", label: str = "", note: str = "") -> Table:
+    """`frame` without its index as HTML and as LaTeX (booktabs); numbers as they are printed in it.
+
+    Args:
+        caption, label: of the LaTeX table, which floats if there is a caption.
+        note: the line under it: profile, device, seeds, and what is not equal between its rows.
+    """
+    shown = frame.map(_text)
+    html = shown.to_html(index=False, border=0, classes="hml-table", justify="left")
+    if note:
+        html += f'\n<p class="hml-stamp"><small>{_escaped(note)}</small></p>'
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    latex = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    latex = latex.to_latex(
+        hrules=True,
+        column_format="".join("r" if number else "l" for number in numeric),
+        caption=caption or None,
+        label=label or None,
+        position="t" if caption else None,
+        position_float="centering" if caption else None,
+    )
+    return Table(html + "\n", _with_note(latex, note))
+
+
+def models_table(results: ResultSet) -> Table:
+    """The models of an experiment: parameters, state of one sequence, cost, seeds and learning rate.
+
+    A row a mixer and width. The state is given at the length trained on and at the longest evaluated. The note
+    says what is not equal between mixers.
+    """
+    chosen = tuned(results)
+    lines = []
+    widths = [column for column in ("d_model",) if column in chosen.runs()]
+    order = {mixer: number for number, mixer in enumerate(in_order(chosen.mixers))}
+    for key, rows in chosen.frame.groupby(["mixer", *widths], sort=True):
+        mixer, tried = key[0], results.frame[results.frame["mixer"] == key[0]]
+        if widths:
+            tried = tried[tried["d_model"] == key[1]]
+        trained = rows[rows["metric"] == "loss"] if (rows["metric"] == "loss").any() else rows
+        line = {"order": (order[mixer], *key[1:]), "mixer": mixer_style(mixer).label}
+        line |= {"width": key[1]} if widths else {}
+        line |= {
+            "parameters": int(rows["parameters"].max()),
+            "state, training": int(trained["state_bytes"].max()),
+            "state, longest": int(rows["state_bytes"].max()),
+            "MFLOPs a token": f"{trained['flops_per_token'].max() / 1e6:.3g}",
+            "seeds": rows["seed"].nunique(),
+            "learning rate": ", ".join(f"{lr:g}" for lr in sorted(set(rows["lr"].dropna()))),
+            "rates tried": tried["lr"].nunique(),
+        }
+        lines.append(line)
+    frame = pd.DataFrame(sorted(lines, key=lambda line: line["order"])).drop(columns="order")
+    note = ". ".join([chosen.stamp(), *unequal(frame)])
+    for column in ("state, training", "state, longest"):
+        frame[column] = [bytes_text(count) for count in frame[column]]
+    return render(frame, note=note, caption=f"Models of the experiment {results.experiment}.")
+
+
+def unequal(frame: pd.DataFrame) -> list[str]:
+    """What a table of models must admit: parameters more than 1 % apart, unequal state, seeds or tuning.
+
+    Args:
+        frame: columns parameters, "state, training", seeds, "rates tried", and width where there are several.
+    """
+    groups = [part for _, part in frame.groupby("width")] if "width" in frame else [frame]
+    remarks = []
+    spread = max(part["parameters"].max() / part["parameters"].min() - 1 for part in groups)
+    if spread > 0.01:
+        remarks.append(f"Parameters differ by up to {spread:.0%} at one width")
+    if any(part["state, training"].nunique() > 1 for part in groups):
+        remarks.append("State bytes are not equal at one width")
+    if frame["seeds"].nunique() > 1:
+        remarks.append("Seeds are not equal")
+    if frame["rates tried"].nunique() > 1:
+        remarks.append("Tuning budgets are not equal")
+    return remarks
+
+
+def _text(value) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _with_note(latex: str, note: str) -> str:
+    if not note:
+        return latex
+    note = note.translate(_LATEX)
+    return latex.replace("\\end{tabular}\n", f"\\end{{tabular}}\n\n\\smallskip{{\\footnotesize {note}}}\n", 1)
