@@ -62,12 +62,18 @@ def _again(store: Store, profile: str, name: str, spec: dict) -> Verdict:
     keys = [k for k in ("spec_hash", *_KEYS) if k in stored and k in found]
     pairs = stored.merge(found, on=keys, suffixes=("", "_again"), validate="one_to_one")
     require(len(pairs) == len(stored) == len(found), f"the run {label(spec)} now measures other values")
-    gaps = [abs(a - b) for a, b in zip(pairs["value"], pairs["value_again"], strict=True)]
+    gaps = [_gap(a, b) for a, b in zip(pairs["value"], pairs["value_again"], strict=True)]
     scale = [max(1.0, abs(a)) for a in pairs["value"]]
-    within = sum(gap <= TOLERANCE * size for gap, size in zip(gaps, scale, strict=True))
+    within = sum(math.isfinite(gap) and gap <= TOLERANCE * size for gap, size in zip(gaps, scale, strict=True))
     worst = max((g for g in gaps if not math.isnan(g)), default=math.nan)
     digest = str(found["spec_hash"].iloc[0])
     return Verdict(label(spec), digest, len(gaps), sum(g == 0 for g in gaps), within, worst)
+
+
+def _gap(stored: float, found: float) -> float:
+    """|stored − found|; 0 where both diverged alike, NaN where only one did."""
+    alike = stored == found or (math.isnan(stored) and math.isnan(found))
+    return 0.0 if alike else abs(stored - found)
 
 
 def _values(store: Store, profile: str, name: str) -> pd.DataFrame:

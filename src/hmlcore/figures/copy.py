@@ -56,15 +56,7 @@ def copy_heatmaps(results: ResultSet) -> go.Figure:
 def _heatmap(rows: pd.DataFrame, visible: bool) -> go.Heatmap:
     means = rows.pivot_table(index="payload", columns="delay", values="value", aggfunc="mean")
     label = mixer_style(rows["mixer"].iloc[0]).label
-    hover = []
-    for payload in means.index:
-        line = []
-        for delay in means.columns:
-            seeds = rows[(rows["payload"] == payload) & (rows["delay"] == delay)].sort_values("seed")
-            each = "<br>".join(f"seed {s.seed}: {s.value:.3g}" for s in seeds.itertuples())
-            n = f"<br>n = {seeds['n'].iloc[0]:,} each" if len(seeds) else ""
-            line.append(f"<b>{label}</b> payload {payload}, delay {delay}<br>{each}{n}")
-        hover.append(line)
+    text = {at: _hover(label, *at, seeds) for at, seeds in rows.groupby(["payload", "delay"])}
     values = means.to_numpy()
     return go.Heatmap(
         x=[f"{delay:g}" for delay in means.columns],
@@ -72,13 +64,20 @@ def _heatmap(rows: pd.DataFrame, visible: bool) -> go.Heatmap:
         z=[[None if np.isnan(v) else round(float(v), 4) for v in line] for line in values],
         text=[["" if np.isnan(v) else f"{100 * v:.0f}" for v in line] for line in values],
         texttemplate="%{text}",
-        hovertext=hover,
+        hovertext=[[text.get((p, d), "") for d in means.columns] for p in means.index],
         hovertemplate="%{hovertext}<extra></extra>",
         coloraxis="coloraxis",
         xgap=1,
         ygap=1,
         visible=visible,
     )
+
+
+def _hover(label: str, payload: int, delay: int, seeds: pd.DataFrame) -> str:
+    values = sorted(zip(seeds["seed"], seeds["value"], strict=True))
+    each = "<br>".join(f"seed {seed}: {value:.3g}" for seed, value in values)
+    n = f"n = {seeds['n'].iloc[0]:,} each"
+    return f"<b>{label}</b> payload {payload}, delay {delay}<br>{each}<br>{n}"
 
 
 def _trained_box(rows: pd.DataFrame, specs: list[dict]) -> list[dict]:

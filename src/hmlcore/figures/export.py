@@ -109,7 +109,7 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
 
 def draw_images(figs: dict[str, go.Figure], kinds: tuple[str, ...] = ("svg", "pdf")) -> tuple[dict, list[str]]:
     """``{"<name>.<kind>": bytes}`` of figures for print, by one browser, and notices of what went wrong."""
-    path, names = chromium(), " and ".join(kinds).upper()
+    path, names = chromium(), " and ".join(map(str.upper, kinds))
     if find_spec("kaleido") is None:
         return {}, [f"{names} left out: kaleido is not installed"]
     if path is None:
@@ -154,7 +154,8 @@ def _static(fig: go.Figure) -> go.Figure:
         trace.uid = f"{number:06d}"  # Plotly would draw it at random, and write it into the SVG
     fig.update_layout(font_color="#222222", paper_bgcolor="rgba(0,0,0,0)")
     room = (fig.layout.margin.b or BOTTOM) - BOTTOM
-    fig.update_layout(sliders=[], updatemenus=[], height=fig.layout.height - room, margin_b=BOTTOM)
+    fig.layout.sliders, fig.layout.updatemenus = [], []
+    fig.update_layout(height=fig.layout.height - room, margin_b=BOTTOM)
     fig.update_annotations(selector={"name": "stamp"}, yshift=4 - BOTTOM, font_color="#555555")
     return fig
 

@@ -15,8 +15,8 @@ _COLUMNS = ("t", "byte", "q", "p", "kinetic", "potential", "alpha", "beta", "gam
 _ENERGIES = {"kinetic": "#0072B2", "potential": "#E69F00", "total": "#D55E00"}
 _GATES = {
     "beta": ("write β", "#009E73"),
-    "gamma": ("momentum kept γ", "#CC79A7"),
-    "alpha": ("state kept α", "#56B4E9"),
+    "gamma": ("momentum γ", "#CC79A7"),
+    "alpha": ("state α", "#56B4E9"),
 }
 _BEFORE, _AFTER = 36, 36
 _NBSP, _ZERO = "\u00a0", "\u200b"
@@ -92,8 +92,8 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
             "yanchor": "top",
         },
         margin={"t": 72, "b": 178},
-        legend={"x": 0.55},
-        legend2={**fig.layout.legend.to_plotly_json(), "x": 0.55, "y": 0.37},
+        legend={"x": 0.55, "font": {"size": 11}},
+        legend2={**fig.layout.legend.to_plotly_json(), "x": 0.55, "y": 0.37, "font": {"size": 11}},
         sliders=[_slider(len(text))],
         updatemenus=[_buttons()],
     )

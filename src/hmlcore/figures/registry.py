@@ -95,7 +95,8 @@ FIGURES: dict[str, Figure] = {
         "bytes",
         phase_portrait,
         "One trained head reading real text. Left: its state in phase space, position q against momentum p. "
-        "Right: its energy, and the gates that each token sets. The slider moves through the text.",
+        "Right: its energy, and the gates that each token sets: what it writes (β), and what it keeps of the "
+        "momentum (γ) and of the state (α). The slider moves through the text.",
         traced=True,
     ),
 }

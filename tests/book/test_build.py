@@ -1,0 +1,147 @@
+"""Executing chapters and building pages: what is skipped, what is refused, what is left behind."""
+
+import shutil
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+from hmlcore import book
+from hmlcore.errors import HmlcoreError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CHAPTER = """
+# %% [markdown]
+# # A chapter
+
+# %% tags=["parameters"]
+profile = "smoke"
+run_missing = True
+
+# %%
+import sys
+print("warning", file=sys.stderr)
+profile, run_missing
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of one small chapter; call it with the chapter's source."""
+    monkeypatch.setenv("HMLCORE_HOME", str(tmp_path))
+    monkeypatch.setenv("HMLCORE_RESULTS", str(tmp_path / "results"))
+
+    def make(source: str = CHAPTER, index: str = "# Book\n"):
+        for folder in ("notebooks", "book/_static", "results/smoke/copy"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "_toc.yml").write_text(
+            "format: jb-book\nroot: book/index\nchapters: [{file: book/chapters/one}]\n"
+        )
+        (tmp_path / "_config.yml").write_text(
+            "title: A book\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+            "sphinx: {local_extensions: {hmlbook: book/_ext}}\n"
+        )
+        shutil.copytree(CHECKOUT / "book" / "_ext", tmp_path / "book" / "_ext", dirs_exist_ok=True)
+        (tmp_path / "book" / "index.md").write_text(index)
+        (tmp_path / "results/smoke/copy/a.parquet").write_text("a run")
+        notebook = jupytext.reads(source.lstrip(), fmt="py:percent")
+        nbformat.write(notebook, tmp_path / "notebooks" / "one.ipynb")
+        return tmp_path
+
+    return make
+
+
+def outputs(path) -> list:
+    return [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+
+
+def test_chapter_is_executed_with_its_parameters_and_normalised(project):
+    project()
+    (chapter,) = book.execute_chapters("laptop")
+    notebook = nbformat.read(chapter, as_version=4)
+    (result,) = outputs(chapter)
+    assert result.data["text/plain"] == "('laptop', False)"
+    hidden = [c for c in notebook.cells if "remove-cell" in c.metadata.get("tags", [])]
+    assert [c.metadata.tags[0] for c in hidden] == ["parameters", "injected-parameters"]
+    assert [c.id for c in notebook.cells] == [f"cell-{n:03d}" for n in range(4)]
+    assert "papermill" not in chapter.read_text()
+    assert "version" not in notebook.metadata.get("language_info", {})
+
+
+def test_chapter_is_executed_again_only_when_something_changed(project):
+    root = project()
+    (chapter,) = book.execute_chapters("smoke")
+    made, text = chapter.stat().st_mtime_ns, chapter.read_bytes()
+    book.execute_chapters("smoke")
+    assert chapter.stat().st_mtime_ns == made
+    (root / "results/smoke/copy/a.parquet").write_text("another run")
+    book.execute_chapters("smoke")
+    assert chapter.stat().st_mtime_ns > made
+    assert chapter.read_bytes() == text
+
+
+def test_fresh_empties_the_smoke_store_once(project, capsys):
+    root = project()
+    store = root / "results" / "smoke"
+    book.execute_chapters("smoke", fresh=True)
+    assert not store.exists()
+    assert "emptying" in capsys.readouterr().out
+    (store / "copy").mkdir(parents=True)
+    (store / "copy" / "b.parquet").write_text("made by this code")
+    book.execute_chapters("smoke", fresh=True)
+    assert (store / "copy" / "b.parquet").exists()
+
+
+def test_fresh_never_touches_a_committed_store(project):
+    root = project()
+    (root / "results/laptop/copy").mkdir(parents=True)
+    kept = root / "results/laptop/copy/a.parquet"
+    kept.write_text("published")
+    book.execute_chapters("laptop", fresh=True)
+    assert kept.read_text() == "published"
+
+
+def test_failing_cell_is_named(project):
+    project(CHAPTER + '\n# %%\nraise KeyError("no such run")\n')
+    with pytest.raises(HmlcoreError, match=r"chapter one failed in cell 4 .*KeyError.*no such run"):
+        book.execute_chapters("smoke")
+
+
+def test_chapter_without_notebook_is_named(project):
+    root = project()
+    (root / "notebooks" / "one.ipynb").unlink()
+    with pytest.raises(HmlcoreError, match="chapter 'one'"):
+        book.execute_chapters("smoke")
+
+
+def test_unknown_profile_lists_the_known(project):
+    project()
+    with pytest.raises(HmlcoreError, match="unknown profile 'huge'; known: full, laptop, smoke"):
+        book.execute_chapters("huge")
+
+
+@pytest.mark.slow
+def test_missing_figure_names_the_command(project):
+    project(index="# Book\n\n```{hml-figure} nothing\nA caption.\n```\n")
+    with pytest.raises(HmlcoreError, match="hml figures --profile laptop"):
+        book.build_book("laptop")
+
+
+def test_committed_chapters_change_only_with_their_content(project):
+    root = project()
+    first = book.commit_chapters()
+    assert first == [root / "book" / "chapters" / "one.ipynb"]
+    assert book.commit_chapters() == []
+
+
+def test_widget_ids_are_counted():
+    model = "0123456789abcdef" * 2
+    state = {"application/vnd.jupyter.widget-state+json": {"state": {model: {"model_name": "Slider"}}}}
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": model}}
+    notebook = nbformat.v4.new_notebook(metadata={"widgets": state, "papermill": {"duration": 1.0}})
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", view)])
+    notebook.cells.append(cell)
+    text = nbformat.writes(book.normalise(notebook))
+    assert model not in text
+    assert text.count("0" * 32) == 2

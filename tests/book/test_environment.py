@@ -1,0 +1,145 @@
+"""pyproject.toml, environment.yml, constraints.txt and the setup script agree, and name no registry."""
+
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the book's readers work with; conda installs these itself, the rest comes with the package.
+FOR_CONDA = {
+    "torch", "datasets", "plotly", "jupyterlab", "jupytext", "papermill", "jupyter-book", "ipywidgets", "nbval"
+}  # fmt: skip
+CONDA_NAMES = {"pytorch": "torch"}
+
+
+def requirements() -> dict[str, Requirement]:
+    """Everything pyproject.toml asks for, by canonical name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return {canonicalize_name(n): v for n, v in (line.split("==") for line in lines if "==" in line)}
+
+
+@pytest.fixture(scope="module")
+def conda() -> dict:
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def test_conda_names_the_same_versions(conda):
+    listed = [Requirement(line) for line in conda["dependencies"] if isinstance(line, str)]
+    specifiers = {CONDA_NAMES.get(r.name, r.name): r.specifier for r in listed}
+    assert set(specifiers) == FOR_CONDA | {"python", "pip", "nodejs"}
+    asked = requirements()
+    for name in FOR_CONDA:
+        assert specifiers[name] == asked[name].specifier, name
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(specifiers["python"]) == project["requires-python"]
+
+
+def test_conda_adds_the_package_itself(conda):
+    assert conda["channels"] == ["conda-forge"]
+    (by_pip,) = [line["pip"] for line in conda["dependencies"] if isinstance(line, dict)]
+    assert by_pip == ["-e .[book,test]"]
+
+
+def test_constraints_pin_what_is_asked_for():
+    pinned = pins()
+    for name, requirement in requirements().items():
+        assert name in pinned, f"{name} is not pinned in constraints.txt"
+        assert pinned[name] in requirement.specifier, f"{name}=={pinned[name]} does not satisfy {requirement}"
+    assert "+" not in pinned["torch"], "a local version would shut out either CPU or CUDA builds"
+
+
+def test_installed_versions_are_the_pinned_ones():
+    for name, version in pins().items():
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        assert installed.split("+")[0] == version, name
+
+
+def test_page_scripts_are_locked_and_name_no_registry():
+    asked = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    lock = (ROOT / "package-lock.json").read_text()
+    locked = json.loads(lock)["packages"]
+    assert all(locked[f"node_modules/{name}"]["version"] == version for name, version in asked.items())
+    assert all("integrity" in entry for path, entry in locked.items() if path)
+    assert '"resolved"' not in lock
+    for name in ("constraints.txt", "environment.yml", "pyproject.toml", "tools/setup_env.py", "Makefile"):
+        assert not re.search(r"https?://|index-url", (ROOT / name).read_text()), name
+
+
+@pytest.fixture(scope="module")
+def setup_env():
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import setup_env
+    finally:
+        sys.path.pop(0)
+    return setup_env
+
+
+@pytest.mark.parametrize(
+    ("gpu", "offered", "system", "installer"),
+    [
+        (True, None, "Linux", "pip"),
+        (False, "2.13.0+cpu", "Linux", "pip"),
+        (False, "2.13.0", "Linux", "uv"),
+        (False, None, "Linux", "uv"),
+        (False, "2.13.0", "Darwin", "pip"),
+        (False, "2.13.0", "Windows", "pip"),
+    ],
+)
+def test_torch_build_fits_the_machine(setup_env, gpu, offered, system, installer):
+    assert setup_env.torch_installer(gpu, offered, system) == installer
+
+
+def test_setup_pins_torch_as_the_package_does(setup_env):
+    assert Requirement(setup_env.torch_pin()).specifier == requirements()["torch"].specifier
+
+
+@pytest.fixture
+def fake_python(tmp_path):
+    """Puts a `python3` of a given version first on a PATH that has nothing else of the kind."""
+
+    def make(name: str, version: tuple[int, int]) -> Path:
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\n[ {version[0] * 100 + version[1]} -ge 311 ]\n")
+        script.chmod(0o755)
+        return script
+
+    return make
+
+
+def find_python(path: Path) -> subprocess.CompletedProcess:
+    command = ["/bin/sh", str(ROOT / "tools" / "find-python")]
+    return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True)
+
+
+def test_plain_python3_is_preferred_where_it_is_new_enough(fake_python, tmp_path):
+    plain, newer = fake_python("python3", (3, 11)), fake_python("python3.13", (3, 13))
+    assert find_python(tmp_path).stdout.strip() == str(plain)
+    fake_python("python3", (3, 9))
+    assert find_python(tmp_path).stdout.strip() == str(newer)
+
+
+def test_no_python_is_one_clear_message(fake_python, tmp_path):
+    fake_python("python3", (3, 10))
+    done = find_python(tmp_path)
+    assert done.returncode == 1
+    assert "needs Python 3.11 or newer" in done.stderr

@@ -1,0 +1,15 @@
+"""What every test shares: one thread, and a store of its own."""
+
+import pytest
+import torch
+
+# Small tensors gain nothing from threads, and equal thread counts make equal sums.
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_folders(tmp_path, monkeypatch):
+    """Results and checkpoints below `tmp_path`, for this process and the ones it starts."""
+    for name in ("RESULTS", "CHECKPOINTS"):
+        monkeypatch.setenv(f"HMLCORE_{name}", str(tmp_path / name.lower()))
+    return tmp_path

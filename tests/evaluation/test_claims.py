@@ -1,0 +1,110 @@
+"""Verdicts follow their rules: each claim is driven to confirmed, refuted and undecided by made-up results."""
+
+import pandas as pd
+import pytest
+
+from hmlcore.evaluation.claims import CLAIMS, CONFIRMED, REFUTED, UNDECIDED
+from hmlcore.results import ResultSet, canonical
+
+RULES = {claim.rule.__name__: claim.rule for claim in CLAIMS}
+
+
+def results(experiment: str, train: list[dict], rows: list[dict]) -> ResultSet:
+    """A ResultSet of one run a mixer, at one learning rate, with these test rows."""
+    frame = pd.DataFrame(rows)
+    spec = canonical({"experiment": experiment, "train": train})
+    return ResultSet(
+        frame.assign(
+            n=1, split="test", spec_hash=frame["mixer"], schema=1, experiment=experiment, profile="laptop",
+            seed=0, lr=0.001, spec=spec, device="cpu", dirty=False, d_model=64,
+        )
+    )  # fmt: skip
+
+
+def copying(hml: float, gru: float, near: float = 1.0) -> ResultSet:
+    """Exact accuracy `near` at delay 32 and near·share at delay 512, for the trained payload."""
+    rows = []
+    for mixer, share in {"hml": hml, "gru": gru, "attention": 0.0}.items():
+        for delay, value in ((32, near), (512, near * share)):
+            rows.append({"metric": "exact", "mixer": mixer, "payload": 8, "delay": delay, "value": value})
+    # An untrained payload, which the rule must leave out.
+    rows.append({"metric": "exact", "mixer": "hml", "payload": 16, "delay": 512, "value": 0.0})
+    return results("copy", [{"payload": 8, "delay": 0}, {"payload": 8, "delay": 32}], rows)
+
+
+@pytest.mark.parametrize(
+    ("hml", "gru", "near", "verdict"),
+    [
+        (0.95, 0.1, 1.0, CONFIRMED),
+        (0.90, 0.99, 1.0, CONFIRMED),
+        (0.82, 0.1, 1.0, UNDECIDED),
+        (0.30, 0.4, 1.0, REFUTED),
+        (0.95, 0.1, 0.4, UNDECIDED),
+    ],
+)
+def test_load_not_lag(hml, gru, near, verdict):
+    found, evidence = RULES["load_not_lag"](copying(hml, gru, near))
+    assert found == verdict
+    assert f"hml {hml:.0%}" in evidence and "512" in evidence
+
+
+def recalling(gaps: dict[int, float]) -> ResultSet:
+    """HML `gap` above attention's 0.9 at each number of pairs; 99 pairs were not trained."""
+    rows = []
+    for pairs, gap in (gaps | {99: -0.9}).items():
+        for mixer, value in (("attention", 0.9), ("hml", 0.9 + gap)):
+            rows.append({"metric": "accuracy", "mixer": mixer, "pairs": pairs, "value": value})
+    return results("recall", [{"pairs": pairs} for pairs in gaps], rows)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [
+        ({4: 0.0, 8: -0.04}, CONFIRMED),
+        ({4: 0.0, 8: -0.06}, UNDECIDED),
+        ({4: -0.2, 8: -0.06}, REFUTED),
+    ],
+)
+def test_recall_at_fixed_state(gaps, verdict):
+    found, evidence = RULES["recall_at_fixed_state"](recalling(gaps))
+    assert found == verdict
+    assert "99" not in evidence
+
+
+def reading(ratios: dict[str, float], change: dict[str, float]) -> ResultSet:
+    """HML at `ratio` times attention's 3 bits at context 256, `change` more at 1024, a corpus each."""
+    rows = []
+    for corpus, ratio in ratios.items():
+        for mixer, bits, more in (("attention", 3.0, 1.0), ("hml", 3.0 * ratio, change[corpus])):
+            for context, value in ((256, bits), (1024, bits + more)):
+                rows.append(
+                    {"metric": "bits_per_byte", "mixer": mixer, "corpus": corpus, "context": context, "value": value}
+                )
+    frame = results("bytes", [{"length": 256}], rows).frame
+    return ResultSet(frame.assign(spec_hash=frame["mixer"] + frame["corpus"]))
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ({"a": 1.019, "b": 0.9}, CONFIRMED),
+        ({"a": 1.021, "b": 0.9}, UNDECIDED),
+        ({"a": 1.1, "b": 1.1}, REFUTED),
+    ],
+)
+def test_text_within_two_percent(ratios, verdict):
+    assert RULES["text_within_two_percent"](reading(ratios, dict.fromkeys(ratios, 0.0)))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"a": -0.1, "b": 0.0}, CONFIRMED),
+        ({"a": -0.1, "b": 0.01}, UNDECIDED),
+        ({"a": 0.1, "b": 0.01}, REFUTED),
+    ],
+)
+def test_text_beyond_context(change, verdict):
+    found, evidence = RULES["text_beyond_context"](reading({"a": 1.0, "b": 1.0}, change))
+    assert found == verdict
+    assert "attention +1.000" in evidence

@@ -1,0 +1,31 @@
+"""Every mixer at a small size, its parameters moved off their starting point."""
+
+import torch
+
+from hmlcore.layers import MIXERS, build_mixer
+from hmlcore.layers.hml import DYNAMICS
+
+WIDTH = 16
+# Every registered mixer, and the Hamiltonian layer in all its dynamics and with its own head size.
+CASES = {
+    **{name: (name, {}) for name in MIXERS},
+    **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in DYNAMICS},
+    "hml-wide": ("hml", {"num_heads": 3, "head_dim": 6}),
+    "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),
+    "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
+}
+
+
+def make(case, dtype=torch.float32, seed=0):
+    """The mixer of `case` with every parameter stirred, so that no gate sits at a special value."""
+    name, arguments = CASES[case]
+    torch.manual_seed(seed)
+    mixer = build_mixer(name, WIDTH, **arguments)
+    with torch.no_grad():
+        for p in mixer.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    return mixer.to(dtype)
+
+
+def normal(*shape, seed=1, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)

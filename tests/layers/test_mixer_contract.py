@@ -1,0 +1,205 @@
+"""What every token mixer owes, whatever it remembers with."""
+
+import pytest
+import torch
+from mixer_cases import CASES, WIDTH, make, normal
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.layers import MIXERS, Mixer, recording
+
+every_mixer = pytest.mark.parametrize("case", CASES)
+
+
+def floats(state):
+    """Numbers in a state, per sequence."""
+    return sum(x.numel() // x.shape[0] for x in state)
+
+
+def close(found, wanted, tolerance=1e-5):
+    assert found.shape == wanted.shape
+    assert (found - wanted).norm() <= tolerance * wanted.norm()
+
+
+def states_close(found, wanted):
+    assert type(found) is type(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        close(a, b)
+
+
+def test_every_registered_mixer_is_covered_here():
+    assert {name for name, _ in CASES.values()} == set(MIXERS)
+    assert all(issubclass(cls, Mixer) and cls.name == name for name, cls in MIXERS.items())
+
+
+@every_mixer
+@pytest.mark.parametrize("t", [0, 9, 22])
+def test_an_output_depends_on_the_past_and_present_only(case, t):
+    mixer, x = make(case, torch.float64), normal(2, 23, WIDTH, dtype=torch.float64)
+    y, _ = mixer(x)
+    changed = x.clone()
+    changed[:, t] += 1
+    z, _ = mixer(changed)
+    torch.testing.assert_close(z[:, :t], y[:, :t], rtol=0, atol=1e-12)
+    assert all((z[:, s] - y[:, s]).abs().max() > 1e-9 for s in range(t, 23))
+
+
+@every_mixer
+def test_no_gradient_reaches_the_future(case):
+    mixer, x = make(case, torch.float64), normal(2, 23, WIDTH, dtype=torch.float64).requires_grad_()
+    (g,) = torch.autograd.grad(mixer(x)[0][:, 10].sum(), x)
+    assert g[:, 11:].abs().max() < 1e-12 * g.abs().max()
+    assert g[:, :11].abs().amax((0, 2)).min() > 1e-9 * g.abs().max()
+
+
+@every_mixer
+@pytest.mark.parametrize("cut", [[23], [22, 1], [1, 4, 18], [1] * 23], ids=str)
+def test_one_pass_is_any_chunking(case, cut):
+    mixer, x = make(case), normal(2, 23, WIDTH)
+    whole, last = mixer(x)
+    pieces, state = [], mixer.init_state(2)
+    for part in x.split(cut, dim=1):
+        y, state = mixer(part, state)
+        pieces.append(y)
+    close(torch.cat(pieces, 1), whole)
+    states_close(state, last)
+
+
+@every_mixer
+def test_one_pass_is_single_steps(case):
+    mixer, x = make(case), normal(2, 23, WIDTH)
+    whole, last = mixer(x)
+    first, state = mixer(x[:, :5])
+    outputs = [first]
+    for t in range(5, 23):
+        y, state = mixer.step(x[:, t], state)
+        assert y.shape == (2, WIDTH)
+        outputs.append(y[:, None])
+    close(torch.cat(outputs, 1), whole)
+    states_close(state, last)
+    y, _ = mixer.step(x[:, 0], mixer.init_state(2))
+    close(y, whole[:, 0])
+
+
+@every_mixer
+def test_gradients_through_steps_are_those_of_one_pass(case):
+    mixer, x = make(case, torch.float64), normal(1, 9, WIDTH, dtype=torch.float64).requires_grad_()
+    weight = normal(1, 9, WIDTH, seed=2, dtype=torch.float64)
+    state, outputs = mixer.init_state(1, dtype=torch.float64), []
+    for t in range(9):
+        y, state = mixer.step(x[:, t], state)
+        outputs.append(y)
+    results = []
+    for y in (mixer(x)[0], torch.stack(outputs, 1)):
+        results.append(torch.autograd.grad((y * weight).sum(), [x, *mixer.parameters()]))
+    for a, b in zip(*results, strict=True):
+        close(b, a, 1e-9)
+
+
+@every_mixer
+def test_state_size_counts_the_floats_there_are(case):
+    mixer = make(case)
+    assert floats(mixer.init_state(3)) == mixer.state_size(0)
+    for length in (1, 2, 17):
+        _, state = mixer(normal(3, length, WIDTH))
+        assert floats(state) == mixer.state_size(length)
+    if CASES[case][0] in ("hml", "gru"):
+        assert mixer.state_size(1000) == mixer.state_size(0)
+
+
+@pytest.mark.parametrize("case", [*MIXERS, "hml-euler", "hml-delta"])
+def test_gradients_are_finite_over_a_long_sequence(case):
+    mixer, x = make(case), normal(1, 4096, WIDTH).requires_grad_()
+    y, _ = mixer(x)
+    grads = torch.autograd.grad(y[:, -64:].square().sum(), [x, *mixer.parameters()])
+    assert y.isfinite().all()
+    assert all(g.isfinite().all() for g in grads)
+    assert sum(g.abs().sum() for g in grads) > 0
+
+
+@every_mixer
+def test_state_dict_round_trip(case):
+    one, other, x = make(case), make(case, seed=5), normal(2, 6, WIDTH)
+    wanted, _ = one(x)
+    assert not torch.equal(other(x)[0], wanted)
+    other.load_state_dict(one.state_dict(), strict=True)
+    assert torch.equal(other(x)[0], wanted)
+
+
+@every_mixer
+def test_sequences_of_a_batch_do_not_meet(case):
+    mixer, x = make(case), normal(3, 12, WIDTH).requires_grad_()
+    y, _ = mixer(x)
+    (g,) = torch.autograd.grad(y[1].sum(), x)
+    assert g[[0, 2]].count_nonzero() == 0 and g[1].count_nonzero() > 0
+    close(mixer(x[1:2])[0], y[1:2])
+
+
+@every_mixer
+def test_recording_changes_no_bit(case):
+    mixer, x = make(case), normal(2, 12, WIDTH)
+    plain, last = mixer(x)
+    with recording(mixer) as traces:
+        recorded, end = mixer(x)
+    assert torch.equal(recorded, plain)
+    assert all(torch.equal(a, b) for a, b in zip(end, last, strict=True))
+    assert list(traces) == [""] and mixer.trace is None
+
+
+@every_mixer
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+def test_autocast_gives_finite_outputs_near_the_exact_ones(case):
+    mixer, x = make(case), normal(2, 40, WIDTH)
+    exact, _ = mixer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, state = mixer(x)
+        step, _ = mixer.step(x[:, 0], state)
+    assert step.isfinite().all()
+    assert all(s.isfinite().all() for s in state)
+    close(y.float(), exact, 0.03)
+    grads = torch.autograd.grad(y.float().square().sum(), list(mixer.parameters()))
+    assert all(g.isfinite().all() for g in grads)
+
+
+@every_mixer
+def test_bf16_weights_give_finite_outputs(case):
+    mixer, x = make(case, torch.bfloat16), normal(2, 20, WIDTH, dtype=torch.bfloat16)
+    y, state = mixer(x)
+    step, _ = mixer.step(x[:, 0], state)
+    assert y.dtype == step.dtype == torch.bfloat16
+    assert y.isfinite().all() and step.isfinite().all()
+
+
+@every_mixer
+def test_initial_state_takes_device_and_dtype(case):
+    state = make(case).init_state(2, torch.device("meta"), torch.float64)
+    assert all(s.device.type == "meta" and s.dtype == torch.float64 for s in state)
+
+
+@every_mixer
+def test_wrong_shapes_are_refused(case):
+    mixer = make(case)
+    for x, message in [
+        (
+            normal(2, 3, WIDTH + 1),
+            rf"x must be \[B, T, d_model\] with d_model = {WIDTH}, got \(2, 3, {WIDTH + 1}\)",
+        ),
+        (normal(3, WIDTH), rf"x must be \[B, T, d_model\].*got \(3, {WIDTH}\)"),
+        (normal(2, 0, WIDTH), "x has T = 0 tokens"),
+    ]:
+        with pytest.raises(HmlcoreError, match=message):
+            mixer(x)
+    with pytest.raises(HmlcoreError, match=rf"x must be \[B, d_model\] .*got \(2, 1, {WIDTH}\)"):
+        mixer.step(normal(2, 1, WIDTH), mixer.init_state(2))
+    with pytest.raises(HmlcoreError, match="must have shape"):
+        mixer(normal(2, 4, WIDTH), mixer.init_state(3))
+
+
+@every_mixer
+def test_cost_of_a_token_grows_with_the_cache_only(case):
+    mixer = make(case)
+    assert mixer.flops_per_token(1) > 0
+    if CASES[case][0] in ("attention", "hml", "gru"):
+        # Every weight of a linear map takes part in one multiply-add at least.
+        assert mixer.flops_per_token(1) >= 2 * sum(p.numel() for p in mixer.parameters() if p.ndim == 2)
+        grows = mixer.flops_per_token(1000) > mixer.flops_per_token(10)
+        assert grows == (CASES[case][0] == "attention")

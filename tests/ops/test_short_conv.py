@@ -1,0 +1,65 @@
+"""The short causal convolution against its sum and against hand-computed numbers."""
+
+import pytest
+import torch
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.ops.short_conv import conv1d_short_conv, naive_short_conv, short_conv
+
+FORMS = pytest.mark.parametrize("form", [naive_short_conv, conv1d_short_conv, short_conv])
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@FORMS
+def test_by_hand(form):
+    """Taps (1, 10, 100), the last on the present: y₀ = 100·1, y₁ = 200 + 10, y₂ = 300 + 20 + 1."""
+    x = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1)
+    weight = torch.tensor([[1.0, 10.0, 100.0]])
+    y, state = form(x, weight)
+    assert y.flatten().tolist() == [100, 210, 321]
+    assert state.flatten().tolist() == [2, 3]
+    y, _ = form(x[:, :1], weight, torch.tensor([7.0, 8.0]).view(1, 2, 1))
+    assert y.item() == 7 + 80 + 100
+
+
+@FORMS
+@pytest.mark.parametrize("taps", [1, 2, 4])
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_every_form_is_the_sum(form, taps, length):
+    inputs = [normal(2, length, 3), normal(3, taps, seed=1), normal(2, taps - 1, 3, seed=2)]
+    inputs = [x.requires_grad_() for x in inputs]
+    results = []
+    for function in (naive_short_conv, form):
+        y, state = function(*inputs)
+        loss = (y * normal(*y.shape, seed=3)).sum() + state.sin().sum()
+        results.append((y, state, *torch.autograd.grad(loss, inputs, allow_unused=True)))
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@FORMS
+def test_any_cut_is_the_whole(form):
+    x, weight = normal(2, 11, 3), normal(3, 4, seed=1)
+    whole, last = form(x, weight)
+    pieces, state = [], None
+    for part in x.split([1, 2, 5, 3], dim=1):
+        y, state = form(part, weight, state)
+        pieces.append(y)
+    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    assert torch.equal(state, last)
+
+
+@FORMS
+def test_wrong_shapes_are_refused(form):
+    x, weight = normal(2, 5, 3), normal(3, 4)
+    for arguments, message in [
+        ((x[0], weight), r"x must be \[B, T, E\].*\(5, 3\)"),
+        ((x[:, :0], weight), "x must be .*T > 0"),
+        ((x, weight[:2]), r"weight must be \[E, K\] with E = 3, got \(2, 4\)"),
+        ((x, weight, normal(2, 4, 3)), r"state must have shape \(2, 3, 3\), got \(2, 4, 3\)"),
+    ]:
+        with pytest.raises(HmlcoreError, match=message):
+            form(*arguments)

@@ -1,0 +1,230 @@
+"""The store on disk: round trip, files that do not belong, disks that refuse."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from made_up import long_run, provenance, run, spec
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.results import Run, Store, canonical, spec_hash
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_round_trip(store):
+    made = provenance(device="cuda", dirty=True, data_version="3.11")
+    rows = [
+        {"metric": "exact", "value": 0.25, "n": 512, "payload": 8, "delay": 32},
+        {"metric": "loss", "value": float("nan"), "step": 10, "split": "train"},
+        {"metric": "exact", "value": 1, "n": 64, "payload": 4, "delay": 8, "state_bytes": 999},
+    ]
+    path = store.write(run(rows, made=made, seed=3))
+    assert path == store.root / "smoke" / "copy" / f"{spec_hash(spec(seed=3))[:16]}.parquet"
+    assert names(path.parent) == [path.name]
+    frame = store.load("smoke", "copy").frame
+    assert list(frame["metric"]) == ["exact", "loss", "exact"]
+    assert list(frame["value"])[::2] == [0.25, 1.0] and pd.isna(frame["value"][1])
+    assert list(frame["n"]) == [512, 0, 64]
+    assert list(frame["split"]) == ["test", "train", "test"]
+    assert frame["payload"].isna().tolist() == [False, True, False]
+    assert list(frame["state_bytes"]) == [256, 256, 999]
+    first = frame.iloc[0]
+    assert first["spec"] == canonical(spec(seed=3)) and first["spec_hash"] == spec_hash(spec(seed=3))
+    for key, value in vars(made).items():
+        assert first[key] == (256 if key == "state_bytes" else value), key
+    for key in ("experiment", "profile", "mixer", "seed", "lr", "schema"):
+        assert first[key] == spec(seed=3)[key]
+    assert first["d_model"] == 64
+
+
+def test_has_and_replace(store):
+    assert not store.has(spec()) and not store.has_any("smoke", "copy")
+    store.write(run([{"metric": "exact", "value": 0.1}]))
+    store.write(run([{"metric": "exact", "value": 0.9}]))
+    assert store.has(spec()) and store.has_any("smoke", "copy")
+    assert not store.has(spec(seed=1)) and not store.has_any("laptop", "copy")
+    assert list(store.load("smoke", "copy").frame["value"]) == [0.9]
+
+
+def test_runs_with_different_columns_load_together(store):
+    store.write(run([{"metric": "a", "value": 1, "delay": 4}], seed=0))
+    store.write(run([{"metric": "a", "value": 1, "delay": 4.5, "corpus": "x"}], seed=1))
+    frame = store.load("smoke", "copy").frame
+    assert sorted(frame["delay"]) == [4.0, 4.5]
+    assert frame["corpus"].isna().sum() == 1
+
+
+def test_columns_of_contradicting_types_are_refused(store):
+    store.write(run([{"metric": "a", "value": 1, "delay": 4}], seed=0))
+    store.write(run([{"metric": "a", "value": 1, "delay": "long"}], seed=1))
+    with pytest.raises(HmlcoreError, match="several types"):
+        store.load("smoke", "copy")
+
+
+def test_missing_results_name_the_command(store):
+    with pytest.raises(HmlcoreError, match="hml run copy --profile laptop"):
+        store.load("laptop", "copy")
+
+
+def test_trace(store):
+    token = {"t": 0, "byte": 104, "q": 0.5, "p": -0.25}
+    store.write(run(trace=[token, {**token, "t": 1}], seed=0))
+    store.write(run(trace=[token], seed=1))
+    store.write(run(seed=2))
+    found = store.trace("smoke", "copy", seed=0)
+    assert list(found["t"]) == [0, 1] and list(found["byte"]) == [104, 104]
+    assert set(found["spec_hash"]) == {spec_hash(spec(seed=0))} and set(found["mixer"]) == {"hml"}
+    assert len(store.trace("smoke", "copy")) == 3
+    assert len(store.load("smoke", "copy").hashes) == 3
+    with pytest.raises(HmlcoreError, match="no trace"):
+        store.trace("smoke", "copy", seed=2)
+    with pytest.raises(HmlcoreError, match="unknown column 'head'"):
+        store.trace("smoke", "copy", head=2)
+    with pytest.raises(HmlcoreError, match="hml run recall"):
+        store.trace("smoke", "recall")
+
+
+def test_summary(store):
+    assert store.summary().empty
+    for seed, mixer in ((0, "hml"), (1, "hml"), (0, "attention")):
+        store.write(run(seed=seed, mixer=mixer))
+    store.write(run(experiment="recall", trace=[{"t": 0}]))
+    assert store.summary().values.tolist() == [
+        ["smoke", "copy", 3, "attention, hml", "0, 1"],
+        ["smoke", "recall", 1, "hml", "0"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"value": 1.0}, "needs 'metric'"),
+        ({"metric": "a"}, "needs 'metric' and 'value'"),
+        ({"metric": "a", "value": "high"}, "must be numbers"),
+        ({"metric": "a", "value": 1, "n": -1}, "n must not be negative"),
+        ({"metric": "a", "value": 1, "split": "dev"}, "split 'dev'"),
+        ({"metric": "a", "value": 1, "seed": 1}, r"\['seed'\] are provenance"),
+        ({"metric": "a", "value": 1, "delay": [1]}, "column 'delay'"),
+        ({"metric": "a", "value": 1, "state_bytes": 0.5}, "column 'state_bytes'"),
+    ],
+)
+def test_rows_that_are_no_measurement(store, row, message):
+    with pytest.raises(HmlcoreError, match=message):
+        store.write(run([row]))
+    assert not store.has_any("smoke", "copy")
+
+
+def test_run_without_rows_is_refused(store):
+    with pytest.raises(HmlcoreError, match="nothing was measured"):
+        store.write(Run(spec(), provenance(), []))
+
+
+@pytest.mark.parametrize("content", [b"", b"not parquet at all", b"PAR1" + bytes(200) + b"PAR1"])
+def test_corrupt_file_is_named(store, content):
+    path = store.write(run())
+    path.with_name("0" * 16 + ".parquet").write_bytes(content)
+    with pytest.raises(HmlcoreError, match=r"0{16}\.parquet cannot be read.*delete it"):
+        store.load("smoke", "copy")
+
+
+def test_truncated_file_is_named(store):
+    path = store.write(long_run())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(HmlcoreError, match=f"{path.name} cannot be read"):
+        store.load("smoke", "copy")
+
+
+def test_flipped_bit_is_noticed(store):
+    path = store.write(long_run())
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(HmlcoreError, match=f"{path.name} cannot be read"):
+        store.load("smoke", "copy")
+
+
+def test_foreign_parquet_is_named(store):
+    path = store.write(run())
+    pd.DataFrame({"a": [1]}).to_parquet(path.with_name("table.parquet"))
+    with pytest.raises(HmlcoreError, match=r"table\.parquet is not a result written by hmlcore"):
+        store.load("smoke", "copy")
+
+
+def test_other_schema_is_named(store, monkeypatch):
+    monkeypatch.setattr("hmlcore.results.run.SCHEMA", 7)
+    path = store.write(run())
+    with pytest.raises(HmlcoreError, match=f"{path.name} has results schema 7, this version reads 1"):
+        store.load("smoke", "copy")
+
+
+def test_copy_under_another_name_is_refused(store):
+    path = store.write(run())
+    path.with_name("0" * 16 + ".parquet").write_bytes(path.read_bytes())
+    with pytest.raises(HmlcoreError, match="renamed or copied"):
+        store.load("smoke", "copy")
+
+
+def test_result_in_the_wrong_folder_is_refused(store):
+    path, other = store.write(run()), store.write(run(profile="laptop"))
+    path.rename(other.with_name(path.name))
+    with pytest.raises(HmlcoreError, match="several profiles"):
+        store.load("laptop", "copy")
+
+
+def test_full_disk(store, monkeypatch):
+    path = store.write(run(seed=0))
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(HmlcoreError, match=r"cannot write .*\.parquet: No space left on device"):
+            store.write(run(seed=1))
+    assert names(path.parent) == [path.name]
+    assert store.load("smoke", "copy").seeds == [0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file size limits are POSIX")
+def test_disk_that_really_refuses_mid_write(store):
+    path = store.write(run(seed=0))
+    code = (
+        "import resource, sys\n"
+        "from made_up import long_run\n"
+        "from hmlcore.results import Store\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "Store(sys.argv[1]).write(long_run(seed=1))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert "HmlcoreError: cannot write" in done.stderr and "File too large" in done.stderr
+    assert names(path.parent) == [path.name]
+    assert store.load("smoke", "copy").seeds == [0]
+
+
+def test_root_that_is_a_file(tmp_path):
+    (tmp_path / "results").write_text("in the way")
+    with pytest.raises(HmlcoreError, match="cannot write"):
+        Store(tmp_path / "results").write(run())
+
+
+def test_files_are_small_and_load_is_fast(store):
+    sizes = [store.write(long_run(seed=seed)).stat().st_size for seed in range(300)]
+    assert max(sizes) < 25_000
+    start = time.perf_counter()
+    assert len(store.load("smoke", "copy").seeds) == 300
+    assert time.perf_counter() - start < 10  # about 0.7 s on an idle machine

@@ -1,0 +1,156 @@
+"""The shape of the code: who imports whom, how long a module may be, what it says of itself."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "hmlcore"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LONGEST = 300
+
+
+def lint_imports(folder, **environment):
+    """Check the contracts on the package below `folder`."""
+    command = [
+        str(Path(sys.executable).parent / "lint-imports"),
+        "--no-cache",
+        "--config",
+        str(ROOT / ".importlinter"),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(folder)} | environment
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_imports_follow_the_layers():
+    done = lint_imports(ROOT / "src")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 kept, 0 broken" in done.stdout
+
+
+VIOLATIONS = {
+    "a layer that reads results": ("layers/gru.py", "from hmlcore.results import Store", "Models know neither"),
+    "an op that knows models": ("ops/gru.py", "import hmlcore.models", "The order of the package"),
+    "a figure that needs torch": ("figures/style.py", "import torch", "Figures and results need no torch"),
+    "a figure that measures": ("figures/copy.py", "import hmlcore.evaluation.metrics", "Figures and results"),
+    "a module that nobody placed": ("loose.py", "", "The order of the package"),
+}
+
+
+def test_the_linter_sees_every_kind_of_violation(tmp_path):
+    copy = tmp_path / "hmlcore"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    missed = []
+    for name, (module, line, contract) in VIOLATIONS.items():
+        path = copy / module
+        before = path.read_text("utf-8") if path.exists() else None
+        path.write_text(f"{before or ''}\n{line}\n", "utf-8")
+        done = lint_imports(tmp_path)
+        if done.returncode == 0 or not re.search(rf"{contract}.* BROKEN", done.stdout):
+            missed.append((name, done.stdout[-500:]))
+        path.unlink() if before is None else path.write_text(before, "utf-8")
+    assert missed == []
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "triton"):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, Absent())
+import pkgutil
+import hmlcore, hmlcore.cli, hmlcore.evaluation.statistics, hmlcore.figures, hmlcore.paths, hmlcore.results
+from hmlcore import HmlcoreError, ResultSet, Store
+for package in (hmlcore.results, hmlcore.figures):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        __import__(module.name)
+try:
+    hmlcore.HML
+except ModuleNotFoundError as error:
+    print("torch is absent:", error)
+"""
+
+
+def test_results_and_figures_work_where_torch_is_absent():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch is absent: No module named 'torch'")
+
+
+def test_the_public_surface_is_lazy_and_whole():
+    code = """
+import sys, hmlcore
+assert "torch" not in sys.modules and "pandas" not in sys.modules
+assert set(hmlcore.__all__) <= set(dir(hmlcore))
+for name in hmlcore.__all__:
+    assert getattr(hmlcore, name) is not None
+try:
+    hmlcore.nothing
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "no attribute 'nothing'; it has: Attention, Backbone" in done.stdout
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_is_short_and_says_what_it_is(path):
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST
+    tree = ast.parse(text)
+    public = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    silent = [node.name for node in public if not ast.get_docstring(node)]
+    assert silent == [], "public, without a docstring"
+    assert not tree.body or ast.get_docstring(tree), "the module has no docstring"
+
+
+SOURCES = ("src", "tests", "tools", "notebooks", "book", ".github", ".ci")
+TEXT = {
+    ".py",
+    ".md",
+    ".yml",
+    ".yaml",
+    ".toml",
+    ".ipynb",
+    ".js",
+    ".sh",
+    ".cfg",
+    ".cff",
+    ".txt",
+    ".bib",
+    ".css",
+    "",
+}
+# A folder that only one machine has, at the start of a path.
+MACHINE = re.compile(r"""(?<![\w/:.$}\])])/(?:work|tmp|root|home|Users|mnt|scratch)/[\w.-]+""")
+
+
+def text_files():
+    top = [p for p in ROOT.iterdir() if p.is_file()]
+    below = [p for name in SOURCES for p in (ROOT / name).rglob("*") if p.is_file()]
+    made = {"__pycache__", "node_modules", ".ipynb_checkpoints"}
+    return [p for p in (*top, *below) if p.suffix in TEXT and not made & set(p.parts)]
+
+
+def test_no_file_names_a_place_of_one_machine():
+    assert MACHINE.search("open('/home" + "/ada/data')") and not MACHINE.search("https://x.org/home" + "/ada")
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in text_files()
+        for match in MACHINE.finditer(path.read_text("utf-8", errors="replace"))
+    ]
+    assert found == []

@@ -1,0 +1,294 @@
+"""The commands as a reader types them: help, refusals, exit codes, Ctrl-C."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hmlcore import cli
+from hmlcore.experiments import EXPERIMENTS
+from hmlcore.layers import MIXERS
+from hmlcore.ops import backend
+from hmlcore.results import Run, Store, collect_provenance
+from hmlcore.tasks import TASKS
+
+VERBS = ("list", "run", "verify", "figures", "book", "doctor")
+pytestmark = pytest.mark.usefixtures("own_folders")
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    monkeypatch.delenv("HMLCORE_BACKEND", raising=False)
+
+
+def hml(*arguments):
+    """Exit code of one command, in this process."""
+    try:
+        return cli.main(list(arguments))
+    except SystemExit as stopped:
+        return stopped.code
+
+
+def made_up_run(spec):
+    made = collect_provenance(
+        "cpu", steps=1, parameters=1, state_floats=1, state_bytes=4, flops_per_token=1, wall_s=1, tokens_per_s=1
+    )
+    return Run(spec, made, [{"metric": "accuracy", "value": 0.5, "n": 2}])
+
+
+def test_help_names_every_command(capsys):
+    assert hml("--help") == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^    {verb} +\w", out, re.MULTILINE) for verb in VERBS)
+    assert "smoke" in out and "laptop" in out and "full" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_explains_itself(verb, capsys):
+    assert hml(verb, "--help") == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: hml {verb}")
+    options = re.findall(r"^  (--[a-z-]+|[A-Z]+)", out, re.MULTILINE)
+    described = re.findall(r"^  (?:--[a-z-]+|[A-Z]+).*?\s{2,}\S", out, re.MULTILINE | re.DOTALL)
+    assert len(options) == len(described)
+
+
+def test_help_of_run_shows_an_example_that_parses(capsys):
+    hml("run", "--help")
+    example = re.search(r"Example: hml (run .*? --jobs \d)", " ".join(capsys.readouterr().out.split()))[1]
+    options = cli._parser().parse_args(example.split())
+    assert (options.experiment, options.profile, options.jobs, options.budget) == ("copy", "laptop", 2, 540)
+    assert cli._only(options.only) == {"mixer": ["hml", "attention"]} and options.seeds == [0, 1, 2]
+
+
+def test_the_version(capsys):
+    assert hml("--version") == 0
+    assert capsys.readouterr().out.startswith("hmlcore ")
+
+
+NO_PROFILE = "unknown profile 'huge'; known: full, laptop, smoke"
+NO_EXPERIMENT = "unknown experiment 'chess'; known: .*bytes, .*copy, .*recall"
+BAD = {
+    "no command": ([], "required: COMMAND"),
+    "unknown command": (["train"], "invalid choice: 'train' .*list.*run.*verify.*figures.*book.*doctor"),
+    "unknown option": (["list", "--fast"], "unrecognized arguments: --fast"),
+    "run what": (["run"], "required: EXPERIMENT"),
+    "unknown experiment": (["run", "chess"], NO_EXPERIMENT),
+    "unknown profile": (["run", "copy", "--profile", "huge"], NO_PROFILE),
+    "unknown mixer": (
+        ["run", "copy", "--only", "mixer=hml,lstm"],
+        "unknown mixer in --only 'lstm'; known: attention, gru, hml",
+    ),
+    "unknown field": (["run", "copy", "--only", "size=3"], "unknown field in --only 'size'; known: d_mo.*seed"),
+    "no field": (["run", "copy", "--only", "hml"], r"--only takes FIELD=VALUE\[,VALUE...\], got 'hml'"),
+    "no value": (["run", "copy", "--only", "mixer="], "--only takes FIELD=VALUE.*got 'mixer='"),
+    "seed not in the grid": (["run", "copy", "--seeds", "0", "99"], r"seed 99 is not in .*known: \[0, 1, 2\]"),
+    "seed that is no number": (["run", "copy", "--seeds", "one"], "--seeds: invalid int value: 'one'"),
+    "budget of nothing": (["run", "copy", "--budget", "0m"], "--budget: '0m' is no duration above 0"),
+    "budget without sense": (["run", "copy", "--budget", "soon"], "'soon' is no duration above 0, such as 90s"),
+    "no processes": (["run", "copy", "--jobs", "0"], "--jobs must be at least 1, got 0"),
+    "less than none": (["run", "copy", "--jobs", "-2"], "--jobs must be at least 1, got -2"),
+    "processes by word": (["run", "copy", "--jobs", "many"], "--jobs: invalid int value: 'many'"),
+    "verify an empty store": (["verify", "--profile", "smoke"], "sample = 3, but profile 'smoke' has 0 runs"),
+    "verify nothing": (["verify", "--sample", "0"], "sample must be at least 1, got 0"),
+    "verify the unknown": (["verify", "chess"], NO_EXPERIMENT),
+    "verify a profile": (["verify", "--profile", "huge"], NO_PROFILE),
+    "figures of a profile": (["figures", "--profile", "huge"], NO_PROFILE),
+    "book of a profile": (["book", "--profile", "huge"], NO_PROFILE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case, capsys):
+    arguments, message = BAD[case]
+    assert hml(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"hml: .*{message}.*\n", err), err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("warp", "unknown backend in HMLCORE_BACKEND 'warp'"),
+        ("gru=chunk", "unknown backend of op 'gru' 'chunk'"),
+    ],
+)
+def test_a_wrong_backend_is_refused(setting, message, capsys, monkeypatch):
+    monkeypatch.setenv("HMLCORE_BACKEND", setting)
+    assert hml("doctor") == 2
+    assert re.fullmatch(rf"hml: {message}; known: .*\n", capsys.readouterr().err)
+
+
+def test_a_corrupt_result_is_one_line(own_folders, capsys):
+    file = own_folders / "results" / "smoke" / "copy" / "0123456789abcdef.parquet"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"broken")
+    assert hml("verify", "copy", "--profile", "smoke", "--sample", "1") == 2
+    err = capsys.readouterr().err
+    assert str(file) in err and "delete it" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("9m", 540), ("1.5h", 5400), ("0.5s", 0.5)]
+)
+def test_durations(text, seconds):
+    assert cli.duration(text) == seconds
+
+
+def test_only_gathers_fields():
+    assert cli._only(["mixer=hml,gru", "lr=0.003", "mixer=attention"]) == {
+        "mixer": ["hml", "gru", "attention"],
+        "lr": ["0.003"],
+    }
+
+
+def test_list_shows_names_and_counts(own_folders, capsys):
+    grid = EXPERIMENTS["copy"].grid("smoke")
+    store = Store(own_folders / "results")
+    for spec in grid[:2]:
+        store.write(made_up_run(spec))
+    store.write(made_up_run(grid[0] | {"seed": 99}))  # no longer in the grid
+    assert hml("list") == 0
+    out = capsys.readouterr().out
+    for name in (*MIXERS, *TASKS, *EXPERIMENTS):
+        assert re.search(rf"^  {name} +\w", out, re.MULTILINE)
+    (line,) = [x for x in out.splitlines() if x.startswith("  copy") and " runs" in x]
+    laptop, full = (len(EXPERIMENTS["copy"].grid(p)) for p in ("laptop", "full"))
+    assert re.findall(r"(\d+)/(\d+) runs", line) == [
+        ("2", str(len(grid))),
+        ("0", str(laptop)),
+        ("0", str(full)),
+    ]
+
+
+def test_run_makes_what_is_missing_and_says_so(own_folders, capsys):
+    store = Store(own_folders / "results")
+    wanted = ("--only", "mixer=gru,hml", "--seeds", "1", "--jobs", "1")
+    gru, hml_ = (s for s in EXPERIMENTS["copy"].grid("smoke") if s["seed"] == 1 and s["mixer"] != "attention")
+    store.write(made_up_run(hml_))
+    assert hml("run", "copy", *wanted) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["copy, smoke profile: 2 runs, 1 at a time", "1 made, 1 already stored"]
+    assert "Traceback" not in err and store.has(gru)
+    assert hml("run", "copy", *wanted) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 made, 2 already stored"
+
+
+def test_a_grid_that_fails_is_one_line_an_error_and_exit_code_1(own_folders, capsys, monkeypatch):
+    monkeypatch.setenv("HMLCORE_DATA", str(own_folders / "nothing"))
+    assert hml("run", "bytes", "--profile", "laptop", "--only", "corpus=pg19", "--jobs", "1") == 1
+    out, err = capsys.readouterr()
+    runs = sum(s["train"][0]["corpus"] == "pg19" for s in EXPERIMENTS["bytes"].grid("laptop"))
+    assert out.splitlines()[-1] == f"0 made, 0 already stored, {runs} failed"
+    assert re.fullmatch(rf"hml: {runs} runs failed \(bytes hml .* first\): HMLCORE_DATA=.* lacks .*\n", err)
+
+
+def test_a_budget_that_ends_says_how_to_go_on(capsys):
+    assert hml("run", "copy", "--budget", "0.02s", "--only", "mixer=hml", "--jobs", "1") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("0 made, 0 already stored") and "not started" in out[-2]
+    assert out[-1] == "the same command resumes what was paused and starts what is left"
+
+
+def test_doctor_passes_here(capsys, monkeypatch):
+    assert hml("doctor") == 0
+    out = capsys.readouterr().out
+    for op in backend.ops():
+        assert re.search(
+            rf"^  {op} +{backend.choose(op, 'cpu').form.name} +ok \d\.\de-\d\d ", out, re.MULTILINE
+        )
+    assert "all self-checks passed" in out and re.search(r"^  torch +2\.", out, re.MULTILINE)
+    monkeypatch.setenv("HMLCORE_BACKEND", "naive")
+    assert hml("doctor") == 0
+    assert "hamiltonian   naive    ok 0.0e+00   HMLCORE_BACKEND=naive" in capsys.readouterr().out
+
+
+def test_doctor_says_which_op_is_wrong(capsys, monkeypatch):
+    form = backend.choose("gru", "cpu").form
+
+    def wrong(x, weights, state=None):
+        y, last = form.function(x, weights, state)
+        return y * 1.01, last
+
+    forms = [form._replace(function=wrong), *backend._FORMS["gru"][1:]]
+    monkeypatch.setitem(backend._FORMS, "gru", forms)
+    assert hml("doctor") == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^  gru +torch +WRONG", out, re.MULTILINE) and out.count("WRONG") == 1
+    assert "a self-check FAILED" in out
+
+
+def test_a_full_disk_is_one_line(capsys, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device", "results")
+
+    monkeypatch.setattr("hmlcore.experiments.run_grid", full)
+    assert hml("run", "copy") == 1
+    assert capsys.readouterr().err == "hml: the disk is full (results); finished runs are in the store\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f'"{sys.executable}" -u -m hmlcore.cli list | head -n 1'
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "mixers\n", "")
+
+
+def start_grid():
+    """`hml run copy` in the smoke profile, two at a time, in a process group of its own as in a terminal."""
+    command = [sys.executable, "-u", "-m", "hmlcore.cli", "run", "copy", "--profile", "smoke", "--jobs", "2"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def interrupt(process):
+    """Ctrl-C: the terminal sends the signal to the whole group. Returns what was printed."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        return process.communicate(timeout=240)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def alone_in_its_group(process):
+    """No worker outlives the command."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_ctrl_c_in_the_middle_of_a_grid_keeps_what_is_finished(own_folders):
+    store, deadline = Store(own_folders / "results"), time.monotonic() + 400
+    with start_grid() as process:
+        while not store.has_any("smoke", "copy") and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        out, err = interrupt(process)
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in err
+    finished = len(store.load("smoke", "copy").hashes)
+    assert 1 <= finished < 9
+    assert re.search(rf"^{finished} made, 0 already stored, .*paused", out, re.MULTILINE)
+    assert "the same command resumes what was paused and starts what is left" in out
+    assert alone_in_its_group(process)
+
+
+def test_ctrl_c_at_once_is_as_quiet():
+    """While the workers are still starting, when Python would print a traceback for each."""
+    with start_grid() as process:
+        assert process.stdout.readline() == "copy, smoke profile: 9 runs, 2 at a time\n"
+        time.sleep(1)
+        out, err = interrupt(process)
+    assert process.returncode == 130, (out, err)
+    assert "Traceback" not in err
+    assert out.startswith("0 made, 0 already stored")
+    assert alone_in_its_group(process)

@@ -1,0 +1,50 @@
+"""What the repository publishes: the committed results are whole, clean, and exactly what the grids ask for."""
+
+import pytest
+
+from hmlcore import paths
+from hmlcore.evaluation.claims import CONFIRMED, REFUTED, UNDECIDED, claim_table
+from hmlcore.experiments import EXPERIMENTS
+from hmlcore.results import Store, spec_hash
+
+STORE = Store(paths.root() / "results")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_laptop_results_are_the_grid(name):
+    """No run is missing, and none is left over from an earlier version of the experiment."""
+    wanted = {spec_hash(spec) for spec in EXPERIMENTS[name].grid("laptop")}
+    found = set(STORE.load("laptop", name).hashes)
+    assert not wanted - found, f"missing: hml run {name} --profile laptop"
+    assert not found - wanted, "stale files: delete what no grid asks for"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_laptop_results_come_from_committed_code(name):
+    frame = STORE.load("laptop", name).frame
+    assert not frame["dirty"].any()
+    assert (frame["commit"].str.len() == 40).all()
+    assert frame["device"].nunique() == 1
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_mixers_face_equal_conditions(name):
+    """Equal parameters (1%), equal learning rates tried, the same three seeds or more."""
+    runs = STORE.load("laptop", name).runs()
+    for _, group in runs.groupby("d_model"):
+        assert group["parameters"].max() <= 1.02 * group["parameters"].min()
+    per_mixer = runs.groupby("mixer").agg({"lr": set, "seed": set})
+    assert all(lrs == per_mixer["lr"].iloc[0] for lrs in per_mixer["lr"])
+    assert all(seeds == per_mixer["seed"].iloc[0] and len(seeds) >= 3 for seeds in per_mixer["seed"])
+
+
+def test_every_trained_run_of_the_portrait_has_its_trace():
+    traced = {spec_hash(s) for s in EXPERIMENTS["bytes"].grid("laptop") if "trace" in s}
+    assert traced and traced == set(STORE.trace("laptop", "bytes")["spec_hash"])
+
+
+def test_claims_are_decided_from_the_store():
+    table = claim_table({name: STORE.load("laptop", name) for name in EXPERIMENTS})
+    assert len(table) == 4
+    assert set(table["verdict"]) <= {CONFIRMED, REFUTED, UNDECIDED}
+    assert table["evidence"].str.contains(r"\d").all()

@@ -1,0 +1,165 @@
+"""The training loop: it learns, it clips, it stops where it should."""
+
+import math
+import signal
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from easy import CPU, MIXERS, TASKS, fit, make_config, make_model
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.tasks import IGNORE
+from hmlcore.training import Paused, autocast, learning_rate, scored_loss, train
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_the_loss_falls_on_an_easy_task(mixer):
+    model = make_model(mixer, d_model=16, d_ff=32)
+    config = make_config(steps=90, lr=0.02, warmup=5, batch_size=16, record_every=10)
+    progress = train(model, TASKS[:1], config, device=CPU)
+    first, last = progress.curve[0][1], progress.curve[-1][1]
+    assert last < 0.6 * first, progress.curve
+    assert last < math.log(4)  # less than knowing only which symbols there are
+
+
+def test_progress_counts_what_was_done():
+    began = time.monotonic()
+    progress = fit(make_model())
+    assert progress.step == 12 and progress.pending == []
+    assert [step for step, _ in progress.curve] == [5, 10, 12]
+    assert progress.tokens == 4 * (6 * TASKS[0].length + 6 * TASKS[1].length)
+    assert 0 < progress.seconds <= time.monotonic() - began
+
+
+def test_the_curve_is_the_mean_since_its_last_point(monkeypatch):
+    losses = []
+
+    def noted(*arguments):
+        loss = scored_loss(*arguments)
+        losses.append(loss.item())
+        return loss
+
+    monkeypatch.setattr("hmlcore.training.loop.scored_loss", noted)
+    curve = fit(make_model()).curve
+    means = [sum(losses[a:b]) / (b - a) for a, b in ((0, 5), (5, 10), (10, 12))]
+    assert [value for _, value in curve] == pytest.approx(means, rel=1e-12)
+
+
+def test_step_number_chooses_task_batch_and_rate(monkeypatch):
+    asked, rates = [], []
+
+    class Noting:
+        def __init__(self, task, number):
+            self.task, self.number = task, number
+
+        def batch(self, *arguments):
+            asked.append((self.number, *arguments))
+            return self.task.batch(*arguments)
+
+    step = torch.optim.AdamW.step
+
+    def noted(self, *args, **kwargs):
+        rates.append({group["lr"] for group in self.param_groups})
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    train(make_model(), [Noting(t, i) for i, t in enumerate(TASKS)], make_config(steps=5), device=CPU)
+    assert asked == [(i % 2, "train", i, 4, 1) for i in range(5)]
+    assert rates == [{learning_rate(i, 5, 0.01, 3)} for i in range(5)]
+
+
+def test_gradients_are_clipped():
+    def norms(clip):
+        model, found = make_model(), []
+
+        def note(_step):
+            found.append(math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters())))
+
+        fit(model, make_config(steps=3, clip=clip), after_step=note)
+        return found
+
+    free, clipped = norms(1e9), norms(0.01)
+    assert min(free) > 0.05
+    assert clipped == pytest.approx([0.01] * 3, rel=1e-3)
+
+
+def test_scored_loss_is_the_mean_over_scored_positions():
+    model, (inputs, targets) = make_model(), TASKS[1].batch("train", 0, 3, 0)
+    log_p = F.log_softmax(model(inputs)[0].double(), -1)
+    places = [(b, t) for b in range(3) for t in range(TASKS[1].length) if targets[b, t] != IGNORE]
+    wanted = -sum(log_p[b, t, targets[b, t]] for b, t in places) / len(places)
+    assert len(places) == 6
+    torch.testing.assert_close(scored_loss(model, inputs, targets).double(), wanted, rtol=1e-5, atol=0)
+
+
+def test_equal_seeds_train_equally_and_others_do_not():
+    models = [make_model() for _ in range(3)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        fit(model, make_config(seed=seed))
+    one, same, other = (torch.cat([p.flatten() for p in m.parameters()]) for m in models)
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_bf16_is_for_the_gpu():
+    assert not autocast(CPU, "bf16")._enabled and not autocast(CPU, "fp32")._enabled
+    assert not autocast(torch.device("cuda"), "fp32")._enabled
+
+
+def test_a_deadline_pauses_with_a_checkpoint(tmp_path):
+    file = tmp_path / "run.safetensors"
+    with pytest.raises(Paused) as paused:
+        fit(make_model(), checkpoint=file, deadline=time.monotonic() - 1)
+    assert (paused.value.step, paused.value.steps) == (1, 12)
+    assert file.exists()
+    done = fit(make_model(), checkpoint=file)
+    assert done.step == 12
+
+
+def test_a_deadline_does_not_pause_what_is_done():
+    assert fit(make_model(), make_config(steps=1), deadline=time.monotonic() - 1).step == 1
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient norm"])
+def test_what_is_not_finite_is_refused(where, tmp_path, monkeypatch):
+    file, model = tmp_path / "run.safetensors", make_model()
+    with pytest.raises(Paused):
+        fit(model, checkpoint=file, deadline=time.monotonic() - 1)
+    kept = file.read_bytes()
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * (math.nan if where == "loss" else 1)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * math.inf
+
+    monkeypatch.setattr("hmlcore.training.loop.scored_loss", lambda *a: Broken.apply(scored_loss(*a)))
+    with pytest.raises(HmlcoreError, match=rf"the {where} became (nan|inf) at step 1; lower lr = 0.01"):
+        fit(model, checkpoint=file, checkpoint_seconds=0)
+    assert file.read_bytes() == kept
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"batch_size": -2}, "batch_size must be at least 1, got -2"),
+        ({"record_every": 0}, "record_every must be at least 1, got 0"),
+        ({"clip": 0}, "clip must be above 0, got 0"),
+        ({"precision": "fp16"}, "precision must be 'fp32' or 'bf16', got 'fp16'"),
+    ],
+)
+def test_bad_settings_are_refused(change, message):
+    with pytest.raises(HmlcoreError, match=message):
+        make_config(**change)
+
+
+def test_the_interrupt_handler_is_as_before():
+    before = signal.getsignal(signal.SIGINT)
+    fit(make_model())
+    assert signal.getsignal(signal.SIGINT) is before

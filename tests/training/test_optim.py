@@ -1,0 +1,70 @@
+"""Which parameters decay, and how the rate moves."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from easy import make_model
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.training import build_optimizer, learning_rate, parameter_groups
+
+
+def test_only_matrices_decay_and_marked_parameters_do_not():
+    model = make_model("hml")
+    marked = model.blocks[0].mixer.out_gate.weight
+    marked._no_weight_decay = True
+    decay, keep = parameter_groups(model, 0.3)
+    assert (decay["weight_decay"], keep["weight_decay"]) == (0.3, 0.0)
+    names = {id(p): n for n, p in model.named_parameters()}
+    spared = {names[id(p)] for p in keep["params"]}
+    assert spared == {
+        "norm.weight", "blocks.0.mixer_norm.weight", "blocks.0.mlp_norm.weight", "blocks.0.mixer.norm.weight",
+        "blocks.0.mixer.gate_proj.bias", "blocks.0.mixer.log_a", "blocks.0.mixer.log_h", "blocks.0.mixer.mu",
+        "blocks.0.mixer.out_gate.weight",
+    }  # fmt: skip
+    assert len(decay["params"]) + len(keep["params"]) == len(names)
+
+
+def test_decay_pulls_matrices_and_leaves_vectors():
+    model = torch.nn.Linear(2, 2)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimizer = build_optimizer(model, lr=0.1, weight_decay=0.5)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    torch.testing.assert_close(model.weight, before["weight"] * (1 - 0.1 * 0.5))
+    assert torch.equal(model.bias, before["bias"])
+
+
+def test_the_optimiser_is_adamw_as_stated():
+    optimizer = build_optimizer(torch.nn.Linear(1, 1), 0.1, 0.2)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert all(
+        g["betas"] == (0.9, 0.95) and g["eps"] == 1e-8 and g["lr"] == 0.1 for g in optimizer.param_groups
+    )
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine():
+    """Peak 2, 4 warm-up steps of 12: 2·(step + 1)/4, then 0.2 + 1.8·(1 + cos(π·k/8))/2 at step 4 + k."""
+    found = [learning_rate(step, 12, 2.0, 4) for step in range(12)]
+    assert found[:5] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
+    assert found[8] == pytest.approx(0.2 + 0.9)
+    assert found[6] == pytest.approx(0.2 + 0.9 * (1 + math.sqrt(0.5)))
+    assert found[11] == pytest.approx(0.2 + 0.9 * (1 + math.cos(math.pi * 7 / 8)))
+    assert all(a >= b for a, b in itertools.pairwise(found[4:]))
+
+
+def test_the_rate_without_warm_up_starts_at_its_peak():
+    assert learning_rate(0, 10, 3.0, 0) == 3.0
+    assert learning_rate(0, 1, 3.0, 0) == 3.0
+    assert learning_rate(5, 5, 1.0, 5, floor=0.3) == 1.0  # nothing left for the cosine
+
+
+def test_bad_settings_are_refused():
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(HmlcoreError, match="lr must be above 0, got 0"):
+        build_optimizer(model, 0, 0.1)
+    with pytest.raises(HmlcoreError, match="weight_decay must not be negative, got -1"):
+        build_optimizer(model, 0.1, -1)
