@@ -162,6 +162,16 @@ def test_learning_curves_have_a_line_a_seed_and_a_panel_a_width(made_up_store):
     assert {"width 16", "width 32", "width 64"} <= {note.text for note in fig.layout.annotations}
 
 
+@pytest.mark.parametrize("function", [recall_curves, learning_curves])
+def test_legend_lists_each_mixer_once_also_where_the_first_panel_lacks_it(tmp_path, function):
+    store = Store(tmp_path)
+    store.write(recall_run("hml", 0, d_model=32))
+    store.write(recall_run("hml", 0, d_model=64))
+    store.write(recall_run("gru", 0, d_model=64))
+    fig = function(store.load("laptop", "recall"))
+    assert sorted(t.name for t in fig.data if t.name and t.showlegend) == ["GRU", "HML"]
+
+
 def test_corpora_have_panels(tmp_path):
     store = Store(tmp_path)
     run = bytes_run("hml", 0)

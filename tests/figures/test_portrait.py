@@ -8,6 +8,7 @@ from made_up_results import SENTENCE, bytes_run, portrait_rows
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.figures.portrait import one_trace, phase_portrait
+from hmlcore.figures.registry import FIGURES
 from hmlcore.results import Run, Store
 
 
@@ -100,3 +101,19 @@ def test_json_is_complete(portrait):
     assert content["frames"][5]["data"][0] == {"x": [portrait.frames[5].data[0].x[0]],
                                                "y": [portrait.frames[5].data[0].y[0]],
                                                "type": "scatter"}  # fmt: skip
+
+
+def test_the_portrait_shows_the_chosen_learning_rate(tmp_path):
+    """Every rate that was tried leaves a trace; validation chooses which one is drawn."""
+    store = Store(tmp_path)
+    for lr, bits, beta in ((0.001, 3.0, 0.25), (0.003, 2.0, 0.5)):
+        run = bytes_run("hml", 0, lr=lr)
+        rows = [
+            {**row, "value": bits}
+            if row["metric"] == "bits_per_byte" and row.get("split") == "validation"
+            else row
+            for row in run.rows
+        ]
+        store.write(Run(run.spec, run.provenance, rows, [{**row, "beta": beta} for row in run.trace]))
+    _, trace = FIGURES["phase_portrait"].draw(store, "laptop")
+    assert set(trace["beta"]) == {0.5} and set(trace["lr"]) == {0.003}

@@ -8,6 +8,7 @@ from hmlcore.figures.marks import (
     add_seeds,
     doubling_axis,
     panels,
+    unlisted,
 )
 from hmlcore.figures.style import in_order, mixer_style, rounded, stamp
 from hmlcore.results import ResultSet
@@ -28,7 +29,7 @@ def bytes_by_context(results: ResultSet) -> go.Figure:
         _limit(fig, results, here["value"], where)
         for mixer in in_order(here["mixer"]):
             part = here[here["mixer"] == mixer]
-            add_seeds(fig, part, "context", what="bits per byte", legend=corpus == corpora[0], where=where)
+            add_seeds(fig, part, "context", what="bits per byte", where=where)
     fig.update_xaxes(**doubling_axis(rows["context"]))
     return stamp(fig, results, rows["n"])
 
@@ -52,7 +53,7 @@ def bytes_position(results: ResultSet, context: int | None = None) -> go.Figure:
         _limit(fig, results, here["value"], where)
         for mixer in in_order(here["mixer"]):
             part = here[here["mixer"] == mixer]
-            add_seeds(fig, part, "position", what="bits per byte", legend=corpus == corpora[0], where=where)
+            add_seeds(fig, part, "position", what="bits per byte", where=where)
     return stamp(fig, results, rows["n"])
 
 
@@ -69,7 +70,7 @@ def learning_curves(results: ResultSet) -> go.Figure:
         inside = runs[(runs[parts] == list(name.values())).all(axis=1)] if parts else runs
         for mixer in in_order(inside["mixer"]):
             style = mixer_style(mixer)
-            for number, digest in enumerate(inside.index[inside["mixer"] == mixer]):
+            for digest in inside.index[inside["mixer"] == mixer]:
                 run = rows[rows["spec_hash"] == digest].sort_values("step")
                 curve = go.Scatter(
                     x=rounded(run["step"], 8),
@@ -77,7 +78,7 @@ def learning_curves(results: ResultSet) -> go.Figure:
                     mode="lines",
                     name=style.label,
                     legendgroup=style.label,
-                    showlegend=name is names[0] and number == 0,
+                    showlegend=unlisted(fig, style.label),
                     line={"color": style.color, "width": 1.3},
                     opacity=0.7,
                     hovertemplate=f"<b>{style.label}</b> seed {inside['seed'][digest]}"

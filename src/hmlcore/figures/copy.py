@@ -123,9 +123,7 @@ def copy_curves(results: ResultSet) -> go.Figure:
         for mixer in in_order(results.mixers):
             part = rows[(rows["mixer"] == mixer) & (rows["payload"] == payload)]
             if len(part):
-                add_seeds(
-                    fig, part, "delay", what="exact", binomial=True, legend=payload == payloads[0], where=where
-                )
+                add_seeds(fig, part, "delay", what="exact", binomial=True, where=where)
     accuracy_axis(fig)
     fig.update_xaxes(**doubling_axis(delays))
     return stamp(fig, results, rows["n"])

@@ -68,7 +68,7 @@ def add_seeds(
     *,
     what: str,
     binomial: bool = False,
-    legend: bool = True,
+    legend: bool | None = None,
     visible: bool = True,
     where: dict,
 ) -> None:
@@ -79,10 +79,13 @@ def add_seeds(
         rows: results of one mixer, with columns seed, value, n and `x`.
         what: name of the value in the hover text.
         binomial: the value is a fraction of `n`; the hover text gives its Wilson interval.
+        legend: whether the mixer is listed in the legend; by default once a figure.
         where: row and column of the panel.
     """
     style = mixer_style(rows["mixer"].iloc[0])
     rows = rows.sort_values([x, "seed"])
+    if legend is None:
+        legend = unlisted(fig, style.label)
     shared = {"legendgroup": style.label, "visible": visible}
     fig.add_trace(
         go.Scatter(
@@ -121,6 +124,11 @@ def add_seeds(
         ),
         **where,
     )
+
+
+def unlisted(fig: go.Figure, name: str) -> bool:
+    """Whether the legend of `fig` lacks `name`."""
+    return all(trace.name != name or not trace.showlegend for trace in fig.data)
 
 
 def add_limit(fig: go.Figure, x: float, y: tuple[float, float], text: str, where: dict) -> None:

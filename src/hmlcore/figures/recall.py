@@ -39,6 +39,7 @@ def recall_frontier(results: ResultSet) -> go.Figure:
                 "state_bytes",
                 what="accuracy",
                 binomial=True,
+                legend=True,
                 visible=number == start,
                 where=cells[0],
             )
@@ -83,9 +84,7 @@ def recall_curves(results: ResultSet) -> go.Figure:
         for mixer in in_order(results.mixers):
             part = rows[(rows["mixer"] == mixer) & ((width is None) | (rows.get("d_model") == width))]
             if len(part):
-                add_seeds(
-                    fig, part, "pairs", what="accuracy", binomial=True, legend=width == widths[0], where=where
-                )
+                add_seeds(fig, part, "pairs", what="accuracy", binomial=True, where=where)
     accuracy_axis(fig)
     fig.update_xaxes(**doubling_axis(rows["pairs"]))
     return stamp(fig, results, rows["n"])

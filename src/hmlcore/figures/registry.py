@@ -12,6 +12,7 @@ from hmlcore.figures.copy import copy_curves, copy_heatmaps
 from hmlcore.figures.portrait import one_trace, phase_portrait
 from hmlcore.figures.recall import recall_curves, recall_frontier
 from hmlcore.results import ResultSet, Store
+from hmlcore.results.tuning import tuned
 
 _SEEDS = (
     "Each dot is a seed, lines join their means; bars are 95 % t-intervals where there are five seeds or more."
@@ -43,7 +44,10 @@ class Figure:
         if not self.traced:
             results = store.load(profile, self.experiment)
             return self.function(results), results
-        trace = one_trace(store.trace(profile, self.experiment, mixer="hml", seed=0))
+        trace = store.trace(profile, self.experiment, mixer="hml", seed=0)
+        # Every learning rate that was tried left a trace; the figure shows the one that was chosen.
+        chosen = tuned(store.load(profile, self.experiment)).hashes
+        trace = one_trace(trace[trace["spec_hash"].isin(chosen)])
         return self.function(trace), trace
 
 
