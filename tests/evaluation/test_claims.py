@@ -78,7 +78,13 @@ def reading(ratios: dict[str, float], change: dict[str, float]) -> ResultSet:
         for mixer, bits, more in (("attention", 3.0, 1.0), ("hml", 3.0 * ratio, change[corpus])):
             for context, value in ((256, bits), (1024, bits + more)):
                 rows.append(
-                    {"metric": "bits_per_byte", "mixer": mixer, "corpus": corpus, "context": context, "value": value}
+                    {
+                        "metric": "bits_per_byte",
+                        "mixer": mixer,
+                        "corpus": corpus,
+                        "context": context,
+                        "value": value,
+                    }
                 )
     frame = results("bytes", [{"length": 256}], rows).frame
     return ResultSet(frame.assign(spec_hash=frame["mixer"] + frame["corpus"]))

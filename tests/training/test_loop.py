@@ -11,7 +11,7 @@ from easy import CPU, MIXERS, TASKS, fit, make_config, make_model
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks import IGNORE
-from hmlcore.training import Paused, autocast, learning_rate, scored_loss, train
+from hmlcore.training import Paused, autocast, build_optimizer, learning_rate, scored_loss, train
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -163,3 +163,21 @@ def test_the_interrupt_handler_is_as_before():
     before = signal.getsignal(signal.SIGINT)
     fit(make_model())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_training_is_these_steps():
+    """Batch, rate, gradient of this batch alone, clipping, AdamW: written out with none of the loop."""
+    trained, plain, config = make_model(), make_model(), make_config(steps=6, clip=0.5)
+    train(trained, TASKS, config, device=CPU)
+    parameters, optimizer = list(plain.parameters()), build_optimizer(plain, 1.0, config.weight_decay)
+    for step in range(6):
+        inputs, targets = TASKS[step % 2].batch("train", step, config.batch_size, config.seed)
+        gradients = torch.autograd.grad(scored_loss(plain, inputs, targets), parameters)
+        norm = torch.cat([g.flatten() for g in gradients]).norm()
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g * min(1.0, config.clip / float(norm))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, 6, config.lr, config.warmup)
+        optimizer.step()
+    for (name, p), q in zip(trained.named_parameters(), parameters, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5, msg=name)

@@ -73,9 +73,7 @@ def evaluate(
     require(examples >= 1, f"examples must be at least 1, got {examples}")
     require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
     batch_size = min(batch_size, examples)
-    require(
-        examples % batch_size == 0, f"batch_size = {batch_size} must divide examples = {examples}"
-    )
+    require(examples % batch_size == 0, f"batch_size = {batch_size} must divide examples = {examples}")
     was_training = model.training
     model.eval()
     nats_at, tokens_at = (torch.zeros(task.length, dtype=torch.float64) for _ in range(2))

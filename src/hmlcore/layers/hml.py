@@ -118,9 +118,7 @@ class HML(Mixer):
             state = self.init_state(x.shape[0], x.device, x.dtype)
         r, k, v, conv = self._project(x, state.conv)
         coefficients, gates = self.coefficients(x)
-        o, memory = ops.hamiltonian(
-            r, k, v, coefficients, initial_state=state.memory, output_final_state=True
-        )
+        o, memory = ops.hamiltonian(r, k, v, coefficients, initial_state=state.memory, output_final_state=True)
         if self.trace is not None:
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
                 self._record(r, k, v, coefficients, gates, state.memory)

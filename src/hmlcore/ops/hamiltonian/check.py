@@ -38,9 +38,7 @@ def check_inputs(
             require(rows == 1, f"coefficients.{name} is None, which only p = 1 allows")
             continue
         wanted = (batch, length, heads, rows) if name in ("c", "e", "f") else (batch, length, heads)
-        require(
-            tuple(x.shape) == wanted, f"coefficients.{name} must have shape {wanted}, got {tuple(x.shape)}"
-        )
+        require(tuple(x.shape) == wanted, f"coefficients.{name} must have shape {wanted}, got {tuple(x.shape)}")
     tensors = {"r": r, "k": k, "v": v, "coefficients.c": coefficients.c}
     wanted = (sequences or batch, heads, rows, n, v.shape[-1])
     if initial_state is not None:
