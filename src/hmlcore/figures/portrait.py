@@ -61,7 +61,7 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
         vertical_spacing=0.1,
         shared_xaxes=True,
     )
-    styled(fig, height=560)
+    styled(fig, height=586)
     _orbit(fig, trace, text)
     _curves(fig, trace)
     # The last two traces are all that a frame changes.
@@ -88,10 +88,10 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
             "font": {"family": "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace", "size": 13},
             "x": 0.5,
             "xanchor": "center",
-            "y": 0.975,
+            "y": 0.93,  # below the mode bar
             "yanchor": "top",
         },
-        margin={"t": 72, "b": 178},
+        margin={"t": 98, "b": 178},
         legend={"x": 0.55, "font": {"size": 11}},
         legend2={**fig.layout.legend.to_plotly_json(), "x": 0.55, "y": 0.37, "font": {"size": 11}},
         sliders=[_slider(len(text))],
