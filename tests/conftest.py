@@ -1,10 +1,15 @@
-"""What every test shares: one thread, and a store of its own."""
+"""What every test shares: one thread, a Ctrl-C that works, and a store of its own."""
+
+import signal
 
 import pytest
 import torch
 
 # Small tensors gain nothing from threads, and equal thread counts make equal sums.
 torch.set_num_threads(1)
+
+# A shell starts background jobs with Ctrl-C ignored, and they and their children stay so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
