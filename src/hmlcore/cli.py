@@ -50,7 +50,7 @@ def _list(options) -> int:
     for title, entries in (("mixers", MIXERS), ("tasks", TASKS)):
         print(title)
         for name, cls in sorted(entries.items()):
-            print(f"  {name:<10} {_first_line(cls)}")
+            print(f"  {name:<18} {_first_line(cls)}")
     print("experiments" + " " * 47 + "".join(f"{p:>14}" for p in PROFILES))
     for experiment in EXPERIMENTS.values():
         counts = []

@@ -48,7 +48,7 @@ def report() -> tuple[str, bool]:
         good = error <= _TOLERANCE  # False for NaN too
         healthy &= good
         lines.append(
-            f"  {op:<13} {choice.form.name:<8} {'ok' if good else 'WRONG'} {error:.1e}   {choice.reason}"
+            f"  {op:<15} {choice.form.name:<8} {'ok' if good else 'WRONG'} {error:.1e}   {choice.reason}"
         )
     lines += ["", "all self-checks passed" if healthy else "a self-check FAILED: set HMLCORE_BACKEND=naive"]
     return "\n".join(lines), healthy

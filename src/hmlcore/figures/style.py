@@ -31,8 +31,16 @@ MIXERS = {
     "hml": MixerStyle("HML", "#D55E00", "circle", "solid"),
     "attention": MixerStyle("Attention", "#0072B2", "square", "dash"),
     "gru": MixerStyle("GRU", "#009E73", "diamond", "dot"),
+    "lstm": MixerStyle("LSTM", "#009E73", "diamond-open", "dashdot"),
+    "mamba": MixerStyle("Mamba", "#CC79A7", "triangle-up", "solid"),
+    "mamba2": MixerStyle("Mamba-2", "#CC79A7", "triangle-down", "dash"),
+    "hyena": MixerStyle("Hyena", "#56B4E9", "cross", "solid"),
+    "retnet": MixerStyle("RetNet", "#56B4E9", "x", "dash"),
+    "gated_deltanet": MixerStyle("Gated DeltaNet", "#E69F00", "star", "solid"),
+    "momentum_deltanet": MixerStyle("Momentum DeltaNet", "#E69F00", "hexagram", "dash"),
+    "linoss": MixerStyle("LinOSS", "#999999", "pentagon", "solid"),
 }
-_SPARE_COLORS = ("#CC79A7", "#56B4E9", "#E69F00")
+_SPARE_COLORS = ("#882255", "#44AA99", "#DDCC77")
 _SPARE_SYMBOLS = ("triangle-up", "cross", "star", "x", "pentagon")
 
 

@@ -2,12 +2,21 @@
 
 from hmlcore.layers.attention import Attention, AttentionState
 from hmlcore.layers.base import Mixer
+from hmlcore.layers.gated_deltanet import GatedDeltaNet
 from hmlcore.layers.gru import GRU, GRUState
 from hmlcore.layers.hml import HML, HMLState
+from hmlcore.layers.hyena import Hyena
+from hmlcore.layers.linoss import LinOSS
+from hmlcore.layers.lstm import LSTM
+from hmlcore.layers.mamba import Mamba
+from hmlcore.layers.mamba2 import Mamba2
+from hmlcore.layers.momentum_deltanet import MomentumDeltaNet
 from hmlcore.layers.registry import MIXERS, build_mixer, mixer_class, register_mixer
+from hmlcore.layers.retnet import RetNet
 from hmlcore.layers.trace import Trace, recording
 
 __all__ = [
-    "GRU", "HML", "MIXERS", "Attention", "AttentionState", "GRUState", "HMLState", "Mixer", "Trace",
-    "build_mixer", "mixer_class", "recording", "register_mixer",
+    "GRU", "HML", "LSTM", "MIXERS", "Attention", "AttentionState", "GRUState", "GatedDeltaNet", "HMLState",
+    "Hyena", "LinOSS", "Mamba", "Mamba2", "Mixer", "MomentumDeltaNet", "RetNet", "Trace", "build_mixer",
+    "mixer_class", "recording", "register_mixer",
 ]  # fmt: skip

@@ -6,10 +6,21 @@ from typing import Any
 from hmlcore.errors import require, unknown
 from hmlcore.layers.attention import Attention
 from hmlcore.layers.base import Mixer
+from hmlcore.layers.gated_deltanet import GatedDeltaNet
 from hmlcore.layers.gru import GRU
 from hmlcore.layers.hml import HML
+from hmlcore.layers.hyena import Hyena
+from hmlcore.layers.linoss import LinOSS
+from hmlcore.layers.lstm import LSTM
+from hmlcore.layers.mamba import Mamba
+from hmlcore.layers.mamba2 import Mamba2
+from hmlcore.layers.momentum_deltanet import MomentumDeltaNet
+from hmlcore.layers.retnet import RetNet
 
-MIXERS: dict[str, type[Mixer]] = {cls.name: cls for cls in (HML, Attention, GRU)}
+_KNOWN = (
+    HML, Attention, GRU, LSTM, Mamba, Mamba2, Hyena, RetNet, GatedDeltaNet, MomentumDeltaNet, LinOSS,
+)  # fmt: skip
+MIXERS: dict[str, type[Mixer]] = {cls.name: cls for cls in _KNOWN}
 
 
 def mixer_class(name: str) -> type[Mixer]:

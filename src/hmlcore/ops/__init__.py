@@ -1,5 +1,20 @@
 """Maths and kernels: tensors in, tensors out. Importing the package registers every op's forms."""
 
-from hmlcore.ops import attention, gru, hamiltonian, short_conv
+from hmlcore.ops import (
+    attention,
+    delta_rule,
+    diagonal_scan,
+    gru,
+    hamiltonian,
+    long_conv,
+    lstm,
+    momentum_delta,
+    retention,
+    selective_scan,
+    short_conv,
+)  # fmt: skip
 
-__all__ = ["attention", "gru", "hamiltonian", "short_conv"]
+__all__ = [
+    "attention", "delta_rule", "diagonal_scan", "gru", "hamiltonian", "long_conv", "lstm", "momentum_delta",
+    "retention", "selective_scan", "short_conv",
+]  # fmt: skip

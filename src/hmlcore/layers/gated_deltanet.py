@@ -1,0 +1,78 @@
+"""Gated DeltaNet: a matrix memory that forgets by a gate and corrects what a key recalls."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hmlcore.errors import unknown
+from hmlcore.layers.base import no_decay
+from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
+from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
+
+GATE_INITS = ("paper", "slow")
+
+
+class GatedDeltaNet(MatrixMemory):
+    r"""Per head, a matrix S that fades by α_t and is corrected along k_t by β_t of its error:
+
+        S ← αS;   S ← S − β k(kᵀS − vᵀ);   o = Sᵀq
+        q, k, v = SiLU(conv(W x)), ‖q‖ = ‖k‖ = 1
+        α = exp(−A softplus(w_α·x + b_α));   β = σ(w_β·x + b_β)
+        y = W_o(RMSNorm_head(o) ⊙ SiLU(W_g x))
+
+    Args:
+        d_model: width of the residual stream.
+        num_heads: H. head_dim: N, d_model / num_heads if None.
+        expand_v: D / N, 2 in the paper.
+        conv_size: taps of the causal depthwise convolution on q, k and v.
+        gate_init: "paper", A uniform up to 16, softplus(b_α) log-uniform in [.001, .1], b_β = 0, as
+            Mamba-2; or "slow", a slow writer with a long memory, as HML starts (β ≈ .12, α ≈ .999).
+    State: H·N·D floats, whatever the length. With expand_v = 1 this is HML with dynamics "delta".
+    Source: Yang, Kautz and Hatamizadeh (arXiv 2412.06464); its 1/√N on q is absorbed by the norm.
+    """
+
+    name = "gated_deltanet"
+    touches = 4  # predict, fade, write, read
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int = 4,
+        head_dim: int | None = None,
+        expand_v: float = 2,
+        conv_size: int = 4,
+        gate_init: str = "paper",
+    ):
+        super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=2)
+        if gate_init not in GATE_INITS:
+            raise unknown("gate_init", gate_init, GATE_INITS)
+        self.gate_init = gate_init
+        self.log_a = no_decay(nn.Parameter(torch.zeros(num_heads)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The gates' starting point; see `gate_init`."""
+        with torch.no_grad():
+            alpha, beta = self.gate_biases()
+            if self.gate_init == "slow":
+                self.log_a.fill_(0.05).log_()
+                alpha.fill_(-4.0)
+                beta.fill_(-2.0)
+            else:
+                self.log_a.uniform_(0.01, 16).log_()  # not from 0, whose logarithm is no number
+                alpha.copy_(time_step_bias(self.num_heads))
+                beta.zero_()
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log α and β [B, T, H] of x [B, T, d_model], in fp32 at least."""
+        alpha, beta = self.gate_inputs(x)
+        return -self.log_a.to(alpha.dtype).exp() * F.softplus(alpha), beta.sigmoid()
+
+    def features(self, q, k, v):
+        return F.normalize(F.silu(q), dim=-1), F.normalize(F.silu(k), dim=-1), F.silu(v)
+
+    def scan(self, q, k, v, x, memory):
+        return delta_rule(q, k, v, *self.gates(x), initial_state=memory, output_final_state=True)
+
+    def advance(self, q, k, v, x, memory):
+        return delta_rule_step(q, k, v, *(g[:, 0] for g in self.gates(x)), memory)

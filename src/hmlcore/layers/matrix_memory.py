@@ -1,0 +1,150 @@
+"""What the mixers that remember with matrices share: projections, short convolution, state, read-out."""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hmlcore.errors import require
+from hmlcore.layers.base import Mixer, conv_weight, split_heads
+from hmlcore.ops.short_conv import short_conv
+
+
+class MatrixState(NamedTuple):
+    """The memory [B, H, (rows,) N, D] in fp32; the convolution's inputs [B, conv_size − 1, H(2N + D)]."""
+
+    memory: Tensor
+    conv: Tensor
+
+
+def time_step_bias(count: int) -> Tensor:
+    """b with softplus(b) spread log-uniformly over [.001, .1]: the bias of Mamba's time steps.
+
+    Source: Gu and Dao, Mamba (arXiv 2312.00752), section 3.6.
+    """
+    dt = torch.exp(torch.empty(count).uniform_(-6.907755, -2.302585))  # log .001 … log .1
+    return dt + torch.log(-torch.expm1(-dt))
+
+
+class MatrixMemory(Mixer):
+    """q, k, v = conv(W x), a recurrence over matrices of N × D a head, y = W_o(norm(o) ⊙ SiLU(W_g x)).
+
+    A subclass says what happens to q, k and v (:meth:`features`), what the recurrence is over a
+    sequence (:meth:`scan`) and over one token (:meth:`advance`).
+
+    Args:
+        d_model: width of the residual stream.
+        num_heads: H. head_dim: N, d_model / num_heads if None.
+        expand_v: D / N.
+        conv_size: taps of the causal depthwise convolution on q, k and v; 1 leaves it out in effect.
+        gates: scalars that every token computes for each head.
+    """
+
+    rows: ClassVar[tuple[int, ...]] = ()  # matrices a head keeps, if more than one
+    touches: ClassVar[int]  # multiply-adds of one token for every float of the memory
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        head_dim: int | None,
+        expand_v: float,
+        conv_size: int,
+        gates: int = 0,
+    ):
+        super().__init__(d_model)
+        self.num_heads = num_heads
+        self.head_dim = split_heads(d_model, num_heads) if head_dim is None else head_dim
+        require(self.head_dim >= 1, f"head_dim must be at least 1, got {head_dim}")
+        self.value_dim = round(self.head_dim * expand_v)
+        require(
+            self.value_dim >= 1 and self.value_dim == self.head_dim * expand_v,
+            f"expand_v = {expand_v} times head_dim = {self.head_dim} must be a whole number of at least 1",
+        )
+        values = num_heads * self.value_dim
+        channels = 2 * num_heads * self.head_dim + values
+        self.in_proj = nn.Linear(d_model, channels, bias=False)
+        self.conv = conv_weight(channels, conv_size)
+        self.gate_proj = nn.Linear(d_model, gates * num_heads) if gates else None
+        self.norm = self.build_norm()
+        self.out_gate = nn.Linear(d_model, values, bias=False)
+        self.out_proj = nn.Linear(values, d_model, bias=False)
+
+    def build_norm(self) -> nn.Module:
+        """The normalisation of o [B, T, H, D] before the output gate."""
+        return nn.RMSNorm(self.value_dim, eps=1e-5)
+
+    @abstractmethod
+    def features(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the recurrence is given, from the convolved q, k [B, T, H, N] and v [B, T, H, D]."""
+
+    @abstractmethod
+    def scan(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """The recurrence over a sequence: o [B, T, H, D] and the last memory; x is the layer's input."""
+
+    @abstractmethod
+    def advance(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """The recurrence over one token: q, k, v in fp32 without the time dimension, x [B, 1, d_model]."""
+
+    def gate_inputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The affine maps of x that gates begin with: [B, T, H] each, in fp32 at least."""
+        # Autocast would round a decay of 1 − 1e-3 to 1.
+        with torch.autocast(x.device.type, enabled=False):
+            wide = torch.promote_types(x.dtype, torch.float32)
+            weight, bias = self.gate_proj.weight.to(wide), self.gate_proj.bias.to(wide)
+            return F.linear(x.to(wide), weight, bias).unflatten(-1, (-1, self.num_heads)).unbind(-2)
+
+    def gate_biases(self) -> tuple[Tensor, ...]:
+        """The biases of :meth:`gate_inputs`, [H] each, as views that can be filled."""
+        return self.gate_proj.bias.view(-1, self.num_heads).unbind(0)
+
+    def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mixed, conv = short_conv(self.in_proj(x), self.conv, conv)
+        keys = self.num_heads * self.head_dim
+        q, k, v = mixed.split((keys, keys, self.num_heads * self.value_dim), -1)
+        q, k, v = (y.unflatten(-1, (self.num_heads, -1)) for y in (q, k, v))
+        return *self.features(q, k, v), conv
+
+    def _read_out(self, o: Tensor, x: Tensor) -> Tensor:
+        return self.out_proj(self.norm(o).flatten(-2) * F.silu(self.out_gate(x)))
+
+    def forward(self, x: Tensor, state: MatrixState | None = None) -> tuple[Tensor, MatrixState]:
+        self._check_input(x)
+        if state is None:
+            state = self.init_state(x.shape[0], x.device, x.dtype)
+        q, k, v, conv = self._project(x, state.conv)
+        o, memory = self.scan(q, k, v, x, state.memory)
+        return self._read_out(o, x), MatrixState(memory, conv)
+
+    def step(self, x: Tensor, state: MatrixState) -> tuple[Tensor, MatrixState]:
+        self._check_input(x, 2)
+        x = x[:, None]
+        *qkv, conv = self._project(x, state.conv)
+        token = (y[:, 0].to(state.memory.dtype) for y in qkv)
+        o, memory = self.advance(*token, x, state.memory)
+        return self._read_out(o.to(qkv[2].dtype)[:, None], x)[:, 0], MatrixState(memory, conv)
+
+    def init_state(self, batch, device=None, dtype=None) -> MatrixState:
+        wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
+        shape = (batch, self.num_heads, *self.rows, self.head_dim, self.value_dim)
+        taps = torch.zeros(batch, self.conv.shape[1] - 1, self.conv.shape[0], device=device, dtype=dtype)
+        return MatrixState(torch.zeros(shape, device=device, dtype=wide), taps)
+
+    @property
+    def memory_size(self) -> int:
+        """Floats of memory per sequence, without the convolution's window."""
+        return self.num_heads * self.head_dim * self.value_dim * (self.rows[0] if self.rows else 1)
+
+    def state_size(self, length: int) -> int:
+        return self.memory_size + (self.conv.shape[1] - 1) * self.conv.shape[0]
+
+    def flops_per_token(self, length: int) -> float:
+        maps = [m for m in (self.in_proj, self.gate_proj, self.out_gate, self.out_proj) if m is not None]
+        projections = sum(m.weight.numel() for m in maps) + self.conv.numel()
+        return 2 * (projections + self.touches * self.memory_size)
+
+    @property
+    def output_projections(self) -> list[nn.Linear]:
+        return [self.out_proj]

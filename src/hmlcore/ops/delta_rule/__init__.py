@@ -1,0 +1,48 @@
+"""The gated delta rule: a matrix memory that forgets, then corrects what a key recalls."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmlcore.ops import backend
+from hmlcore.ops.delta_rule.chunk import chunk_delta_rule
+from hmlcore.ops.delta_rule.naive import delta_rule_step, naive_delta_rule
+from hmlcore.ops.matrix_memory import form_error
+
+__all__ = ["chunk_delta_rule", "delta_rule", "delta_rule_step", "naive_delta_rule", "random_inputs"]
+
+
+def delta_rule(q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, beta: Tensor, **options):
+    """The op through whichever form suits the tensors' device; arguments as ``naive_delta_rule``."""
+    return backend.choose("delta_rule", k.device).form.function(q, k, v, log_alpha, beta, **options)
+
+
+def random_inputs(
+    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
+) -> dict[str, Tensor]:
+    """Plausible gates and unit keys, for checks and benchmarks, by argument name."""
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    gate = (batch, length, heads)
+    tensors = {
+        "q": F.normalize(normal(*gate, n), dim=-1),
+        "k": F.normalize(normal(*gate, n), dim=-1),
+        "v": normal(*gate, d),
+        "log_alpha": F.logsigmoid(normal(*gate) + 4),
+        "beta": torch.sigmoid(normal(*gate)),
+        "initial_state": normal(batch, heads, n, d),
+    }
+    return {name: x.to(device, dtype) for name, x in tensors.items()}
+
+
+backend.register(
+    "delta_rule",
+    [
+        backend.Form("chunk", chunk_delta_rule, backend.anywhere, "chunkwise-parallel torch, any device"),
+        backend.Form("naive", naive_delta_rule, backend.anywhere, "one token at a time, the law"),
+    ],
+    lambda form, naive, device: form_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
+)

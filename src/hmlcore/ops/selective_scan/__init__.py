@@ -1,0 +1,61 @@
+"""Selective state spaces: S6 (Mamba), a decay for every entry, and SSD (Mamba-2), a decay for every head."""
+
+import torch
+from torch import Tensor
+
+from hmlcore.ops import backend
+from hmlcore.ops.selective_scan.chunk import chunk_selective_scan, chunk_ssd
+from hmlcore.ops.selective_scan.naive import naive_selective_scan, naive_ssd, selective_scan_step, ssd_step
+
+__all__ = [
+    "chunk_selective_scan", "chunk_ssd", "naive_selective_scan", "naive_ssd", "selective_scan",
+    "selective_scan_step", "ssd", "ssd_step",
+]  # fmt: skip
+
+
+def selective_scan(
+    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, initial_state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The op through whichever form suits the device; arguments as :func:`naive_selective_scan`."""
+    return backend.choose("selective_scan", x.device).form.function(x, dt, a, b, c, initial_state)
+
+
+def ssd(
+    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, initial_state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The op through whichever form suits the device; arguments as :func:`naive_ssd`."""
+    return backend.choose("ssd", x.device).form.function(x, dt, a, b, c, initial_state)
+
+
+def _self_check(x, dt, a, b, state):
+    """A check at these shapes; c has b's."""
+
+    def check(form, naive, device) -> float:
+        results = []
+        for function in (form, naive):
+            g = torch.Generator().manual_seed(0)
+            drawn = [torch.randn(shape, generator=g) for shape in (x, dt, a, b, b, state)]
+            drawn[1], drawn[2] = torch.nn.functional.softplus(drawn[1] - 2), -drawn[2].exp()
+            tensors = [y.to(device).requires_grad_() for y in drawn]
+            y, last = function(*tensors)
+            results.append((y, last, *torch.autograd.grad(y.sin().sum() + last.sin().sum(), tensors)))
+        return max(backend.relative_error(p, q) for p, q in zip(*results, strict=True))
+
+    return check
+
+
+for _op, _form, _naive, _shapes in (
+    (
+        "selective_scan", chunk_selective_scan, naive_selective_scan,
+        ((2, 37, 6), (2, 37, 6), (6, 4), (2, 37, 4), (2, 6, 4)),
+    ),
+    ("ssd", chunk_ssd, naive_ssd, ((2, 67, 3, 6), (2, 67, 3), (3,), (2, 67, 4), (2, 3, 6, 4))),
+):  # fmt: skip
+    backend.register(
+        _op,
+        [
+            backend.Form("chunk", _form, backend.anywhere, "chunk by chunk in torch, any device"),
+            backend.Form("naive", _naive, backend.anywhere, "one token at a time, the law"),
+        ],
+        _self_check(*_shapes),
+    )

@@ -1,0 +1,136 @@
+r"""The chunked forms: C tokens at a time, only the states between chunks kept for the backward pass.
+
+S6 decays every entry of its state at its own rate, so inside a chunk it is a scan over [B, C, E, N]
+tensors. They are made, used and dropped chunk by chunk, again in the backward pass: all T of them
+would take N times the memory of the inputs. With d_t = ∂L/∂h_t = C_t ∂L/∂y_t and λ the gradient that
+reaches the state before token t, λ_t = exp(Δ_t A) ∘ (d_t + λ_{t+1}), g_t = d_t + λ_{t+1}:
+
+    ∂L/∂(Δ_t A) = λ_t ∘ h_{t−1},   ∂L/∂(Δ_t x_t) = B_tᵀ g_t,   ∂L/∂B_t = Σ_e Δ_t x_t g_t
+
+SSD has one decay a head: with L_ts = exp Σ_{s<j≤t} Δ_j A inside a chunk it is matrix products,
+
+    Y = (L ∘ C Bᵀ) X + L_{·0} C Sᵀ,   S′ = L_{C0} S + Σ_s L_{Cs} x_s B_sᵀ,   X = Δx.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hmlcore.errors import require
+from hmlcore.ops.diagonal_scan.scan import sweep_
+from hmlcore.ops.precision import without_autocast
+from hmlcore.ops.selective_scan.naive import check_selective, check_ssd
+
+
+def _chunk_states(dt: Tensor, a: Tensor, x: Tensor, b: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Decays and states [B, C, E, N] of one chunk; x already times dt."""
+    decay = (dt[..., None] * a).exp_()
+    h = x[..., None] * b[:, :, None]
+    h[:, 0].addcmul_(decay[:, 0], state)
+    sweep_([decay], [h])
+    return decay, h
+
+
+class _SelectiveScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, dt, a, b, c, state, size):
+        outputs, starts = [], []
+        for x_c, dt_c, b_c, c_c in zip(*(y.split(size, 1) for y in (dt * x, dt, b, c)), strict=True):
+            starts.append(state)
+            _, h = _chunk_states(dt_c, a, x_c, b_c, state)
+            outputs.append((h @ c_c[..., None]).squeeze(-1))
+            state = h[:, -1].clone()
+        ctx.size = size
+        ctx.save_for_backward(x, dt, a, b, c, torch.stack(starts))
+        return torch.cat(outputs, 1), state
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy, dstate):
+        x, dt, a, b, c, starts = ctx.saved_tensors
+        da, pieces = torch.zeros_like(a), []
+        parts = zip(*(y.split(ctx.size, 1) for y in (dt * x, dt, b, c, dy)), starts, strict=True)
+        for x_c, dt_c, b_c, c_c, dy_c, start in reversed(list(parts)):
+            decay, h = _chunk_states(dt_c, a, x_c, b_c, start)
+            d = dy_c[..., None] * c_c[:, :, None]
+            d[:, -1] += dstate
+            back = decay.mul_(d)
+            sweep_([(dt_c[..., None] * a).exp_()], [back], reverse=True)
+            g = d
+            g[:, :-1] += back[:, 1:]
+            dstate = back[:, 0].clone()
+            of_c, of_b = (dy_c[:, :, None] @ h).squeeze(2), (x_c[:, :, None] @ g).squeeze(2)
+            back[:, 1:] *= h[:, :-1]
+            back[:, 0] *= start
+            da += (back * dt_c[..., None]).sum((0, 1))
+            pieces.append(((g @ b_c[..., None]).squeeze(-1), (back * a).sum(-1), of_b, of_c))
+        of_x, of_dt, of_b, of_c = (torch.cat(piece[::-1], 1) for piece in zip(*pieces, strict=True))
+        return of_x * dt, of_dt + of_x * x, da, of_b, of_c, dstate, None
+
+
+@without_autocast
+def chunk_selective_scan(
+    x: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    initial_state: Tensor | None = None,
+    chunk_size: int = 32,
+) -> tuple[Tensor, Tensor]:
+    """:func:`naive_selective_scan`, `chunk_size` tokens at a time; the other arguments as there."""
+    require(chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    y, state = _SelectiveScan.apply(*check_selective(x, dt, a, b, c, initial_state), chunk_size)
+    return y.to(x.dtype), state
+
+
+def _decays(log_g: Tensor) -> Tensor:
+    """L_ts = exp Σ_{s<j≤t} log g_j for 0 ≤ s ≤ t ≤ C, zero above the diagonal: [..., C] → [..., C+1, C+1].
+
+    Each sum is of its own terms: the difference of two prefix sums loses digits where they are large.
+    """
+    size = log_g.shape[-1]
+    lower = torch.ones(size, size + 1, dtype=torch.bool, device=log_g.device).tril()
+    sums = log_g[..., None].expand(*log_g.shape, size + 1).masked_fill(~lower, 0).cumsum(-2)
+    visible = torch.ones(size + 1, size + 1, dtype=torch.bool, device=log_g.device).tril()
+    return F.pad(sums, (0, 0, 1, 0)).exp() * visible
+
+
+@without_autocast
+def chunk_ssd(
+    x: Tensor,
+    dt: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    initial_state: Tensor | None = None,
+    chunk_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`naive_ssd`, `chunk_size` tokens at a time; the other arguments as there.
+
+    None: as many tokens as the state has columns, within 16 and 64. The C×C matrices are element-wise
+    work that grows with C, passing the state on shrinks with it.
+    """
+    require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    out_dtype = x.dtype
+    x, dt, a, b, c, s = check_ssd(x, dt, a, b, c, initial_state)
+    length = x.shape[1]
+    size = min(chunk_size or min(64, max(16, b.shape[2])), length)
+
+    def split(y: Tensor) -> Tensor:
+        """[B, T, ...] to [B, chunks, C, ...]; padding has Δ = 0, which neither decays nor writes."""
+        return F.pad(y, (0, 0) * (y.ndim - 2) + (0, -length % size)).unflatten(1, (-1, size))
+
+    x, dt, b, c = split(x * dt[..., None]).movedim(3, 2), split(dt), split(b), split(c)  # x [B, n, H, C, P]
+    decay = _decays((dt * a).movedim(3, 2))  # [B, n, H, C+1, C+1]
+    inside = (decay[..., 1:, 1:] * (c @ b.mT)[:, :, None]) @ x
+    # Bring every write to the chunk's end, add it up, and hand the states from chunk to chunk.
+    written = (x * decay[..., -1, 1:, None]).mT @ b[:, :, None]  # [B, n, H, P, N]
+    starts = []
+    for last, new in zip(decay[..., -1, 0].unbind(1), written.unbind(1), strict=True):
+        starts.append(s)
+        s = last[..., None, None] * s + new
+    carried = c[:, :, None] @ torch.stack(starts, 1).mT * decay[..., 1:, :1]
+    y = (inside + carried).movedim(2, 3).flatten(1, 2)[:, :length]
+    return y.to(out_dtype), s

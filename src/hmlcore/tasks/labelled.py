@@ -1,0 +1,35 @@
+"""Tasks that ask for one label a sequence."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+
+from hmlcore.tasks.base import Task
+
+
+class Labelled(NamedTuple):
+    """One batch of sequences of different lengths: row b counts up to ``lengths[b]``, then is padding.
+
+    inputs: [B, T] int64.  lengths: [B] int64 in 1 … T.  labels: [B] int64 in [0, classes).
+    """
+
+    inputs: torch.Tensor
+    lengths: torch.Tensor
+    labels: torch.Tensor
+
+    def trimmed(self) -> "Labelled":
+        """Without the columns that are padding in every row: the same batch, less work."""
+        return self._replace(inputs=self.inputs[:, : int(self.lengths.max())])
+
+
+class LabelledTask(Task):
+    """A task whose batches are :class:`Labelled`: the model reads a sequence and says its class."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """How many labels there are."""
+
+    @abstractmethod
+    def batch(self, split: str, index: int, batch_size: int, seed: int) -> Labelled: ...

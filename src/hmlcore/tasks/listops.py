@@ -1,0 +1,219 @@
+"""ListOps: read a nested list of operations on digits, answer its value. The first task of Long Range Arena."""
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+
+from hmlcore import paths
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.tasks.base import check_batch, check_int, generator
+from hmlcore.tasks.labelled import Labelled, LabelledTask
+from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
+
+_VERSION = "listops-1"  # of the generator: part of every key, raised if its output changes
+_ROUND = 4096  # expressions drawn at a time
+_PATIENCE = 50  # rounds without a new expression after which there are taken to be no more
+
+
+@dataclass(frozen=True)
+class ListOps(LabelledTask):
+    """``[MAX 2 [MED 7 1 4 ] 9 ]`` is 9: one of ten labels for a sequence of hundreds of tokens.
+
+    Operators MIN, MAX, MED (the median, rounded down) and SM (sum modulo 10) over 2 to `max_args`
+    arguments, nested to `max_depth`; all expressions are distinct and min_length < length < max_length.
+    The defaults are Long Range Arena's: 500 < length < 2000, 96,000 to train on and 2,000 each to validate
+    and test. A smaller `max_length` makes the same task shorter, with min_length = max_length / 4.
+
+    One sequence of expressions, fixed by `data_seed`, is dealt out: first the test set, then the
+    validation set, then the training set, so the held-out sets do not depend on `examples`. Training
+    visits all of its examples in an order drawn anew, from the run's seed, in every epoch. (The original
+    seeds nothing and keeps its examples in a set, whose order changes from run to run.)
+
+    Tokens: 0 padding, 1 … 10 digits, 11 … 14 operators, 15 the closing bracket.
+    Source: Nangia and Bowman (arXiv 1804.06028); Tay et al., Long Range Arena (arXiv 2011.04006).
+
+    Raises :class:`~hmlcore.errors.HmlcoreError` for lengths that no expression has.
+    """
+
+    name: ClassVar[str] = "listops"
+
+    max_length: int = 2000
+    min_length: int | None = None
+    max_depth: int = 10
+    max_args: int = 10
+    examples: int = 96_000
+    held_out: int = 2_000
+    data_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for knob, least in (("max_length", 5), ("max_depth", 2), ("max_args", 2), ("data_seed", 0)):
+            check_int(knob, getattr(self, knob), least)
+        for knob in ("examples", "held_out"):
+            check_int(knob, getattr(self, knob), 1)
+        if self.min_length is not None:
+            check_int("min_length", self.min_length, 1)
+        longest_there_is = longest(self.max_depth, self.max_args)
+        require(
+            self.shortest < min(self.max_length, longest_there_is + 1) - 1,
+            f"min_length={self.shortest} leaves no length below max_length={self.max_length}"
+            f" and up to {longest_there_is}, the longest of max_depth={self.max_depth} and"
+            f" max_args={self.max_args}",
+        )
+
+    @property
+    def shortest(self) -> int:
+        """The length that every expression exceeds."""
+        return self.max_length // 4 if self.min_length is None else self.min_length
+
+    @property
+    def vocab_size(self) -> int:
+        return VOCABULARY
+
+    @property
+    def length(self) -> int:
+        return self.max_length
+
+    @property
+    def classes(self) -> int:
+        return 10
+
+    def conditions(self) -> dict[str, Any]:
+        return {"length": self.max_length}
+
+    def provenance(self) -> dict[str, str]:
+        """The generator's version and the SHA-256 of all expressions and values, in order."""
+        return {"data_version": _VERSION, "data_sha256": self._expressions.sha256}
+
+    def batch(self, split: str, index: int, batch_size: int, seed: int) -> Labelled:
+        """As every task; held-out sets end, and a batch beyond the end is refused."""
+        check_batch(split, index, batch_size, seed)
+        numbers = np.arange(index * batch_size, (index + 1) * batch_size)
+        if split == "train":
+            epochs, turns = np.divmod(numbers, self.examples)
+            for epoch in np.unique(epochs):
+                now = epochs == epoch
+                turns[now] = _order(self.name, seed, int(epoch), self.examples)[turns[now]]
+            rows = 2 * self.held_out + turns
+        else:
+            require(
+                numbers[-1] < self.held_out,
+                f"{split} has {self.held_out} examples;"
+                f" batch {index} of {batch_size} ends at {numbers[-1] + 1}",
+            )
+            rows = numbers + (self.held_out if split == "validation" else 0)
+        return self._expressions.take(rows, self.max_length)
+
+    @functools.cached_property
+    def _expressions(self) -> "Expressions":
+        knobs = self.knobs() | {"min_length": self.shortest}
+        key = hashlib.sha256(json.dumps([_VERSION, knobs], sort_keys=True).encode()).hexdigest()
+        path = paths.cache() / "listops" / f"{key[:24]}.parquet"
+        kept = _load(path)
+        if kept is None:
+            kept = _generate(self)
+            _store(path, kept)
+        return kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.knobs()  # a copy in another process opens the cache for itself
+
+
+class Expressions:
+    """All expressions end to end: tokens [N] uint8, offsets [n + 1], values [n] uint8."""
+
+    def __init__(self, tokens: np.ndarray, offsets: np.ndarray, values: np.ndarray):
+        self.tokens, self.offsets, self.values = tokens, offsets, values
+        digest = hashlib.sha256()
+        for part in (offsets.astype("<i8"), values, tokens):
+            digest.update(np.ascontiguousarray(part))
+        self.sha256 = digest.hexdigest()
+
+    def take(self, rows: np.ndarray, width: int) -> Labelled:
+        """The expressions numbered `rows`, padded with 0 to `width`."""
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        inside = np.arange(width) < lengths[:, None]
+        inputs = np.zeros(inside.shape, dtype=np.int64)
+        inputs[inside] = self.tokens[(self.offsets[rows][:, None] + np.arange(width))[inside]]
+        labels = self.values[rows].astype(np.int64)
+        return Labelled(*(torch.from_numpy(x) for x in (inputs, lengths, labels)))
+
+
+@functools.lru_cache(maxsize=4)
+def _order(task: str, seed: int, epoch: int, count: int) -> np.ndarray:
+    return generator(task, "train", seed, epoch).permutation(count)
+
+
+def _generate(task: ListOps) -> Expressions:
+    wanted = task.examples + 2 * task.held_out
+    rng = np.random.default_rng(np.random.SeedSequence([task.data_seed]))
+    seen, tokens, values = set(), [], []
+    barren = 0
+    with tqdm(total=wanted, desc=f"ListOps below {task.max_length}", disable=None, leave=False) as bar:
+        while len(values) < wanted:
+            before = len(values)
+            text, offsets, value = random_expressions(
+                rng, _ROUND, task.max_depth, task.max_args, task.shortest, task.max_length
+            )
+            for i, v in enumerate(value):
+                expression = text[offsets[i] : offsets[i + 1]].tobytes()
+                if expression not in seen:
+                    seen.add(expression)
+                    tokens.append(expression)
+                    values.append(v)
+            bar.update(len(values) - before)
+            barren = 0 if len(values) > before else barren + 1
+            if barren == _PATIENCE:
+                raise HmlcoreError(
+                    f"found only {len(values)} distinct expressions with {task.shortest} < length <"
+                    f" {task.max_length}; examples={task.examples} and held_out={task.held_out} need {wanted}"
+                )
+    tokens, values = tokens[:wanted], np.array(values[:wanted], np.uint8)
+    offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
+    return Expressions(np.frombuffer(b"".join(tokens), np.uint8), offsets, values)
+
+
+def _store(path: Path, kept: Expressions) -> None:
+    """Written under a temporary name and renamed: a reader sees all or nothing."""
+    text = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(kept.values), [None, pa.py_buffer(kept.offsets), pa.py_buffer(kept.tokens)]
+    )
+    table = pa.table({"tokens": text, "value": pa.array(kept.values)})
+    table = table.replace_schema_metadata({"sha256": kept.sha256})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                pq.write_table(table, file, compression="zstd")
+            Path(temporary).replace(path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        raise HmlcoreError(f"cannot keep ListOps expressions in {path.parent}: {error}") from error
+
+
+def _load(path: Path) -> Expressions | None:
+    """The expressions kept at `path`; None where there are none or not the ones that were written."""
+    try:
+        table = pq.read_table(path)
+        text = table["tokens"].combine_chunks()
+        offsets, tokens = (
+            np.frombuffer(x, t) for x, t in zip(text.buffers()[1:], ("<i8", np.uint8), strict=True)
+        )
+        kept = Expressions(
+            tokens[: offsets[-1]], offsets[: len(text) + 1], table["value"].to_numpy().astype(np.uint8)
+        )
+        return kept if table.schema.metadata[b"sha256"].decode() == kept.sha256 else None
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, IndexError):
+        return None
