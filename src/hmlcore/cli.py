@@ -171,8 +171,8 @@ def duration(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hml",
-        description="Bounded memory for long sequences, measured honestly: run the experiments, read the store, "
-        "build the book.",
+        description="Bounded memory for long sequences, measured honestly: run the experiments, read the "
+        "store, build the book.",
         epilog="Profiles: smoke (any CPU, minutes), laptop (2 to 8 cores, committed results), full (one GPU).",
     )
     parser.add_argument("--version", action="version", version=f"hmlcore {__version__}")
@@ -225,7 +225,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
 
     figures = verb(
-        "figures", _figures, "write every figure, table and number of a profile from the store", profile="laptop",
+        "figures", _figures, "write every figure, table and number of a profile from the store",
+        profile="laptop",
         details="Plotly JSON for the book; SVG and PDF for the paper where a Chromium is found.",
     )  # fmt: skip
     figures.add_argument(

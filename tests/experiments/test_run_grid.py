@@ -126,9 +126,9 @@ def test_an_interrupt_keeps_finished_runs_and_starts_nothing_more(store, monkeyp
     assert store.load("smoke", "copy").seeds == [0]
 
 
-def test_a_killed_worker_loses_its_run_only(store):
-    """As when memory runs out: its runs are reported as failed, the unstarted ones as not started."""
-    specs = [tiny(seed=s, steps=100_000) for s in range(4)]
+def test_no_run_is_lost_with_a_killed_worker(store):
+    """As when memory runs out: what the worker had is reported as failed, what never began as not started."""
+    specs = [tiny(seed=s, steps=100) for s in range(4)]
 
     def kill():
         deadline = time.monotonic() + 120
@@ -140,7 +140,8 @@ def test_a_killed_worker_loses_its_run_only(store):
     killer.start()
     outcome = run_grid(specs, store, jobs=2)
     killer.join()
-    assert sorted([*outcome.failed, *outcome.left]) == sorted(map(label, specs))
+    # Whether the other worker gets a run done before the loss is noticed is a matter of milliseconds.
+    assert sorted([*outcome.made, *outcome.failed, *outcome.left]) == sorted(map(label, specs))
     assert 1 <= len(outcome.failed) <= 2
     assert all("worker process died" in message for message in outcome.failed.values())
 

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import threading
 import time
 
 import pytest
@@ -163,6 +164,14 @@ def test_the_interrupt_handler_is_as_before():
     before = signal.getsignal(signal.SIGINT)
     fit(make_model())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_it_trains_outside_the_main_thread():
+    done = []
+    worker = threading.Thread(target=lambda: done.append(fit(make_model()).step))
+    worker.start()
+    worker.join()
+    assert done == [12]
 
 
 def test_a_training_is_these_steps():

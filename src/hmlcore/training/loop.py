@@ -172,7 +172,8 @@ def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, d
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until the block is done: a checkpoint never holds half an update."""
-    if threading.current_thread() is not threading.main_thread():  # only there do signals arrive
+    ours = threading.current_thread() is threading.main_thread()  # only there do signals arrive
+    if not ours or signal.getsignal(signal.SIGINT) is None:  # None: not Python's to replace
         yield
         return
     asked = []
