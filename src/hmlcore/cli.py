@@ -69,11 +69,12 @@ def _first_line(cls: type) -> str:
 
 def _run(options) -> int:
     from hmlcore.experiments import check_profile, get_experiment, run_grid, select
+    from hmlcore.experiments.grid import default_jobs
     from hmlcore.results import Store
 
     check_profile(options.profile)
     specs = select(get_experiment(options.experiment).grid(options.profile), _only(options.only), options.seeds)
-    jobs = _default_jobs() if options.jobs is None else options.jobs
+    jobs = default_jobs() if options.jobs is None else options.jobs
     require(jobs >= 1, f"--jobs must be at least 1, got {jobs}")
     print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time")
     outcome = run_grid(
@@ -88,15 +89,6 @@ def _run(options) -> int:
     if outcome.interrupted:
         return 130
     return 1 if outcome.failed else 0
-
-
-def _default_jobs() -> int:
-    """One process a core on a CPU, where small models gain nothing from threads; one on a GPU."""
-    import os
-
-    from hmlcore.ops.backend import default_device
-
-    return 1 if default_device().type == "cuda" else min(8, os.cpu_count() or 1)
 
 
 def _verify(options) -> int:

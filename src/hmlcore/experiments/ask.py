@@ -5,7 +5,7 @@ import pandas as pd
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError
 from hmlcore.experiments.base import check_profile
-from hmlcore.experiments.grid import run_grid
+from hmlcore.experiments.grid import default_jobs, run_grid
 from hmlcore.experiments.registry import get_experiment
 from hmlcore.results import ResultSet, Store, spec_hash
 from hmlcore.results.tuning import tuned
@@ -23,7 +23,7 @@ def results_of(name: str, profile: str, run_missing: bool = False) -> ResultSet:
     store = Store(paths.results())
     missing = [s for s in specs if not store.has(s)]
     if missing and (run_missing or profile == "smoke"):
-        outcome = run_grid(missing, store)
+        outcome = run_grid(missing, store, jobs=default_jobs())
         if outcome.failed:
             raise HmlcoreError(next(iter(outcome.failed.values())))
         missing = [s for s in missing if not store.has(s)]

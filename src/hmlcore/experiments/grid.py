@@ -18,6 +18,7 @@ from tqdm import tqdm
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.experiments.base import task_from
 from hmlcore.experiments.run import checkpoint_path, execute
+from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
 from hmlcore.training import Paused
 
@@ -48,6 +49,11 @@ def label(spec: dict) -> str:
     corpus = spec["train"][0].get("corpus")
     parts += [corpus] if corpus else []
     return " ".join([*parts, f"lr={spec['lr']:g}", f"seed={spec['seed']}"])
+
+
+def default_jobs() -> int:
+    """One process a core on a CPU, where small models gain nothing from threads; one on a GPU."""
+    return 1 if default_device().type == "cuda" else min(8, os.cpu_count() or 1)
 
 
 def run_grid(
