@@ -152,7 +152,8 @@ def _static(fig: go.Figure) -> go.Figure:
     fig = go.Figure(data=fig.data, layout=fig.layout)
     for number, trace in enumerate(fig.data):
         trace.uid = f"{number:06d}"  # Plotly would draw it at random, and write it into the SVG
-    fig.update_layout(font_color="#222222", paper_bgcolor="rgba(0,0,0,0)")
+    # White, not clear: a README may stand on a dark page.
+    fig.update_layout(font_color="#222222", paper_bgcolor="white")
     room = (fig.layout.margin.b or BOTTOM) - BOTTOM
     fig.layout.sliders, fig.layout.updatemenus = [], []
     fig.update_layout(height=fig.layout.height - room, margin_b=BOTTOM)
