@@ -7,15 +7,17 @@ import pytest
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.experiments import COMPARED, EXPERIMENTS, PROFILES, check_profile, get_experiment
-from hmlcore.experiments.base import build_model, model_config, task_from
+from hmlcore.experiments import EXPERIMENTS, PROFILES, check_profile, get_experiment
+from hmlcore.experiments.base import DIRECTIONS, build_model, model_config, task_from
 from hmlcore.experiments.grid import label
 from hmlcore.models import Backbone
 from hmlcore.results import spec_hash
 from hmlcore.results.spec import check_spec
 from hmlcore.results.tuning import CRITERION
 
-GRIDS = {(name, profile): e.grid(profile) for name, e in EXPERIMENTS.items() for profile in PROFILES}
+# What is timed side by side is not trained, and has tests of its own.
+TRAINED = {name: e for name, e in EXPERIMENTS.items() if e.together is None}
+GRIDS = {(name, profile): e.grid(profile) for name, e in TRAINED.items() for profile in PROFILES}
 each = pytest.mark.parametrize(("name", "profile"), list(GRIDS))
 
 
@@ -23,16 +25,16 @@ def comparisons(specs):
     """Groups of specs that differ in mixer and seed only: what a figure compares."""
     groups = defaultdict(list)
     for s in specs:
-        groups[str((s["model"]["d_model"], s["lr"], s["train"]))].append(s)
+        groups[str((s["model"]["d_model"], s["lr"], s["train"], s.get("direction")))].append(s)
     return groups.values()
 
 
 @each
 def test_every_mixer_has_the_same_seeds_and_there_are_three(name, profile):
-    specs = GRIDS[name, profile]
+    specs, mixers = GRIDS[name, profile], EXPERIMENTS[name].mixers
     for group in comparisons(specs):
-        seeds = {m: sorted(s["seed"] for s in group if s["mixer"] == m) for m in COMPARED}
-        assert {s["mixer"] for s in group} == set(COMPARED)
+        seeds = {m: sorted(s["seed"] for s in group if s["mixer"] == m) for m in mixers}
+        assert {s["mixer"] for s in group} == set(mixers)
         assert len({tuple(x) for x in seeds.values()}) == 1
         assert len(seeds["hml"]) == len(set(seeds["hml"])) >= 3
 
@@ -72,7 +74,7 @@ def test_no_two_grids_share_a_run():
     assert len({spec_hash(s) for s in specs}) == len(specs)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_grid_is_the_same_each_time(name):
     assert EXPERIMENTS[name].grid("smoke") == GRIDS[name, "smoke"]
 
@@ -114,10 +116,11 @@ def test_validation_and_test_examples_differ(name):
 
 def test_the_first_runs_make_a_whole_comparison():
     """Stopped early, a grid leaves seed 0 of all mixers rather than all seeds of one."""
-    for name in EXPERIMENTS:
+    for name in TRAINED:
         specs = GRIDS[name, "laptop"]
-        first = specs[: len(specs) // 3]
-        assert {s["mixer"] for s in first} == set(COMPARED)
+        per_seed = len(specs) // len({(s["seed"], s.get("direction")) for s in specs})
+        first = specs[:per_seed]
+        assert {s["mixer"] for s in first} == set(EXPERIMENTS[name].mixers)
         if name != "bytes":  # there the corpus that every machine has comes first
             assert {s["seed"] for s in first} == {0}
 
@@ -127,7 +130,7 @@ def test_models_of_a_seed_are_equal_and_of_others_differ():
 
     def weights(seed):
         before = torch.get_rng_state()
-        model = build_model(spec | {"seed": seed}, 10)
+        model = build_model(spec | {"seed": seed}, task_from(spec["train"][0]))
         assert torch.equal(torch.get_rng_state(), before)
         return torch.cat([p.flatten() for p in model.parameters()])
 
@@ -137,8 +140,32 @@ def test_models_of_a_seed_are_equal_and_of_others_differ():
     assert not torch.equal(weights(1), one)
 
 
+def test_matrix_memories_hold_equal_state():
+    """Of the comparison of all mixers: HML, Mamba-2, RetNet and both DeltaNets, the short convolution aside."""
+    for profile in PROFILES:
+        specs = {s["mixer"]: s for s in GRIDS["lra_listops", profile]}
+        floats = {}
+        for mixer in ("hml", "mamba2", "retnet", "gated_deltanet", "momentum_deltanet"):
+            with torch.device("meta"):
+                model = Backbone(model_config(specs[mixer], 16))
+            state = model.init_state(1)[0]
+            floats[mixer] = state.memory.numel()
+        assert len(set(floats.values())) == 1, floats
+
+
+def test_directions_are_both_there_and_told_apart():
+    for profile in PROFILES:
+        specs = GRIDS["lra_listops", profile]
+        assert {s["direction"] for s in specs} == set(DIRECTIONS)
+        task = task_from(specs[0]["train"][0])
+        for s in (specs[0], specs[-1]):
+            assert build_model(s, task).bidirectional == (s["direction"] == "bidirectional")
+
+
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(HmlcoreError, match="unknown experiment 'chess'; known: bytes, copy, recall"):
+    with pytest.raises(
+        HmlcoreError, match="unknown experiment 'chess'; known: bytes, copy, lra_listops, recall"
+    ):
         get_experiment("chess")
     with pytest.raises(HmlcoreError, match="unknown profile 'huge'; known: full, laptop, smoke"):
         check_profile("huge")

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.tasks import IGNORE, SPLITS, TASKS, build_task
+from hmlcore.tasks import IGNORE, SPLITS, TASKS, LabelledTask, build_task
 
 SMALL = {
     "copy": {"payload": 3, "delay": 4, "alphabet": 5},
     "mqar": {"length": 16, "pairs": 3, "vocab": 40},
     "bytes": {"corpus": "stdlib", "length": 24},
+    "listops": {"max_length": 48, "examples": 400, "held_out": 100},
 }
 
 
@@ -34,7 +35,13 @@ def test_every_registered_task_is_covered_here():
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_shapes_types_and_ranges(task, split):
-    inputs, targets = task.batch(split, 2, 7, 1)
+    batch = task.batch(split, 2, 7, 1)
+    inputs, targets = batch[0], batch[-1]
+    if isinstance(task, LabelledTask):
+        assert batch.lengths.shape == targets.shape == (7,)
+        assert batch.lengths.min() >= 1 and batch.lengths.max() <= task.length
+        assert targets.min() >= 0 and targets.max() < task.classes
+        targets = inputs
     for tensor in (inputs, targets):
         assert tensor.shape == (7, task.length)
         assert tensor.dtype == torch.int64
@@ -60,9 +67,9 @@ def test_a_batch_is_a_pure_function(task, split):
 
 def test_the_caller_owns_what_it_gets(task):
     first = task.batch("test", 0, 4, 0)
-    kept = first.inputs.clone(), first.targets.clone()
-    first.inputs.fill_(1)
-    first.targets.fill_(1)
+    kept = [tensor.clone() for tensor in first]
+    for tensor in first:
+        tensor.fill_(1)
     assert same(task.batch("test", 0, 4, 0), kept)
 
 
@@ -118,13 +125,14 @@ def test_knobs_survive_json_and_pickle(task):
 
 def test_conditions_and_provenance_are_plain(task):
     assert task.conditions() == json.loads(json.dumps(task.conditions()))
-    assert set(task.provenance()) == (
-        {"corpus", "data_version", "data_sha256"} if task.name == "bytes" else set()
-    )
+    known = {
+        "bytes": {"corpus", "data_version", "data_sha256"}, "listops": {"data_version", "data_sha256"}
+    }  # fmt: skip
+    assert set(task.provenance()) == known.get(task.name, set())
 
 
 def test_unknown_task_and_knob_list_the_known():
-    with pytest.raises(HmlcoreError, match="unknown task 'recall'; known: bytes, copy, mqar"):
+    with pytest.raises(HmlcoreError, match="unknown task 'recall'; known: bytes, copy, listops, mqar"):
         build_task("recall")
     with pytest.raises(
         HmlcoreError, match="unknown knob of task 'copy' 'lag'; known: alphabet, cue, delay, payload"

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from easy import CPU, MIXERS, TASKS, fit, make_config, make_model
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.tasks import IGNORE
+from hmlcore.models import BackboneConfig, Classifier
+from hmlcore.tasks import IGNORE, Labelled, build_task
 from hmlcore.training import Paused, autocast, build_optimizer, learning_rate, scored_loss, train
+from hmlcore.training.objective import on_device
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -29,23 +31,36 @@ def test_progress_counts_what_was_done():
     began = time.monotonic()
     progress = fit(make_model())
     assert progress.step == 12 and progress.pending == []
-    assert [step for step, _ in progress.curve] == [5, 10, 12]
+    assert [step for step, _, _ in progress.curve] == [5, 10, 12]
     assert progress.tokens == 4 * (6 * TASKS[0].length + 6 * TASKS[1].length)
     assert 0 < progress.seconds <= time.monotonic() - began
 
 
 def test_the_curve_is_the_mean_since_its_last_point(monkeypatch):
-    losses = []
+    found = []
 
     def noted(*arguments):
-        loss = scored_loss(*arguments)
-        losses.append(loss.item())
-        return loss
+        pair = scored_loss(*arguments)
+        found.append([float(value) for value in pair])
+        return pair
 
     monkeypatch.setattr("hmlcore.training.loop.scored_loss", noted)
     curve = fit(make_model()).curve
-    means = [sum(losses[a:b]) / (b - a) for a, b in ((0, 5), (5, 10), (10, 12))]
-    assert [value for _, value in curve] == pytest.approx(means, rel=1e-12)
+    for column in (0, 1):
+        values = [pair[column] for pair in found]
+        means = [sum(values[a:b]) / (b - a) for a, b in ((0, 5), (5, 10), (10, 12))]
+        assert [at[1 + column] for at in curve] == pytest.approx(means, rel=1e-12)
+    assert any(accuracy > 0 for _, _, accuracy in curve)
+
+
+def test_each_point_of_the_curve_is_passed_on():
+    seen = []
+    progress = fit(make_model(), on_point=lambda step, values: seen.append((step, values)))
+    assert [(step, v["loss"], v["accuracy"]) for step, v in seen] == progress.curve
+    assert [v["lr"] for _, v in seen] == [learning_rate(step - 1, 12, 0.01, 3) for step, _ in seen]
+    assert all(v["tokens_per_s"] > 0 for _, v in seen)
+    assert seen[-1][1]["peak_memory_bytes"] == progress.peak_memory_bytes > 1e6
+    assert "gpu_utilisation" not in seen[0][1]  # these tests train on the CPU
 
 
 def test_step_number_chooses_task_batch_and_rate(monkeypatch):
@@ -87,12 +102,43 @@ def test_gradients_are_clipped():
 
 
 def test_scored_loss_is_the_mean_over_scored_positions():
-    model, (inputs, targets) = make_model(), TASKS[1].batch("train", 0, 3, 0)
+    model, batch = make_model(), TASKS[1].batch("train", 0, 3, 0)
+    inputs, targets = batch
     log_p = F.log_softmax(model(inputs)[0].double(), -1)
     places = [(b, t) for b in range(3) for t in range(TASKS[1].length) if targets[b, t] != IGNORE]
     wanted = -sum(log_p[b, t, targets[b, t]] for b, t in places) / len(places)
     assert len(places) == 6
-    torch.testing.assert_close(scored_loss(model, inputs, targets).double(), wanted, rtol=1e-5, atol=0)
+    loss, accuracy = scored_loss(model, batch)
+    torch.testing.assert_close(loss.double(), wanted, rtol=1e-5, atol=0)
+    right = sum(log_p[b, t].argmax() == targets[b, t] for b, t in places)
+    assert float(accuracy) == pytest.approx(int(right) / len(places))
+
+
+def test_a_sequence_has_one_label():
+    """The loss of a classifier, on a batch whose padding is cut to its longest row."""
+    torch.manual_seed(0)
+    model = Classifier(BackboneConfig(4, "hml", 8, 1, 12, {"num_heads": 2}), 3)
+    inputs = torch.tensor([[1, 2, 0, 0, 0], [3, 1, 2, 0, 0], [2, 0, 0, 0, 0]])
+    batch = Labelled(inputs, torch.tensor([2, 3, 1]), torch.tensor([0, 2, 1]))
+    sent = on_device(batch, CPU)
+    assert sent.inputs.shape == (3, 3)
+    alone = torch.cat([model(inputs[i : i + 1, :n]) for i, n in enumerate(batch.lengths.tolist())])
+    loss, accuracy = scored_loss(model, sent)
+    wanted = F.cross_entropy(alone, batch.labels)
+    torch.testing.assert_close(loss, wanted)
+    assert float(accuracy) == pytest.approx(float((alone.argmax(-1) == batch.labels).float().mean()))
+
+
+def test_a_classifier_trains_on_labels_and_counts_real_tokens():
+    torch.manual_seed(0)
+    task = build_task("listops", max_length=12, max_args=3, examples=64, held_out=8)
+    model = Classifier(BackboneConfig(task.vocab_size, "gru", 16, 2, 16), task.classes, bidirectional=True)
+    config = make_config(steps=150, batch_size=16, record_every=50, lr=0.02)
+    progress = train(model, [task], config, device=CPU)
+    (_, first, _), *_, (_, last, accuracy) = progress.curve
+    assert last < 0.7 * first and accuracy > 0.5
+    lengths = [int(task.batch("train", i, 16, config.seed).lengths.sum()) for i in range(150)]
+    assert progress.tokens == sum(lengths)
 
 
 def test_equal_seeds_train_equally_and_others_do_not():
@@ -138,7 +184,11 @@ def test_what_is_not_finite_is_refused(where, tmp_path, monkeypatch):
         def backward(ctx, g):
             return g * math.inf
 
-    monkeypatch.setattr("hmlcore.training.loop.scored_loss", lambda *a: Broken.apply(scored_loss(*a)))
+    def broken(*arguments):
+        loss, accuracy = scored_loss(*arguments)
+        return Broken.apply(loss), accuracy
+
+    monkeypatch.setattr("hmlcore.training.loop.scored_loss", broken)
     with pytest.raises(HmlcoreError, match=rf"the {where} became (nan|inf) at step 1; lower lr = 0.01"):
         fit(model, checkpoint=file, checkpoint_seconds=0)
     assert file.read_bytes() == kept
@@ -180,8 +230,8 @@ def test_a_training_is_these_steps():
     train(trained, TASKS, config, device=CPU)
     parameters, optimizer = list(plain.parameters()), build_optimizer(plain, 1.0, config.weight_decay)
     for step in range(6):
-        inputs, targets = TASKS[step % 2].batch("train", step, config.batch_size, config.seed)
-        gradients = torch.autograd.grad(scored_loss(plain, inputs, targets), parameters)
+        batch = TASKS[step % 2].batch("train", step, config.batch_size, config.seed)
+        gradients = torch.autograd.grad(scored_loss(plain, batch)[0], parameters)
         norm = torch.cat([g.flatten() for g in gradients]).norm()
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g * min(1.0, config.clip / float(norm))

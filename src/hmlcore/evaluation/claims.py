@@ -106,6 +106,42 @@ def text_beyond_context(results: ResultSet) -> tuple[str, str]:
     return (CONFIRMED if all(fine) else UNDECIDED if any(fine) else REFUTED), evidence
 
 
+def _listops(results: ResultSet, longer: bool, metric: str = "accuracy") -> pd.DataFrame:
+    """Causal test rows at the trained lengths, or at longer ones; at the chosen learning rates."""
+    rows = tuned(results).metric(metric, direction="causal")
+    return rows[(rows["length"] > max(_trained(results, "max_length"))) == longer]
+
+
+def listops_with_the_best(results: ResultSet) -> tuple[str, str]:
+    """Causal accuracy over the trained lengths, mean of seeds.
+
+    Confirmed: HML is at most .02 below the best other mixer. Refuted: more than .05 below. Undecided between.
+    """
+    means = _by_mixer(_listops(results, longer=False))
+    best = max((m for m in means if m != "hml"), key=means.get)
+    gap = means["hml"] - means[best]
+    evidence = f"HML {means['hml']:.3f}, {best} {means[best]:.3f}: {gap:+.3f} over the trained lengths"
+    return (CONFIRMED if gap >= -0.02 else REFUTED if gap < -0.05 else UNDECIDED), evidence
+
+
+def listops_beyond_training(results: ResultSet) -> tuple[str, str]:
+    """Causal accuracy above the share of the most frequent answer, at each length beyond training.
+
+    Confirmed: every seed of HML is at least .05 above it at every longer length. Refuted: HML's mean is less
+    than .02 above it at some. Undecided between.
+    """
+    rows, floor = _listops(results, longer=True), _listops(results, longer=True, metric="majority")
+    rows, floor = rows[rows["mixer"] == "hml"], floor.groupby("length")["value"].first()
+    margin = rows["value"] - rows["length"].map(floor)
+    means = margin.groupby(rows["length"]).mean()
+    evidence = "HML above the most frequent answer: " + ", ".join(
+        f"{value:+.3f} below {length} tokens" for length, value in means.items()
+    )
+    if (margin >= 0.05).all():
+        return CONFIRMED, evidence
+    return (REFUTED if (means < 0.02).any() else UNDECIDED), evidence
+
+
 def _listed(values: dict[str, float], form: str) -> str:
     return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
 
@@ -116,6 +152,9 @@ CLAIMS = [
           recall_at_fixed_state),
     Claim("On text a bounded state costs at most 2% in bits per byte", "bytes", text_within_two_percent),
     Claim("On text HML does not get worse beyond its training context", "bytes", text_beyond_context),
+    Claim("On ListOps HML answers as well as the best other mixer", "lra_listops", listops_with_the_best),
+    Claim("On ListOps HML still follows expressions longer than any it was trained on", "lra_listops",
+          listops_beyond_training),
 ]  # fmt: skip
 
 

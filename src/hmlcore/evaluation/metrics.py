@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.models import Backbone
-from hmlcore.tasks import IGNORE, Task
+from hmlcore.evaluation.labels import LabelScores, evaluate_labels
+from hmlcore.models import Backbone, Classifier
+from hmlcore.tasks import IGNORE, LabelledTask, Task
 
 
 @dataclass
@@ -64,9 +65,11 @@ _HEAD_ROWS = 8192
 
 @torch.no_grad()
 def evaluate(
-    model: Backbone, task: Task, split: str, examples: int, batch_size: int, device: torch.device
-) -> Scores:
+    model: Backbone | Classifier, task: Task, split: str, examples: int, batch_size: int, device: torch.device
+) -> Scores | LabelScores:
     """Score `examples` examples of `task`'s split, the same ones for every model.
+
+    Returns: :class:`LabelScores` for a task with labels, else :class:`Scores`.
 
     Raises: HmlcoreError where examples or batch_size is below 1.
     """
@@ -74,6 +77,8 @@ def evaluate(
     require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
     batch_size = min(batch_size, examples)
     require(examples % batch_size == 0, f"batch_size = {batch_size} must divide examples = {examples}")
+    if isinstance(task, LabelledTask):
+        return evaluate_labels(model, task, split, examples, batch_size, device)
     was_training = model.training
     model.eval()
     nats_at, tokens_at = (torch.zeros(task.length, dtype=torch.float64) for _ in range(2))

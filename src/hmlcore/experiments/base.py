@@ -6,13 +6,19 @@ from dataclasses import dataclass
 import torch
 
 from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.evaluation.labels import LabelScores
 from hmlcore.evaluation.metrics import Scores
-from hmlcore.models import Backbone, BackboneConfig, match_parameters
-from hmlcore.results import SCHEMA
-from hmlcore.tasks import Task, build_task
+from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
+from hmlcore.results import SCHEMA, Run
+from hmlcore.tasks import LabelledTask, Task, build_task
 
 PROFILES = ("smoke", "laptop", "full")
 COMPARED = ("hml", "attention", "gru")
+ALL_MIXERS = (
+    "hml", "attention", "gru", "lstm", "mamba", "mamba2", "hyena", "retnet", "gated_deltanet",
+    "momentum_deltanet", "linoss",
+)  # fmt: skip
+DIRECTIONS = ("causal", "bidirectional")
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,18 @@ class Experiment:
         grid: profile → the specs of all its runs, in the order they are worth having.
         measure: (task, scores, split) → result rows of one evaluation.
         trace: None, or (model, task) → the rows of a trace, for specs that ask for one.
+        mixers: those that the grid compares.
+        together: None, or (specs, device) → runs, for what must be measured side by side in one process
+            (timings) instead of trained run by run.
     """
 
     name: str
     question: str
     grid: Callable[[str], list[dict]]
-    measure: Callable[[Task, Scores], list[dict]]
-    trace: Callable[[Backbone, Task], list[dict]] | None = None
+    measure: Callable[[Task, Scores | LabelScores], list[dict]] | None = None
+    trace: Callable[[Backbone | Classifier, Task], list[dict]] | None = None
+    mixers: tuple[str, ...] = COMPARED
+    together: Callable[[list[dict], torch.device], list[Run]] | None = None
 
 
 def make_spec(experiment: str, profile: str, mixer: str, **settings) -> dict:
@@ -48,6 +59,17 @@ def task_from(spec: dict) -> Task:
     """The task that a spec's entry describes; evaluation settings beside the knobs are left out."""
     settings = ("task", "split", "examples", "batch_size")
     return build_task(spec["task"], **{k: v for k, v in spec.items() if k not in settings})
+
+
+def mixer_arguments(mixer: str, d_model: int, heads: int, length: int) -> dict:
+    """What `mixer` is given in comparisons of all: its authors' choices, and equal state where it can be set.
+
+    With N = d_model / heads, the matrix memories (hml, mamba2, retnet and both DeltaNets) all hold 2·N·d_model
+    floats a block. Hyena's filters take the length one trains on as their unit of time.
+    """
+    if mixer in ("hml", "attention", "retnet", "gated_deltanet", "momentum_deltanet"):
+        return {"num_heads": heads}
+    return {"mamba2": {"d_state": d_model // heads}, "hyena": {"filter_length": length}}.get(mixer, {})
 
 
 def reference_parameters(vocab_size: int, d_model: int, layers: int, mixer_args: dict) -> int:
@@ -67,11 +89,14 @@ def model_config(spec: dict, vocab_size: int) -> BackboneConfig:
     return match_parameters(config, model["target_parameters"])
 
 
-def build_model(spec: dict, vocab_size: int) -> Backbone:
-    """The untrained model of a spec; weights depend on ``spec["seed"]`` alone."""
+def build_model(spec: dict, task: Task) -> Backbone | Classifier:
+    """The untrained model of a spec, a classifier where `task` has labels; weights depend on the seed alone."""
+    config = model_config(spec, task.vocab_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec["seed"])
-        return Backbone(model_config(spec, vocab_size))
+        if isinstance(task, LabelledTask):
+            return Classifier(config, task.classes, spec.get("direction") == "bidirectional")
+        return Backbone(config)
 
 
 def select(
@@ -99,12 +124,12 @@ def select(
     return specs
 
 
-FIELDS = ("mixer", "lr", "seed", "d_model", "layers", "corpus")
+FIELDS = ("mixer", "lr", "seed", "d_model", "layers", "task", "corpus", "direction")
 
 
 def field_values(spec: dict, key: str) -> set[str]:
     """What a spec says of `key`, as text: a field of its own, of its model, or of its training tasks."""
-    places = (spec, spec["model"], *spec["train"])
+    places = (spec, spec["model"], *spec.get("train", []))
     return {str(place[key]) for place in places if key in place and not isinstance(place[key], list | dict)}
 
 

@@ -1,5 +1,6 @@
 """One run, start to finish: build, train (or resume), measure, store."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hmlcore import paths
 from hmlcore.evaluation.metrics import evaluate
 from hmlcore.experiments.base import build_model, check_machine, task_from
 from hmlcore.experiments.registry import get_experiment
-from hmlcore.models import Backbone
+from hmlcore.models import Backbone, Classifier
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
 from hmlcore.tasks import Task
@@ -27,13 +28,20 @@ def device_name(device: torch.device) -> str:
 
 
 def execute(
-    spec: dict, store: Store, *, deadline: float | None = None, force: bool = False, label: str = ""
+    spec: dict,
+    store: Store,
+    *,
+    deadline: float | None = None,
+    force: bool = False,
+    label: str = "",
+    log: str | None = None,
 ) -> Path:
     """Run `spec` and store the result; an earlier unfinished attempt is resumed.
 
     Args:
         deadline: ``time.monotonic()`` value after which to save a checkpoint and raise ``Paused``.
         force: allow what the profile forbids (see ``check_machine``).
+        log: where the learning curve goes besides the store, a name of ``training.trackers.TRACKERS``.
     Returns: the stored file.
     Raises: Paused, KeyboardInterrupt after a checkpoint; HmlcoreError for what cannot run.
     """
@@ -41,28 +49,42 @@ def execute(
     check_machine(spec["profile"], device, source_revision()[1], force)
     started = datetime.now(UTC)
     tasks = [task_from(t) for t in spec["train"]]
-    model = build_model(spec, tasks[0].vocab_size)
+    model = build_model(spec, tasks[0])
     config = TrainingConfig(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
         record_every=max(1, spec["steps"] // 40),
     )
     waiting = checkpoint_path(spec)
-    progress = train(
-        model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
-        label=label,
-    )  # fmt: skip
+    with _tracker(log, spec, label) as tracker:
+        progress = train(
+            model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
+            label=label, on_point=tracker and tracker.log,
+        )  # fmt: skip
     run = measure(spec, model, tasks, progress, device, started)
     path = store.write(run)
     waiting.unlink(missing_ok=True)
     return path
 
 
+def _tracker(log: str | None, spec: dict, label: str):
+    if log is None:
+        return nullcontext()
+    from hmlcore.training.trackers import open_tracker
+
+    return open_tracker(log, spec, label)
+
+
 def measure(
-    spec: dict, model: Backbone, tasks: list[Task], progress: Progress, device: torch.device, started: datetime
+    spec: dict,
+    model: Backbone | Classifier,
+    tasks: list[Task],
+    progress: Progress,
+    device: torch.device,
+    started: datetime,
 ) -> Run:
     """Score a trained model on everything its spec asks for."""
     experiment = get_experiment(spec["experiment"])
-    rows = [{"metric": "loss", "split": "train", "step": s, "value": v} for s, v in progress.curve]
+    rows = _of_training(progress)
     with autocast(device, spec["precision"]):
         for asked in spec["evaluate"]:
             task = task_from(asked)
@@ -74,6 +96,8 @@ def measure(
                 "flops_per_token": model.flops_per_token(task.length),
             }  # fmt: skip
             rows += [here | row for row in experiment.measure(task, scores)]
+        if "direction" in spec:
+            rows = [row | {"direction": spec["direction"]} for row in rows]
         trace = experiment.trace(model, task_from(spec["trace"])) if "trace" in spec else None
     length = max(t.length for t in tasks)
     source = tasks[0].provenance()
@@ -91,3 +115,15 @@ def measure(
         data_sha256=source.get("data_sha256", ""),
     )
     return Run(spec, provenance, rows, trace)
+
+
+def _of_training(progress: Progress) -> list[dict]:
+    """The learning curve, and what training cost the machine, as rows."""
+    rows = []
+    for step, loss, accuracy in progress.curve:
+        rows.append({"metric": "loss", "split": "train", "step": step, "value": loss})
+        rows.append({"metric": "accuracy", "split": "train", "step": step, "value": accuracy})
+    for metric in ("peak_memory_bytes", "gpu_utilisation"):
+        if (value := getattr(progress, metric)) is not None:
+            rows.append({"metric": metric, "split": "train", "value": value})
+    return rows

@@ -17,7 +17,9 @@ from hmlcore.results import Store
 # the same run on another machine agree to a few hundredths, on the same machine exactly.
 TOLERANCE = 0.05
 
-_KEYS = ["metric", "split", "step", "payload", "delay", "pairs", "length", "corpus", "context", "position"]
+_KEYS = [
+    "metric", "split", "payload", "delay", "pairs", "length", "corpus", "context", "position", "direction",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,6 @@ def _gap(stored: float, found: float) -> float:
 
 
 def _values(store: Store, profile: str, name: str) -> pd.DataFrame:
-    """Measured values, without the learning curve (its points are means of single batches)."""
+    """Scores, without the learning curve (its points are means of single batches) and the machine's costs."""
     frame = store.load(profile, name).frame
-    return frame[frame["metric"] != "loss"]
+    return frame[frame["split"] != "train"]

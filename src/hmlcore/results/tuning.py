@@ -4,12 +4,17 @@ from hmlcore.errors import unknown
 from hmlcore.results.resultset import ResultSet
 
 # Symbols rather than whole payloads for copy: where no payload is right yet, symbols still tell rates apart.
-CRITERION = {"copy": ("accuracy", "max"), "recall": ("accuracy", "max"), "bytes": ("bits_per_byte", "min")}
+CRITERION = {
+    "copy": ("accuracy", "max"),
+    "recall": ("accuracy", "max"),
+    "bytes": ("bits_per_byte", "min"),
+    "lra_listops": ("accuracy", "max"),
+}
 """Experiment to the validation metric that chooses its learning rates, and whether more of it is better."""
 
 
 def tuned(results: ResultSet) -> ResultSet:
-    """`results` at the best learning rate of each mixer, width and corpus.
+    """`results` at the best learning rate of each mixer, width, corpus and direction.
 
     All of them, where no mixer tried more than one rate.
 
@@ -17,7 +22,7 @@ def tuned(results: ResultSet) -> ResultSet:
         HmlcoreError: several rates, and an experiment without an entry in :data:`CRITERION` or no validation.
     """
     runs = results.runs()
-    by = [column for column in ("d_model", "corpus") if column in runs]
+    by = [column for column in ("d_model", "corpus", "direction") if column in runs]
     if (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():
         return results
     if results.experiment not in CRITERION:

@@ -15,6 +15,7 @@ OPERATORS = ("MIN", "MAX", "MED", "SM")
 # 0 is padding, 1 … 10 are the digits, then the operators, then the closing bracket.
 _DIGIT, _OPERATOR, END = 1, 11, 15
 VOCABULARY = END + 1
+NAMES = ("", *"0123456789", *(f"[{operator}" for operator in OPERATORS), "]")
 
 
 @dataclass

@@ -7,9 +7,10 @@ from hmlcore.errors import unknown
 from hmlcore.tasks.base import Task
 from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.copy import Copy
+from hmlcore.tasks.listops import ListOps
 from hmlcore.tasks.mqar import MQAR
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Bytes, Copy, MQAR)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Bytes, Copy, ListOps, MQAR)}
 
 
 def build_task(name: str, **knobs: Any) -> Task:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.models import Backbone
-from hmlcore.tasks import IGNORE, Task
+from hmlcore.models import Backbone, Classifier
+from hmlcore.tasks import Batch, Labelled, Task
 from hmlcore.training.checkpoint import load_checkpoint, save_checkpoint
+from hmlcore.training.monitor import Monitor
+from hmlcore.training.objective import on_device, scored_loss
 from hmlcore.training.optim import build_optimizer, learning_rate
 
 
@@ -53,13 +53,22 @@ class TrainingConfig:
 
 @dataclass
 class Progress:
-    """How far a training is: steps done, learning curve [(step, mean loss)], seconds, tokens."""
+    """How far a training is.
+
+    Attributes:
+        step: steps done; tokens: read in them; seconds: that they took.
+        curve: [(step, mean loss, mean accuracy)], each the mean since the last.
+        pending: (loss, accuracy) of the steps since the curve's last point.
+        peak_memory_bytes, gpu_utilisation: see :class:`~hmlcore.training.monitor.Monitor`; None if unknown.
+    """
 
     step: int = 0
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    pending: list[float] = field(default_factory=list)  # losses since the curve's last point
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    pending: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     tokens: int = 0
+    peak_memory_bytes: int | None = None
+    gpu_utilisation: float | None = None
 
 
 class Paused(Exception):
@@ -75,15 +84,8 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and device.type == "cuda")
 
 
-def scored_loss(model: Backbone, inputs: Tensor, targets: Tensor, state: list | None = None) -> Tensor:
-    """Mean cross entropy (nats) over the scored positions; the head is applied to no others."""
-    hidden, _ = model.hidden(inputs, state)
-    scored = targets != IGNORE
-    return F.cross_entropy(model.logits(hidden[scored]).float(), targets[scored])
-
-
 def train(
-    model: Backbone,
+    model: Backbone | Classifier,
     tasks: Sequence[Task],
     config: TrainingConfig,
     *,
@@ -94,6 +96,7 @@ def train(
     checkpoint_seconds: float = 30.0,
     label: str = "",
     after_step: Callable[[int], None] | None = None,
+    on_point: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Progress:
     """Train in place; step i learns from task i mod len(tasks), batch i.
 
@@ -105,6 +108,8 @@ def train(
         run: the spec hash that the checkpoint belongs to.
         deadline: ``time.monotonic()`` value after which to save and raise :class:`Paused`.
         after_step: called with the number of steps done (tests interrupt here).
+        on_point: called at each point of the learning curve with the step and loss, accuracy, lr,
+            tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction).
     Raises:
         HmlcoreError: loss or gradient stopped being finite, or the checkpoint cannot be used or written.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
@@ -114,11 +119,35 @@ def train(
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
         progress = Progress(**load_checkpoint(checkpoint, model, optimizer, run))
-        progress.curve = [tuple(point) for point in progress.curve]
+        progress.curve = [tuple(at) for at in progress.curve]
+        progress.pending = [tuple(pair) for pair in progress.pending]
 
     def save() -> None:
         if checkpoint is not None:
             save_checkpoint(checkpoint, model, optimizer, vars(progress), run)
+
+    monitor = Monitor(device)
+    before = progress.peak_memory_bytes or 0
+    last = progress.tokens, time.monotonic()
+
+    def point() -> None:
+        """Notes what the machine does, and shows and passes on the newest point of the curve."""
+        nonlocal last
+        monitor.sample()
+        peak = monitor.peak_memory_bytes()
+        progress.peak_memory_bytes = None if peak is None else max(peak, before)
+        progress.gpu_utilisation = monitor.gpu_utilisation()
+        tokens, since = progress.tokens - last[0], time.monotonic() - last[1]
+        last = progress.tokens, time.monotonic()
+        step, loss, accuracy = progress.curve[-1]
+        values = {
+            "loss": loss, "accuracy": accuracy, "lr": optimizer.param_groups[0]["lr"],
+            "tokens_per_s": tokens / max(since, 1e-9), "peak_memory_bytes": progress.peak_memory_bytes,
+            "gpu_utilisation": progress.gpu_utilisation,
+        }  # fmt: skip
+        bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}, {values['tokens_per_s']:,.0f} tokens/s")
+        if on_point is not None:
+            on_point(step, {name: value for name, value in values.items() if value is not None})
 
     bar = tqdm(total=config.steps, initial=progress.step, desc=label, disable=None, leave=False, unit="step")
     saved = began = time.monotonic()
@@ -129,6 +158,8 @@ def train(
             now = time.monotonic()
             progress.seconds = earlier + now - began
             bar.update()
+            if progress.curve and progress.curve[-1][0] == progress.step:
+                point()
             if after_step is not None:
                 after_step(progress.step)
             if deadline is not None and now > deadline and progress.step < config.steps:
@@ -151,22 +182,28 @@ def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, d
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(device, config.precision):
-        loss = scored_loss(model, batch.inputs.to(device), batch.targets.to(device))
+        loss, accuracy = scored_loss(model, on_device(batch, device))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip))
-    value = float(loss.detach())
+    value, right = torch.stack((loss.detach(), accuracy)).tolist()
     for name, x in (("loss", value), ("gradient norm", norm)):
         if not math.isfinite(x):
             raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
     with _uninterrupted():
         optimizer.step()
         progress.step += 1
-        progress.tokens += batch.inputs.numel()
-        progress.pending.append(value)
+        progress.tokens += _tokens(batch)
+        progress.pending.append((value, right))
         if progress.step % config.record_every == 0 or progress.step == config.steps:
-            progress.curve.append((progress.step, sum(progress.pending) / len(progress.pending)))
+            means = (sum(column) / len(progress.pending) for column in zip(*progress.pending, strict=True))
+            progress.curve.append((progress.step, *means))
             progress.pending.clear()
+
+
+def _tokens(batch: Batch | Labelled) -> int:
+    """Tokens of a batch, padding left out."""
+    return int(batch.lengths.sum()) if isinstance(batch, Labelled) else batch.inputs.numel()
 
 
 @contextmanager
