@@ -20,7 +20,9 @@ def test_the_trace_of_a_real_input_is_stored(own_folders):
     assert (trace[["kinetic", "potential"]] >= 0).all(axis=None)
     assert trace["gamma"].between(0, 1).all() and trace["head"].nunique() == 1
     results = store.load("smoke", "bytes")
-    assert set(results.metrics) == {"loss", "bits_per_byte", "bits_per_byte_at"}
+    assert set(results.metrics) == {
+            "loss", "accuracy", "peak_memory_bytes", "bits_per_byte", "bits_per_byte_at",
+        }  # fmt: skip
     (row,) = results.metric("bits_per_byte").to_dict("records")
     assert (row["corpus"], row["context"], row["n"]) == ("stdlib", 12, 48)
     assert 7 < row["value"] < 9  # two steps do not teach much more than that there are 256 bytes

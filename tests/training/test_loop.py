@@ -41,7 +41,7 @@ def test_the_curve_is_the_mean_since_its_last_point(monkeypatch):
 
     def noted(*arguments):
         pair = scored_loss(*arguments)
-        found.append([float(value) for value in pair])
+        found.append([value.item() for value in pair])
         return pair
 
     monkeypatch.setattr("hmlcore.training.loop.scored_loss", noted)

@@ -65,11 +65,17 @@ def mixer_arguments(mixer: str, d_model: int, heads: int, length: int) -> dict:
     """What `mixer` is given in comparisons of all: its authors' choices, and equal state where it can be set.
 
     With N = d_model / heads, the matrix memories (hml, mamba2, retnet and both DeltaNets) all hold 2·N·d_model
-    floats a block. Hyena's filters take the length one trains on as their unit of time.
+    floats a block. Hyena's filters take the length one trains on as their unit of time; LinOSS gets an
+    oscillator a channel.
     """
     if mixer in ("hml", "attention", "retnet", "gated_deltanet", "momentum_deltanet"):
         return {"num_heads": heads}
-    return {"mamba2": {"d_state": d_model // heads}, "hyena": {"filter_length": length}}.get(mixer, {})
+    own = {
+        "mamba2": {"d_state": d_model // heads},
+        "hyena": {"filter_length": length, "filter_width": min(64, d_model)},
+        "linoss": {"d_state": d_model},
+    }  # fmt: skip
+    return own.get(mixer, {})
 
 
 def reference_parameters(vocab_size: int, d_model: int, layers: int, mixer_args: dict) -> int:

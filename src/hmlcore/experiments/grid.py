@@ -48,6 +48,7 @@ def label(spec: dict) -> str:
     parts = [spec["experiment"], spec["mixer"], f"d={spec['model']['d_model']}"]
     corpus = spec["train"][0].get("corpus")
     parts += [corpus] if corpus else []
+    parts += ["both ways"] if spec.get("direction") == "bidirectional" else []
     return " ".join([*parts, f"lr={spec['lr']:g}", f"seed={spec['seed']}"])
 
 

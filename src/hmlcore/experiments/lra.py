@@ -25,7 +25,7 @@ from hmlcore.tasks.listops_trees import NAMES, VOCABULARY
 
 _SETTINGS = {
     "smoke": dict(
-        seeds=3, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=6, batch_size=8, d_model=16, layers=2,
+        seeds=3, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=6, batch_size=8, d_model=32, layers=2,
         heads=2, train=[16, 32], test=[16, 32, 64], knobs={"examples": 512, "held_out": 64}, scored=64,
         batch=32,
     ),
