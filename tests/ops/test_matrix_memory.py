@@ -178,7 +178,7 @@ def test_the_op_dispatches_to_chunk(op, dispatched):
 
 @pytest.mark.parametrize("op", NAIVE)
 def test_self_check_accepts_every_form_and_sees_a_wrong_one(op):
-    for form in backend._FORMS[op]:
+    for form in (form for form in backend._FORMS[op] if form.obstacle(torch.device("cpu")) is None):
         assert backend.self_check(backend.Choice(op, form, ""), "cpu") < 1e-5
 
     def wrong(*args, **kwargs):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from fla_references import reference
 from matrix_memory_cases import apply, convert, draw, everything
 from memory_cases import assert_close
 
@@ -124,10 +125,9 @@ def test_forgetting_faster_than_momentum_fades_overflows_nothing(alpha):
 @both_forms
 def test_it_is_what_flash_linear_attention_computes(form):
     """Where that package is installed: query scaled by 1/√N, fp32 inside, state (S, M) first."""
-    reference = pytest.importorskip("fla.ops.momentum_delta_rule.naive", exc_type=ImportError)
     x = {name: t.detach().float() for name, t in draw("momentum_delta", 70, n=8, d=6, seed=7).items()}
     rest = {name: t for name, t in x.items() if name not in ("q", "initial_state")}
-    o, state = reference.recurrent_momentum_delta_rule_ref(
+    o, state = reference("momentum_delta_rule").recurrent_momentum_delta_rule_ref(
         x["q"], **rest, initial_S=x["initial_state"][:, :, 0], initial_M=x["initial_state"][:, :, 1],
         output_final_state=True,
     )  # fmt: skip

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from fla_references import reference
 from matrix_memory_cases import apply, draw, everything
 from memory_cases import assert_close
 
@@ -75,8 +76,8 @@ def test_a_fast_decay_stays_finite(form):
 
 def test_it_is_what_flash_linear_attention_computes():
     """Where that package is installed: [B, H, T, D], query scaled by 1/√N, fp32 inside."""
-    reference = pytest.importorskip("fla.ops.retention.naive", exc_type=ImportError).naive_retention
+    naive = reference("retention").naive_retention
     x = {name: t.detach().float() for name, t in draw("retention", 40, heads=4, n=8, d=8).items()}
-    wanted = reference(*(x[name].transpose(1, 2) for name in "qkv")).transpose(1, 2)
+    wanted = naive(*(x[name].transpose(1, 2) for name in "qkv")).transpose(1, 2)
     found, _ = apply(chunk_retention, x | {"q": x["q"] * 8**-0.5}, start=False)
     assert_close({"o": found}, {"o": wanted}, 1e-5)

@@ -54,7 +54,8 @@ def sdpa_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     _check(q, k, v)
     whole = q.shape[1] == k.shape[1]  # is_causal aligns the first positions, so only then
     mask = None if whole else _visible(q.shape[1], k.shape[1], q.device)
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    # Laid out otherwise, torch would fall back to a form that stores all T·S scores.
+    q, k, v = (x.contiguous().transpose(1, 2) for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=whole).transpose(1, 2)
 
 

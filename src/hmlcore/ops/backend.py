@@ -2,11 +2,16 @@
 
 An op is registered with its forms, fastest first, each with a test of whether it can run here.
 ``naive`` is always last and always available: it is the law. ``HMLCORE_BACKEND`` overrides the choice.
+
+A kernel of another package answers for itself: its first use in a process on a device is compared with
+naive at a tiny size, and where it is wrong or fails, a warning says so and the next form runs instead.
 """
 
 import math
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -24,6 +29,9 @@ class Form(NamedTuple):
     function: Callable
     obstacle: Obstacle
     why: str  # what it is, for the reader of `hml doctor`
+    kernel: bool = False  # foreign code: checked against naive on its first use
+    tolerance: float = 1e-4  # relative error that its precision explains; a wrong form is off by far more
+    unfit: Callable[..., str | None] | None = None  # told the op's tensors: why it cannot take them, or None
 
 
 class Choice(NamedTuple):
@@ -36,6 +44,9 @@ class Choice(NamedTuple):
 
 _FORMS: dict[str, list[Form]] = {}
 _CHECKS: dict[str, Callable[[Callable, Callable, torch.device], float]] = {}
+_VERDICTS: dict[tuple[str, str, str], tuple[bool, str]] = {}  # (op, form, device) → trusted, what was found
+_WARNED: set[str] = set()
+_RECORDS: list[dict[str, str]] = []  # of :func:`recording_choices`
 
 
 def anywhere(_: torch.device) -> str | None:
@@ -63,11 +74,19 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def choose(op: str, device: torch.device | str | None = None, backend: str | None = None) -> Choice:
+def choose(
+    op: str,
+    device: torch.device | str | None = None,
+    backend: str | None = None,
+    given: tuple[torch.Tensor | None, ...] = (),
+) -> Choice:
     """The form of `op` for `device`: `backend`, else ``$HMLCORE_BACKEND``, else the fastest that runs.
 
     ``HMLCORE_BACKEND`` is one name for all ops (``naive``) or pairs (``hamiltonian=naive,attention=sdpa``);
     an op that has no form of the one name keeps its default.
+    A form that cannot take the tensors `given` (its dtype, its sizes) is passed over like one that cannot run.
+    A kernel that fails its first-use check is passed over with a RuntimeWarning; one asked for by name is
+    used all the same, with the same warning.
     Raises: HmlcoreError for an unknown op or form, or a named form that cannot run on `device`.
     """
     if op not in _FORMS:
@@ -78,17 +97,73 @@ def choose(op: str, device: torch.device | str | None = None, backend: str | Non
     if asked:
         if asked not in forms:
             raise unknown(f"backend of op {op!r}", asked, forms)
-        if problem := forms[asked].obstacle(device):
+        form = forms[asked]
+        if problem := _problem(form, device, given):
             raise HmlcoreError(f"backend {asked!r} of op {op!r} cannot run on {device}: {problem}")
-        return Choice(op, forms[asked], source)
-    passed = []
+        trusted, found = _verdict(op, form, device)
+        if not trusted:
+            _warn(f"op {op!r}: form {asked!r} on {device} {found}; it runs all the same ({source})")
+        return _noted(Choice(op, form, f"{source}; {found}" if found else source))
+    passed, distrusted = [], []
     for form in forms.values():
-        problem = form.obstacle(device)
-        if problem is None:
-            skipped = "".join(f"; not {name}: {why}" for name, why in passed)
-            return Choice(op, form, f"{form.why}{skipped}")
-        passed.append((form.name, problem))
+        if problem := _problem(form, device, given):
+            passed.append((form.name, problem))
+            continue
+        trusted, found = _verdict(op, form, device)
+        if not trusted:
+            passed.append((form.name, found))
+            distrusted.append((form.name, found))
+            continue
+        for name, wrong in distrusted:
+            _warn(f"op {op!r}: form {name!r} on {device} {wrong}; {form.name!r} runs instead")
+        skipped = "".join(f"; not {name}: {why}" for name, why in passed)
+        return _noted(Choice(op, form, f"{form.why}{f'; {found}' if found else ''}{skipped}"))
     raise AssertionError("naive runs everywhere")
+
+
+@contextmanager
+def recording_choices() -> Iterator[dict[str, str]]:
+    """Yields a dictionary that fills with op → name of its form, for every :func:`choose` inside the block."""
+    record: dict[str, str] = {}
+    _RECORDS.append(record)
+    try:
+        yield record
+    finally:
+        _RECORDS[:] = [r for r in _RECORDS if r is not record]
+
+
+def _noted(choice: Choice) -> Choice:
+    for record in _RECORDS:
+        record[choice.op] = choice.form.name
+    return choice
+
+
+def _problem(form: Form, device: torch.device, given: tuple) -> str | None:
+    return form.obstacle(device) or (form.unfit(*given) if form.unfit and given else None)
+
+
+def _verdict(op: str, form: Form, device: torch.device) -> tuple[bool, str]:
+    """Whether `form` may be trusted on `device`, and what its check found; a kernel is checked once."""
+    if not form.kernel:
+        return True, ""
+    key = (op, form.name, str(device))
+    if key not in _VERDICTS:
+        _VERDICTS[key] = True, ""  # in case the check comes by here again
+        try:
+            error = self_check(Choice(op, form, ""), device)
+            good = error <= form.tolerance
+            found = f"is {'within' if good else 'off by'} {error:.1e} of naive (allowed {form.tolerance:g})"
+        except Exception as failure:  # whatever another package raises
+            good, found = False, f"fails with {type(failure).__name__}: {str(failure)[:200]}"
+        _VERDICTS[key] = good, found
+    return _VERDICTS[key]
+
+
+def _warn(message: str) -> None:
+    """Once a process: an op is chosen at every call."""
+    if message not in _WARNED:
+        _WARNED.add(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def _from_environment(op: str, forms: dict[str, Form]) -> tuple[str | None, str]:
@@ -112,10 +187,19 @@ def _from_environment(op: str, forms: dict[str, Form]) -> tuple[str | None, str]
 
 
 def self_check(choice: Choice, device: torch.device | str | None = None) -> float:
-    """Largest relative error of the chosen form against ``naive`` at a tiny size, on `device`."""
+    """Largest relative error of the chosen form against ``naive`` at a tiny size, on `device`.
+
+    Whatever the caller is in (autocast, no_grad, a seeded run) neither changes the check nor is changed by it.
+    """
     device = torch.device(device) if device is not None else default_device()
     naive = _FORMS[choice.op][-1].function
-    return _CHECKS[choice.op](choice.form.function, naive, device)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+    ):
+        return _CHECKS[choice.op](choice.form.function, naive, device)
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:

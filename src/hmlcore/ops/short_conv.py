@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.extras import imports_on_cuda, too_wide
 
 
 def _check(x: Tensor, weight: Tensor, state: Tensor | None) -> Tensor:
@@ -43,14 +44,34 @@ def conv1d_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) ->
     return y, window[:, window.shape[1] - (weight.shape[1] - 1) :]
 
 
+def causal_conv1d_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same through the CUDA kernel of causal-conv1d; arguments as :func:`naive_short_conv`.
+
+    The state goes in front of the inputs, as in the other forms, and its outputs are dropped.
+    """
+    from causal_conv1d import causal_conv1d_fn
+
+    window = torch.cat((_check(x, weight, state), x), 1)
+    width = weight.shape[1]
+    y = causal_conv1d_fn(window.mT, weight.to(x.dtype)).mT[:, width - 1 :]
+    return y, window[:, window.shape[1] - (width - 1) :]
+
+
+def _unfit(x: Tensor, weight: Tensor, state: Tensor | None) -> str | None:
+    channels, width = x.shape[-1], weight.shape[-1]
+    if channels % 8 or not 2 <= width <= 4:
+        return f"it takes channels in eights and 2 to 4 taps, given {channels} and {width}"
+    return too_wide(x, weight, state)
+
+
 def short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The op through whichever form suits the device; arguments as :func:`naive_short_conv`."""
-    return backend.choose("short_conv", x.device).form.function(x, weight, state)
+    return backend.choose("short_conv", x.device, given=(x, weight, state)).form.function(x, weight, state)
 
 
 def _self_check(form, naive, device) -> float:
     g = torch.Generator().manual_seed(0)
-    shapes = {"x": (2, 9, 6), "weight": (6, 4), "state": (2, 3, 6)}
+    shapes = {"x": (2, 9, 8), "weight": (8, 4), "state": (2, 3, 8)}
     results = []
     inputs = {name: torch.randn(shape, generator=g) for name, shape in shapes.items()}
     for function in (form, naive):
@@ -64,6 +85,14 @@ def _self_check(form, naive, device) -> float:
 backend.register(
     "short_conv",
     [
+        backend.Form(
+            "causal_conv1d",
+            causal_conv1d_short_conv,
+            imports_on_cuda("causal_conv1d", "causal-conv1d"),
+            "the CUDA kernel of causal-conv1d",
+            kernel=True,
+            unfit=_unfit,
+        ),
         backend.Form("conv1d", conv1d_short_conv, backend.anywhere, "torch's depthwise conv1d, any device"),
         backend.Form("naive", naive_short_conv, backend.anywhere, "a sum per token, the law"),
     ],

@@ -6,15 +6,20 @@ from torch import Tensor
 
 from hmlcore.ops import backend
 from hmlcore.ops.delta_rule.chunk import chunk_delta_rule
+from hmlcore.ops.delta_rule.fla import FLA, fla_delta_rule
 from hmlcore.ops.delta_rule.naive import delta_rule_step, naive_delta_rule
 from hmlcore.ops.matrix_memory import form_error
 
-__all__ = ["chunk_delta_rule", "delta_rule", "delta_rule_step", "naive_delta_rule", "random_inputs"]
+__all__ = [
+    "chunk_delta_rule", "delta_rule", "delta_rule_step", "fla_delta_rule", "naive_delta_rule", "random_inputs",
+]  # fmt: skip
 
 
 def delta_rule(q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, beta: Tensor, **options):
     """The op through whichever form suits the tensors' device; arguments as ``naive_delta_rule``."""
-    return backend.choose("delta_rule", k.device).form.function(q, k, v, log_alpha, beta, **options)
+    given = (q, k, v, log_alpha, beta, options.get("initial_state"))
+    form = backend.choose("delta_rule", k.device, given=given).form
+    return form.function(q, k, v, log_alpha, beta, **options)
 
 
 def random_inputs(
@@ -41,6 +46,7 @@ def random_inputs(
 backend.register(
     "delta_rule",
     [
+        FLA,
         backend.Form("chunk", chunk_delta_rule, backend.anywhere, "chunkwise-parallel torch, any device"),
         backend.Form("naive", naive_delta_rule, backend.anywhere, "one token at a time, the law"),
     ],

@@ -46,7 +46,7 @@ def random_inputs(
 
 backend.register(
     "momentum_delta",
-    [
+    [  # no form of flash-linear-attention: up to its 0.6 this rule is computed in plain torch there, too
         backend.Form("chunk", chunk_momentum_delta, backend.anywhere, "chunkwise-parallel torch, any device"),
         backend.Form("naive", naive_momentum_delta, backend.anywhere, "one token at a time, the law"),
     ],

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from hmlcore.ops import backend
 from hmlcore.ops.matrix_memory import form_error
+from hmlcore.ops.retention.fla import FLA, fla_retention
 from hmlcore.ops.retention.naive import naive_retention, retention_step
 from hmlcore.ops.retention.parallel import chunk_retention, parallel_retention
 
 __all__ = [
-    "chunk_retention", "multi_scale", "naive_retention", "parallel_retention", "random_inputs",
+    "chunk_retention", "fla_retention", "multi_scale", "naive_retention", "parallel_retention", "random_inputs",
     "retention", "retention_step",
 ]  # fmt: skip
 
@@ -26,7 +27,8 @@ def multi_scale(num_heads: int) -> list[float]:
 
 def retention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, **options):
     """The op through whichever form suits the tensors' device; arguments as ``naive_retention``."""
-    return backend.choose("retention", k.device).form.function(q, k, v, log_gamma, **options)
+    given = (q, k, v, log_gamma, options.get("initial_state"))
+    return backend.choose("retention", k.device, given=given).form.function(q, k, v, log_gamma, **options)
 
 
 def random_inputs(
@@ -51,6 +53,7 @@ def random_inputs(
 backend.register(
     "retention",
     [
+        FLA,
         backend.Form("chunk", chunk_retention, backend.anywhere, "chunkwise torch, any device"),
         backend.Form("parallel", parallel_retention, backend.anywhere, "all tokens at once, T² work"),
         backend.Form("naive", naive_retention, backend.anywhere, "one token at a time, the law"),

@@ -8,9 +8,17 @@ from hmlcore.ops.matrix_memory import check_memory, each_sequence
 from hmlcore.ops.precision import without_autocast
 
 
-def check_retention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, initial_state: Tensor | None) -> Tensor:
-    """The refusals of every form; returns the state to start from, as ``check_memory`` does."""
-    state = check_memory(q, k, v, {}, initial_state)
+def check_retention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_gamma: Tensor,
+    initial_state: Tensor | None,
+    *,
+    sequences: int | None = None,
+) -> Tensor:
+    """The refusals of every form; `sequences` and what is returned are ``check_memory``'s."""
+    state = check_memory(q, k, v, {}, initial_state, sequences=sequences)
     heads = k.shape[2]
     require(
         tuple(log_gamma.shape) == (heads,), f"log_gamma must be [H] = {(heads,)}, got {tuple(log_gamma.shape)}"

@@ -5,10 +5,11 @@ from torch import Tensor
 
 from hmlcore.ops import backend
 from hmlcore.ops.selective_scan.chunk import chunk_selective_scan, chunk_ssd
+from hmlcore.ops.selective_scan.fla import FLA, fla_ssd
 from hmlcore.ops.selective_scan.naive import naive_selective_scan, naive_ssd, selective_scan_step, ssd_step
 
 __all__ = [
-    "chunk_selective_scan", "chunk_ssd", "naive_selective_scan", "naive_ssd", "selective_scan",
+    "chunk_selective_scan", "chunk_ssd", "fla_ssd", "naive_selective_scan", "naive_ssd", "selective_scan",
     "selective_scan_step", "ssd", "ssd_step",
 ]  # fmt: skip
 
@@ -24,7 +25,8 @@ def ssd(
     x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, initial_state: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The op through whichever form suits the device; arguments as :func:`naive_ssd`."""
-    return backend.choose("ssd", x.device).form.function(x, dt, a, b, c, initial_state)
+    arguments = (x, dt, a, b, c, initial_state)
+    return backend.choose("ssd", x.device, given=arguments).form.function(*arguments)
 
 
 def _self_check(x, dt, a, b, state):
@@ -44,16 +46,17 @@ def _self_check(x, dt, a, b, state):
     return check
 
 
-for _op, _form, _naive, _shapes in (
+for _op, _kernels, _form, _naive, _shapes in (
     (
-        "selective_scan", chunk_selective_scan, naive_selective_scan,
+        "selective_scan", [], chunk_selective_scan, naive_selective_scan,
         ((2, 37, 6), (2, 37, 6), (6, 4), (2, 37, 4), (2, 6, 4)),
     ),
-    ("ssd", chunk_ssd, naive_ssd, ((2, 67, 3, 6), (2, 67, 3), (3,), (2, 67, 4), (2, 3, 6, 4))),
+    ("ssd", [FLA], chunk_ssd, naive_ssd, ((2, 67, 3, 6), (2, 67, 3), (3,), (2, 67, 4), (2, 3, 6, 4))),
 ):  # fmt: skip
     backend.register(
         _op,
         [
+            *_kernels,
             backend.Form("chunk", _form, backend.anywhere, "chunk by chunk in torch, any device"),
             backend.Form("naive", _naive, backend.anywhere, "one token at a time, the law"),
         ],

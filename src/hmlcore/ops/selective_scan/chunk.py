@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from hmlcore.errors import require
 from hmlcore.ops.diagonal_scan.scan import sweep_
+from hmlcore.ops.matrix_memory import decay_matrix
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.selective_scan.naive import check_selective, check_ssd
 
@@ -85,18 +86,6 @@ def chunk_selective_scan(
     return y.to(x.dtype), state
 
 
-def _decays(log_g: Tensor) -> Tensor:
-    """L_ts = exp Σ_{s<j≤t} log g_j for 0 ≤ s ≤ t ≤ C, zero above the diagonal: [..., C] → [..., C+1, C+1].
-
-    Each sum is of its own terms: the difference of two prefix sums loses digits where they are large.
-    """
-    size = log_g.shape[-1]
-    lower = torch.ones(size, size + 1, dtype=torch.bool, device=log_g.device).tril()
-    sums = log_g[..., None].expand(*log_g.shape, size + 1).masked_fill(~lower, 0).cumsum(-2)
-    visible = torch.ones(size + 1, size + 1, dtype=torch.bool, device=log_g.device).tril()
-    return F.pad(sums, (0, 0, 1, 0)).exp() * visible
-
-
 @without_autocast
 def chunk_ssd(
     x: Tensor,
@@ -123,7 +112,7 @@ def chunk_ssd(
         return F.pad(y, (0, 0) * (y.ndim - 2) + (0, -length % size)).unflatten(1, (-1, size))
 
     x, dt, b, c = split(x * dt[..., None]).movedim(3, 2), split(dt), split(b), split(c)  # x [B, n, H, C, P]
-    decay = _decays((dt * a).movedim(3, 2))  # [B, n, H, C+1, C+1]
+    decay = decay_matrix((dt * a).movedim(3, 2))  # [B, n, H, C+1, C+1]
     inside = (decay[..., 1:, 1:] * (c @ b.mT)[:, :, None]) @ x
     # Bring every write to the chunk's end, add it up, and hand the states from chunk to chunk.
     written = (x * decay[..., -1, 1:, None]).mT @ b[:, :, None]  # [B, n, H, P, N]

@@ -1,0 +1,65 @@
+"""Kernels of optional packages (``pip install hmlcore[gpu]``): where they run, and what they take."""
+
+import functools
+import importlib
+
+import torch
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.ops.backend import Obstacle
+from hmlcore.ops.packing import check_cu_seqlens
+
+# Triton multiplies fp32 matrices in TF32: ten bits of each factor, summed in fp32.
+TF32_TOLERANCE = 1e-2
+
+
+@functools.cache
+def _import_problem(module: str, package: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module.split(".")[0]:
+            return f"{package} is not installed (pip install hmlcore[gpu])"
+        return f"{package} lacks {error.name}"
+    except Exception as error:  # a wheel for another CUDA or another torch
+        return f"{package} cannot be imported ({type(error).__name__}: {str(error)[:120]})"
+    return None
+
+
+def imports_on_cuda(module: str, package: str) -> Obstacle:
+    """The obstacle of a form that needs a CUDA device and `module` of the distribution `package`."""
+
+    def obstacle(device: torch.device) -> str | None:
+        return _import_problem(module, package) if device.type == "cuda" else "it needs a CUDA device"
+
+    return obstacle
+
+
+def too_wide(*given: Tensor | None) -> str | None:
+    """Why kernels that keep fp32 sums cannot take the tensors `given`: one is float64."""
+    wide = any(x is not None and x.dtype == torch.float64 for x in given)
+    return "it computes in fp32 at most, given float64" if wide else None
+
+
+def operands(*tensors: Tensor) -> list[Tensor]:
+    """`tensors` in the widest dtype among them, since a kernel multiplies like with like.
+
+    Raises: HmlcoreError where that is float64.
+    """
+    problem = too_wide(*tensors)
+    require(problem is None, f"a kernel cannot run: {problem}")
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors))
+    return [x.to(dtype) for x in tensors]
+
+
+def packing(cu_seqlens: Tensor | None, k: Tensor) -> tuple[int | None, dict[str, Tensor]]:
+    """How many sequences are packed in k [1, T, ...], and the argument that says so to a kernel.
+
+    (None, {}) without `cu_seqlens`. Raises: HmlcoreError where the bounds do not fit.
+    """
+    if cu_seqlens is None:
+        return None, {}
+    require(k.ndim == 4, f"k must be [B, T, H, N], got shape {tuple(k.shape)}")
+    bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
+    return len(bounds) - 1, {"cu_seqlens": torch.tensor(bounds, dtype=torch.long, device=k.device)}

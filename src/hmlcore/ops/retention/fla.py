@@ -1,0 +1,41 @@
+"""Retention through flash-linear-attention's Triton kernels, forward and backward."""
+
+from torch import Tensor
+
+from hmlcore.ops import backend
+from hmlcore.ops.extras import TF32_TOLERANCE, imports_on_cuda, operands, packing, too_wide
+from hmlcore.ops.precision import without_autocast
+from hmlcore.ops.retention.naive import check_retention
+
+
+@without_autocast
+def fla_retention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_gamma: Tensor,
+    *,
+    initial_state: Tensor | None = None,
+    output_final_state: bool = False,
+    cu_seqlens: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """``chunk_simple_gla`` with one decay a head, its query unscaled; arguments as ``naive_retention``.
+
+    The decays go in as gates, one a token: given as constants they would get no gradient.
+    """
+    from fla.ops.simple_gla import chunk_simple_gla
+
+    sequences, packed = packing(cu_seqlens, k)
+    state = check_retention(q, k, v, log_gamma, initial_state, sequences=sequences)
+    same_q, same_k, same_v = operands(q, k, v)
+    o, final = chunk_simple_gla(
+        q=same_q, k=same_k, v=same_v, g=log_gamma.float().expand(k.shape[:3]), scale=1.0,
+        initial_state=None if initial_state is None else state, output_final_state=output_final_state, **packed,
+    )  # fmt: skip
+    return o.to(v.dtype), final if output_final_state else None
+
+
+FLA = backend.Form(
+    "fla", fla_retention, imports_on_cuda("fla.ops.simple_gla", "flash-linear-attention"),
+    "flash-linear-attention's Triton kernel", kernel=True, tolerance=TF32_TOLERANCE, unfit=too_wide,
+)  # fmt: skip

@@ -1,0 +1,35 @@
+"""SSD through flash-linear-attention's Triton kernels, forward and backward. (It has none for S6.)"""
+
+from torch import Tensor
+
+from hmlcore.ops import backend
+from hmlcore.ops.extras import TF32_TOLERANCE, imports_on_cuda, operands, too_wide
+from hmlcore.ops.precision import without_autocast
+from hmlcore.ops.selective_scan.naive import check_ssd
+
+
+@without_autocast
+def fla_ssd(
+    x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, initial_state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """``chunk_simple_gla`` with v = Δx, k = B, q = C and log decays ΔA; arguments as ``naive_ssd``.
+
+    Its state is N×P, the transpose of ours; B and C are copied to every head, which share them here.
+    """
+    from fla.ops.simple_gla import chunk_simple_gla
+
+    _, dt_wide, a_wide, _, _, state = check_ssd(x, dt, a, b, c, initial_state)
+    heads = x.shape[2]
+    wide_x, same_b, same_c = operands(x, b, c)
+    y, final = chunk_simple_gla(
+        q=same_c[:, :, None].expand(-1, -1, heads, -1), k=same_b[:, :, None].expand(-1, -1, heads, -1),
+        v=(wide_x * dt_wide[..., None]).to(wide_x.dtype), g=dt_wide * a_wide, scale=1.0,
+        initial_state=None if initial_state is None else state.mT, output_final_state=True,
+    )  # fmt: skip
+    return y.to(x.dtype), final.mT
+
+
+FLA = backend.Form(
+    "fla", fla_ssd, imports_on_cuda("fla.ops.simple_gla", "flash-linear-attention"),
+    "flash-linear-attention's Triton kernel", kernel=True, tolerance=TF32_TOLERANCE, unfit=too_wide,
+)  # fmt: skip
