@@ -10,7 +10,7 @@ import time
 import pytest
 
 from hmlcore import cli
-from hmlcore.experiments import EXPERIMENTS
+from hmlcore.experiments import EXPERIMENTS, Experiment, Outcome
 from hmlcore.layers import MIXERS
 from hmlcore.ops import backend
 from hmlcore.results import Run, Store, collect_provenance
@@ -72,12 +72,13 @@ def test_the_version(capsys):
 
 NO_PROFILE = "unknown profile 'huge'; known: full, laptop, smoke"
 NO_EXPERIMENT = "unknown experiment 'chess'; known: .*bytes, .*copy, .*recall"
+NO_FAMILY = "unknown experiment 'chess'; known: .*bytes, .*copy, .*lra, .*lra_listops, .*recall"
 BAD = {
     "no command": ([], "required: COMMAND"),
     "unknown command": (["train"], "invalid choice: 'train' .*list.*run.*verify.*figures.*book.*doctor"),
     "unknown option": (["list", "--fast"], "unrecognized arguments: --fast"),
     "run what": (["run"], "required: EXPERIMENT"),
-    "unknown experiment": (["run", "chess"], NO_EXPERIMENT),
+    "unknown experiment": (["run", "chess"], NO_FAMILY),
     "unknown profile": (["run", "copy", "--profile", "huge"], NO_PROFILE),
     "unknown mixer": (
         ["run", "copy", "--only", "mixer=hml,lstm"],
@@ -93,6 +94,11 @@ BAD = {
     "no processes": (["run", "copy", "--jobs", "0"], "--jobs must be at least 1, got 0"),
     "less than none": (["run", "copy", "--jobs", "-2"], "--jobs must be at least 1, got -2"),
     "processes by word": (["run", "copy", "--jobs", "many"], "--jobs: invalid int value: 'many'"),
+    "unknown tracker": (
+        ["run", "copy", "--log", "paper"],
+        "unknown tracker in --log 'paper'; known: tensorboard, terminal, trackio, wandb",
+    ),
+    "nothing in a family": (["run", "lra", "--only", "mixer=no"], "unknown mixer in --only 'no'; known: "),
     "verify an empty store": (["verify", "--profile", "smoke"], "sample = 3, but profile 'smoke' has 0 runs"),
     "verify nothing": (["verify", "--sample", "0"], "sample must be at least 1, got 0"),
     "verify the unknown": (["verify", "chess"], NO_EXPERIMENT),
@@ -177,6 +183,71 @@ def test_run_makes_what_is_missing_and_says_so(own_folders, capsys):
     assert "Traceback" not in err and store.has(gru)
     assert hml("run", "copy", *wanted) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "0 made, 2 already stored"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Instead of making runs: what `hml run` asked for."""
+    calls = []
+
+    def noted(specs, _store, **options):
+        calls.append((specs, options))
+        return Outcome(made=["all"])
+
+    monkeypatch.setattr("hmlcore.experiments.run_grid", noted)
+    return calls
+
+
+def test_a_family_is_all_of_its_experiments(asked, monkeypatch, capsys):
+    """A choice that one member lacks leaves it out; it is an error only where none has it."""
+    listops = EXPERIMENTS["lra_listops"].grid("smoke")
+    other = [s | {"experiment": "lra_text", "seed": s["seed"] + 2} for s in EXPERIMENTS["bytes"].grid("smoke")]
+    text = Experiment("lra_text", "?", lambda profile: other)
+    monkeypatch.setitem(EXPERIMENTS, "lra_text", text)
+    corpus = other[0]["train"][0]["corpus"]
+    for options, wanted in (
+        ([], listops + other),
+        (["--only", "task=listops"], listops),
+        (["--only", "task=listops,bytes", "mixer=gru"], [s for s in listops + other if s["mixer"] == "gru"]),
+        (["--only", "direction=bidirectional"], [s for s in listops if s["direction"] == "bidirectional"]),
+        (["--only", f"corpus={corpus}"], other),
+        (["--seeds", "1", "4"], [s for s in listops if s["seed"] == 1] + [s for s in other if s["seed"] == 4]),
+    ):
+        assert hml("run", "lra", *options) == 0
+        assert asked[-1][0] == wanted, options
+        first = capsys.readouterr().out.splitlines()[0]
+        assert first.startswith(f"lra, smoke profile: {len(wanted)} runs, ")
+    assert hml("run", "lra_listops") == 0 and asked[-1][0] == listops
+    assert hml("run", "lra", "--only", "task=listops,chess") == 2
+    assert hml("run", "lra", "--only", "task=bytes", "direction=causal") == 2
+    assert (
+        capsys.readouterr().err.splitlines()[0] == "hml: unknown task in --only 'chess'; known: bytes, listops"
+    )
+
+
+def test_a_tracker_is_asked_for_by_name_and_refused_before_work(asked, monkeypatch, capsys):
+    assert hml("run", "copy") == 0 and asked[-1][1]["log"] is None
+    assert hml("run", "copy", "--log", "terminal") == 0 and asked[-1][1]["log"] == "terminal"
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert hml("run", "copy", "--log", "wandb") == 2 and len(asked) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and re.fullmatch(r"hml: --log wandb needs the package 'wandb'.*hmlcore\[log\]\n", err)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_terminal_follows_runs_in_any_process(jobs, own_folders, capfd):
+    seeds = ("0", "1")
+    assert (
+        hml("run", "copy", "--only", "mixer=gru", "--seeds", *seeds, "--jobs", jobs, "--log", "terminal") == 0
+    )
+    out, err = capfd.readouterr()
+    assert out.splitlines()[-1] == "2 made, 0 already stored"
+    steps = next(s["steps"] for s in EXPERIMENTS["copy"].grid("smoke") if s["mixer"] == "gru")
+    for seed in seeds:
+        lines = [x for x in err.splitlines() if re.match(rf"copy gru .*seed={seed}  step \d", x)]
+        assert len(lines) >= 2 and f"  step {steps}  loss " in lines[-1]
+        assert all(re.search(r"accuracy \d\.\d+  [\d,]+ tokens/s", x) for x in lines)
 
 
 def test_a_grid_that_fails_is_one_line_an_error_and_exit_code_1(own_folders, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""`hml`: list, run, verify, figures, book, doctor. Thin: every verb is a few calls into the package."""
+"""`hml`: list, run, verify, bench, figures, book, doctor. Thin: every verb is a few calls into the package."""
 
 import argparse
 import errno
@@ -68,17 +68,24 @@ def _first_line(cls: type) -> str:
 
 
 def _run(options) -> int:
-    from hmlcore.experiments import check_profile, get_experiment, run_grid, select
+    from hmlcore.experiments import check_profile, experiments_named, run_grid, select
     from hmlcore.experiments.grid import default_jobs
+    from hmlcore.experiments.run import device_name
+    from hmlcore.ops.backend import default_device
     from hmlcore.results import Store
+    from hmlcore.training.trackers import check_log
 
     check_profile(options.profile)
-    specs = select(get_experiment(options.experiment).grid(options.profile), _only(options.only), options.seeds)
+    check_log(options.log)
+    # One choice over all of a family: what one member lacks, another may have.
+    grids = [e.grid(options.profile) for e in experiments_named(options.experiment)]
+    specs = select([spec for grid in grids for spec in grid], _only(options.only), options.seeds)
     jobs = default_jobs() if options.jobs is None else options.jobs
     require(jobs >= 1, f"--jobs must be at least 1, got {jobs}")
-    print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time")
+    gpu = f" on {device_name(default_device())}" if default_device().type == "cuda" else ""
+    print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time{gpu}")
     outcome = run_grid(
-        specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force
+        specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force, log=options.log
     )  # fmt: skip
     for message in sorted(set(outcome.failed.values())):
         which = [name for name, text in outcome.failed.items() if text == message]
@@ -105,6 +112,24 @@ def _verify(options) -> int:
             f"values identical, largest difference {v.worst:.2g} (tolerance {TOLERANCE:g})"
         )
     return 0 if all(v.passed for v in verdicts) else 1
+
+
+def _bench(options) -> int:
+    from hmlcore.experiments import check_profile, select
+    from hmlcore.experiments.side_by_side import measure
+    from hmlcore.experiments.speed import SPEED, timing_table
+    from hmlcore.results import Store
+
+    check_profile(options.profile)
+    specs = select(SPEED.grid(options.profile), _only(options.only))
+    # A part, or other lengths, would not be comparable with what is stored of the rest.
+    whole = not (options.only or options.lengths)
+    if options.lengths:
+        specs = [spec | {"lengths": options.lengths} for spec in specs]
+    runs = measure(specs, Store(paths.results()) if whole else None, force=options.force)
+    print(timing_table(runs))
+    print(f"stored below {paths.results()}" if whole else "not stored: only a whole grid is")
+    return 0
 
 
 def _figures(options) -> int:
@@ -189,10 +214,13 @@ def _parser() -> argparse.ArgumentParser:
         "Example: hml run copy --profile laptop --only mixer=hml,attention --seeds 0 1 2 --budget 9m --jobs 2",
         profile="smoke",
     )  # fmt: skip
-    run.add_argument("experiment", metavar="EXPERIMENT", help="a name that `hml list` shows")
+    run.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a name that `hml list` shows, or what several begin with: lra"
+    )
     run.add_argument(
         "--only", nargs="+", default=[], metavar="FIELD=VALUES",
-        help="only runs whose field has one of the values, e.g. mixer=hml,attention lr=0.003 corpus=stdlib",
+        help="only runs whose field has one of the values, e.g. mixer=hml,attention lr=0.003; other fields "
+        "are seed, d_model, layers, task, corpus, direction",
     )  # fmt: skip
     run.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these seeds (default: all)")
     run.add_argument(
@@ -200,6 +228,11 @@ def _parser() -> argparse.ArgumentParser:
         help="stop in time, saving checkpoints: 90s, 9m, 1.5h (default: no limit)",
     )  # fmt: skip
     run.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; one on a GPU)")
+    run.add_argument(
+        "--log", metavar="TRACKER",
+        help="follow learning curves as they grow: terminal, trackio, wandb or tensorboard "
+        "(all but the first: pip install hmlcore[log])",
+    )  # fmt: skip
     run.add_argument(
         "--force",
         action="store_true",
@@ -215,6 +248,21 @@ def _parser() -> argparse.ArgumentParser:
         "--sample", type=int, default=3, metavar="K", help="how many runs, at random (default 3)"
     )
     check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
+
+    bench = verb(
+        "bench", _bench, "time every mixer side by side, in training and decoding, by length",
+        "Prints milliseconds a token, their ratio to attention and which implementation ran; replaces the "
+        "stored timings of the profile. Takes a few minutes on a CPU; let the machine do nothing else.",
+        profile="laptop",
+    )  # fmt: skip
+    bench.add_argument(
+        "--only", nargs="+", default=[], metavar="FIELD=VALUES",
+        help="only these mixers, e.g. mixer=hml,attention; nothing is stored",
+    )  # fmt: skip
+    bench.add_argument(
+        "--lengths", nargs="+", type=int, metavar="T", help="these lengths in tokens; nothing is stored"
+    )
+    bench.add_argument("--force", action="store_true", help="allow the full profile on a CPU")
 
     figures = verb(
         "figures", _figures, "write every figure, table and number of a profile from the store",
@@ -237,7 +285,10 @@ def _parser() -> argparse.ArgumentParser:
         "--commit-chapters", action="store_true", help="copy executed chapters to book/chapters instead"
     )
 
-    verb("doctor", _doctor, "show what is installed, which backend each op uses and why, and self-check each")
+    verb(
+        "doctor", _doctor, "verify the GPU runtime, show what is installed, and check the backend of each op",
+        "Exit code 1 where something is present but does not work; it says what to do.",
+    )  # fmt: skip
     return parser
 
 

@@ -27,6 +27,11 @@ def checkpoints() -> Path:
     return Path(os.environ.get("HMLCORE_CHECKPOINTS") or root() / "checkpoints").resolve()
 
 
+def runs() -> Path:
+    """What ``hml run --log`` writes: ``$HMLCORE_RUNS`` or ``runs/`` in the project (never committed)."""
+    return Path(os.environ.get("HMLCORE_RUNS") or root() / "runs").resolve()
+
+
 def cache() -> Path:
     """Derived data that can be remade at any time: ``$HMLCORE_CACHE`` or ``.cache/`` in the project."""
     return Path(os.environ.get("HMLCORE_CACHE") or root() / ".cache").resolve()

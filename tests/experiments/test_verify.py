@@ -11,8 +11,9 @@ from tiny_runs import tiny
 from hmlcore import cli
 from hmlcore.errors import HmlcoreError
 from hmlcore.experiments import run_grid
+from hmlcore.experiments.speed import SPEED
 from hmlcore.experiments.verify import TOLERANCE, _gap, verify
-from hmlcore.results import Store
+from hmlcore.results import Run, Store, collect_provenance
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,14 @@ def test_the_command_says_what_agrees_and_fails_where_it_does_not(store, capsys)
     assert cli.main(["verify", "copy", "--profile", "smoke", "--sample", "2"]) == 1
     out = capsys.readouterr().out
     assert out.count("ok ") == 1 and out.count("DIFFER copy gru") == 1 and "largest difference 1 " in out
+
+
+def test_timings_are_not_made_again(store):
+    spec = SPEED.grid("smoke")[0]
+    cost = {"steps": 0, "parameters": 1, "state_floats": 1, "state_bytes": 4, "flops_per_token": 1.0}
+    provenance = collect_provenance("cpu", **cost, wall_s=1.0, tokens_per_s=1.0)
+    store.write(Run(spec, provenance, [{"metric": "seconds_train", "value": 1.0}]))
+    with pytest.raises(HmlcoreError, match=r"sample = 1, but profile 'smoke' has 0 runs of \['speed'\]"):
+        verify(store, "smoke", ["speed"], sample=1)
+    with pytest.raises(HmlcoreError, match="sample = 3, but profile 'smoke' has 2 runs"):
+        verify(store, "smoke", ["copy", "speed"], sample=3)

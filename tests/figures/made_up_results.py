@@ -6,6 +6,12 @@ import random
 from hmlcore.results import Provenance, Run, Store
 
 MIXERS = ("hml", "attention", "gru")
+ALL_MIXERS = (
+    "hml", "attention", "gru", "lstm", "mamba", "mamba2", "hyena", "retnet", "gated_deltanet",
+    "momentum_deltanet", "linoss",
+)  # fmt: skip
+DIRECTIONS, LENGTHS, TIMED = ("causal", "bidirectional"), (32, 64, 128, 256, 512), (128, 512, 2048, 8192)
+EXPRESSION = ("[MAX", "3", "[SM", "7", "7", "]", "[MED", "1", "[MIN", "9", "4", "]", "0", "]", "]")
 PAYLOADS, DELAYS = (2, 4, 8, 16), (8, 16, 32, 64, 128, 256)
 PAIRS = (4, 8, 16, 32, 64)
 SENTENCE = (
@@ -119,8 +125,82 @@ def portrait_rows(seed, tokens=256) -> list[dict]:
     return rows
 
 
+def state_floats(mixer, length) -> int:
+    """Of one sequence: two caches for attention, one for Hyena, a constant for the rest."""
+    own = 2048 + 128 * ALL_MIXERS.index(mixer)
+    return {"attention": 256 * length, "hyena": 128 * length, "gru": 384, "lstm": 512}.get(mixer, own)
+
+
+def _at_length(mixer, length) -> dict:
+    floats = state_floats(mixer, length)
+    return {
+        "length": length, "state_floats": floats, "state_bytes": 4 * floats,
+        "flops_per_token": 1.5e5 + 8 * floats / (2 if floats > 6000 else 1),
+    }  # fmt: skip
+
+
+def listops_run(mixer, seed, lr=0.003, direction="causal", **changes) -> Run:
+    rng, rank = _rng("listops", mixer, seed, lr, direction), ALL_MIXERS.index(mixer)
+    rows = _loss(rng, 2.3, 1.3 + 0.05 * rank)
+    rows += [{**row, "metric": "accuracy", "value": math.exp(-row["value"])} for row in rows]
+    rows.append({"metric": "peak_memory_bytes", "split": "train", "value": 4e8})
+    skill = 0.62 - 0.03 * rank - 5 * abs(lr - 0.003) + (0.05 if direction == "bidirectional" else 0)
+    for number, length in enumerate(LENGTHS):
+        here, floor = _at_length(mixer, length), 0.19 - 0.01 * number
+        value = max(floor, skill - 0.05 * max(0, number - 2) * (1 + rank % 3) + rng.gauss(0, 0.015))
+        scores = {"accuracy": value, "macro_f1": value - 0.08, "majority": floor}
+        for split in ("validation", "test") if number < 3 else ("test",):
+            rows += [{"metric": m, "split": split, "value": v, "n": 1000, **here} for m, v in scores.items()]
+    rows = [{**row, "direction": direction} for row in rows]
+    train = [{"task": "listops", "max_length": length} for length in LENGTHS[:3]]
+    floats = state_floats(mixer, 128)
+    made = provenance(state_floats=floats, state_bytes=4 * floats)
+    trace = state_trace(mixer) if direction == "causal" and seed == 0 else None
+    named = {"direction": direction, "train": train, **changes}
+    return Run(spec("lra_listops", mixer, seed, lr=lr, **named), made, rows, trace)
+
+
+def state_trace(mixer, tokens=60, components=48) -> list[dict]:
+    """A leaky walk of every component; where the state grows the later components come later."""
+    rng, rows, values = _rng("states", mixer), [], [0.0] * components
+    grows = mixer in ("attention", "hyena")
+    for t in range(tokens):
+        for component in range(components):
+            old = values[component]
+            new = 0.92 * old + 0.3 * rng.gauss(0, 1) * (1 + component % 3)
+            there = not grows or component * tokens <= t * components
+            fixed = grows and old != 0.0
+            values[component] = old if fixed else new if there else 0.0
+            rows.append({
+                "t": t, "token": EXPRESSION[t % len(EXPRESSION)], "component": component,
+                "value": values[component] if there else None, "floats": state_floats(mixer, t + 1),
+            })  # fmt: skip
+    return rows
+
+
+def speed_run(mixer, seed, **changes) -> Run:
+    rng, rows = _rng("speed", mixer, seed), []
+    tokens = max(TIMED)
+    for length in TIMED:
+        slow = 1e-6 * (1 + ALL_MIXERS.index(mixer)) * (1 + rng.random() / 20)  # seconds a token
+        train = (1e-6 + 2e-9 * length if mixer == "attention" else slow) * tokens
+        for metric, value, batch, passes in (
+            ("seconds_train", train, tokens // length, "train"),
+            ("seconds_decode", 300 * slow, 1, "decode"),
+            ("peak_memory_bytes", 1e8 + 4 * state_floats(mixer, length), tokens // length, "train"),
+        ):
+            how = {"batch": batch, "passes": passes, "path": "memory:chunk", "spread": 0.03, "n": 7}
+            rows.append({"metric": metric, "value": value, **how, **_at_length(mixer, length), "threads": 2})
+    for metric, value in (("copy_bandwidth", 1e10), ("matmul_rate", 1e11)):
+        rows.append({"metric": metric, "value": value, "spread": 0.01, "n": 5, "threads": 2})
+    return Run(spec("speed", mixer, seed, lr=None, **changes), provenance(steps=0), rows)
+
+
 def fill(store: Store, seeds=3, profile="laptop") -> Store:
-    """`seeds` runs of every mixer and experiment; recall at three widths, and two learning rates at each."""
+    """`seeds` runs of every mixer and experiment; recall at three widths, and two learning rates at each.
+
+    ListOps: two learning rates of causal models, one of bidirectional ones.
+    """
     for mixer in MIXERS:
         for seed in range(seeds):
             store.write(copy_run(mixer, seed, profile=profile))
@@ -128,4 +208,10 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
             for d_model in (16, 32, 64):
                 for lr in (0.003, 0.01):
                     store.write(recall_run(mixer, seed, d_model, lr, profile=profile))
+    for mixer in ALL_MIXERS:
+        for seed in range(seeds):
+            store.write(speed_run(mixer, seed, profile=profile))
+            store.write(listops_run(mixer, seed, direction="bidirectional", profile=profile))
+            for lr in (0.001, 0.003):
+                store.write(listops_run(mixer, seed, lr, profile=profile))
     return store

@@ -6,13 +6,23 @@ import sys
 
 import pandas as pd
 import pytest
-from made_up_results import MIXERS, PAIRS, bytes_run, copy_run, fill, recall_run
+from made_up_results import (
+    MIXERS,
+    PAIRS,
+    bytes_run,
+    copy_run,
+    fill,
+    listops_run,
+    recall_run,
+    speed_run,
+)
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.figures.bytes import bytes_by_context, bytes_position, learning_curves
 from hmlcore.figures.copy import copy_curves, copy_heatmaps
+from hmlcore.figures.listops import listops_by_length
 from hmlcore.figures.recall import recall_curves, recall_frontier
-from hmlcore.figures.registry import FIGURES, draw
+from hmlcore.figures.registry import FIGURES, TABLES, draw
 from hmlcore.figures.style import MIXERS as STYLES
 from hmlcore.figures.style import mixer_style
 from hmlcore.results import ResultSet, Run, Store
@@ -25,7 +35,15 @@ DOTTED = [
     (recall_curves, "recall", "accuracy", "pairs", {}),
     (bytes_by_context, "bytes", "bits_per_byte", "context", {}),
     (bytes_position, "bytes", "bits_per_byte_at", "position", {"context": 2048}),
+    (listops_by_length, "lra_listops", "accuracy", "length", {}),
 ]
+MAKE = {
+    "copy": copy_run,
+    "recall": recall_run,
+    "bytes": bytes_run,
+    "lra_listops": listops_run,
+    "speed": speed_run,
+}
 NAMES = [case[0].__name__ for case in DOTTED]
 
 
@@ -69,7 +87,11 @@ def test_every_seed_is_a_dot_and_the_line_is_their_mean(
     assert dots(fig) == sorted(
         (r.label, round(float(getattr(r, x)), 3), round(float(f"{r.value:.5g}"), 3)) for r in rows.itertuples()
     )
-    within = ["label", x, *(c for c in ("pairs", "d_model", "payload", "corpus") if c in rows and c != x)]
+    within = [
+        "label",
+        x,
+        *(c for c in ("pairs", "d_model", "payload", "corpus", "direction") if c in rows and c != x),
+    ]
     means = rows.groupby(within, as_index=False)["value"].mean()
     assert dots(fig, "mean") == sorted(
         (r.label, round(float(getattr(r, x)), 3), round(float(f"{r.value:.5g}"), 3)) for r in means.itertuples()
@@ -78,7 +100,7 @@ def test_every_seed_is_a_dot_and_the_line_is_their_mean(
 
 @pytest.mark.parametrize(("function", "experiment", "metric", "x", "conditions"), DOTTED, ids=NAMES)
 def test_intervals_appear_at_five_seeds_only(tmp_path, function, experiment, metric, x, conditions):
-    make = {"copy": copy_run, "recall": recall_run, "bytes": bytes_run}[experiment]
+    make = MAKE[experiment]
     for seeds, expected in ((4, False), (5, True)):
         store = Store(tmp_path / str(seeds))
         for seed in range(seeds):
@@ -91,7 +113,7 @@ def test_intervals_appear_at_five_seeds_only(tmp_path, function, experiment, met
 @pytest.mark.parametrize("name", [n for n, f in FIGURES.items() if not f.traced])
 def test_mixed_profiles_are_refused(tmp_path, name):
     store, experiment = Store(tmp_path), FIGURES[name].experiment
-    make = {"copy": copy_run, "recall": recall_run, "bytes": bytes_run}[experiment]
+    make = MAKE[experiment]
     frames = []
     for profile in ("laptop", "full"):
         store.write(make("hml", 0, profile=profile))
@@ -222,7 +244,7 @@ def test_figures_need_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 2 * len(FIGURES) + 2 * 3 + 2
+    assert int(done.stdout) == 2 * len(FIGURES) + 2 * len(TABLES) + 2
 
 
 def test_block_of_torch_is_real():

@@ -8,7 +8,7 @@ from made_up_results import copy_run
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.figures.export import chromium, draw_images, export, export_all
-from hmlcore.figures.registry import FIGURES, draw
+from hmlcore.figures.registry import FIGURES, TABLES, draw
 from hmlcore.results import Store
 
 
@@ -31,7 +31,7 @@ def test_everything_is_written_and_twice_the_same(made_up_store, exported, tmp_p
     first = contents(exported)
     assert first == contents(tmp_path)
     expected = {f"figures/{n}{kind}" for n in FIGURES for kind in (".json", ".sidecar.json")}
-    expected |= {f"tables/{e}_models.{kind}" for e in ("copy", "recall", "bytes") for kind in ("html", "tex")}
+    expected |= {f"tables/{name}.{kind}" for name in TABLES for kind in ("html", "tex")}
     assert set(first) == expected | {"numbers.json", "numbers.tex"}
     assert "recall_hml_best" in json.loads(first["numbers.json"])
 

@@ -75,3 +75,25 @@ def test_what_is_not_equal_is_said(change, remark):
     assert unequal(pd.DataFrame({**equal, **change})) == [remark]
     apart = pd.DataFrame({**equal, "parameters": [100, 900], "width": [32, 64]})
     assert unequal(apart) == []  # widths are not compared with each other
+
+
+def test_directions_are_rows_of_their_own_and_tuned_apart(made_up_store):
+    table = models_table(made_up_store.load("laptop", "lra_listops"))
+    rows = [line.split(" & ") for line in table.latex.splitlines() if line.startswith(("HML", "GRU"))]
+    assert [row[:3] for row in rows] == [
+        ["HML", "64", "causal"],
+        ["HML", "64", "bidirectional"],
+        ["GRU", "64", "causal"],
+        ["GRU", "64", "bidirectional"],
+    ]
+    assert [row[-1].split()[0] for row in rows] == ["2", "1", "2", "1"]
+    assert "Learning rates tried: 2 causal, 1 bidirectional" in table.html
+    assert "Tuning budgets" not in table.html
+
+
+def test_unequal_tuning_within_a_direction_is_said():
+    frame = pd.DataFrame(
+        {"parameters": 10, "state, training": 8, "seeds": 3, "rates tried": [2, 1, 1],
+         "direction": ["causal", "causal", "bidirectional"]}
+    )  # fmt: skip
+    assert unequal(frame) == ["Tuning budgets are not equal"]

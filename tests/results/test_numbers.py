@@ -121,3 +121,69 @@ def test_tex_macros():
         "\\newcommand{\\hmlRecallHmlSeeds}{2--3}\n"
     )
     assert numbers_json(found).splitlines()[1] == ' "a_b": "−0.1 %",'
+
+
+def listops(store, mixer, seed, direction, values):
+    rows = []
+    for length, value in zip((32, 64, 128), values, strict=True):
+        at = {"length": length, "direction": direction, "n": 100}
+        rows.append({"metric": "accuracy", "value": value, **at})
+        rows.append({"metric": "majority", "value": length / 1000, **at})
+        rows.append({"metric": "accuracy", "split": "validation", "value": 0.99, **at})
+    rows.append({"metric": "accuracy", "split": "train", "step": 1, "value": 0.98, "direction": direction})
+    train = [{"task": "listops", "max_length": length, "examples": 20_000} for length in (32, 64)]
+    changes = {"experiment": "lra_listops", "mixer": mixer, "seed": seed, "direction": direction}
+    store.write(run(rows, train=train, **changes))
+
+
+def test_listops_by_direction(store):
+    listops(store, "mamba2", 0, "causal", (0.6, 0.4, 0.2))
+    listops(store, "mamba2", 1, "causal", (0.8, 0.6, 0.3))
+    listops(store, "mamba2", 0, "bidirectional", (0.9, 0.7, 0.1))
+    listops(store, "gru", 0, "causal", (0.5, 0.5, 0.5))
+    found = numbers(store, "smoke")
+    assert found["lra_listops_mamba2_trained"] == "0.600"
+    assert found["lra_listops_mamba2_longest"] == "0.250"
+    assert found["lra_listops_mamba2_both"] == "0.800" and "lra_listops_gru_both" not in found
+    assert (found["lra_listops_floor"], found["lra_listops_floor_longest"]) == ("0.0480", "0.128")
+    assert (found["lra_listops_length_trained"], found["lra_listops_length_longest"]) == ("64", "128")
+    assert (found["lra_listops_examples"], found["lra_listops_examples_tested"]) == ("20,000", "100")
+    assert "\\hmlLraListopsMambaTwoTrained}{0.600}" in numbers_tex(found)
+
+
+def timed(store, mixer, seconds, seed=0, metric="seconds_train", batch=1, **made):
+    rows = [
+        {"metric": metric, "value": value, "length": length, "batch": batch}
+        for length, value in zip((128, 512, 2048), seconds, strict=True)
+    ]
+    store.write(run(rows, made=provenance(**made), experiment="speed", mixer=mixer, seed=seed, lr=None))
+
+
+def test_speed_against_attention(store):
+    timed(store, "attention", (1.0, 4.0, 16.0))
+    timed(store, "attention", (1.0, 4.0, 18.0), seed=1)
+    timed(store, "attention", (1.0, 4.0, 90.0), seed=2)  # disturbed: the median leaves it out
+    timed(store, "gru", (0.5, 5.0, 6.0))  # ahead, behind, ahead: it stays ahead from 2048 on
+    timed(store, "hml", (2.0, 8.0, 36.0))
+    found = numbers(store, "smoke")
+    assert found["speed_longest"] == "2,048"
+    assert found["speed_gru_ratio_attention_longest"] == "0.333" and found["speed_gru_crossover"] == "2,048"
+    assert found["speed_hml_ratio_attention_longest"] == "2.00" and "speed_hml_crossover" not in found
+    assert found["speed_runs"] == "5" and "speed_hml_lr" not in found
+    assert "speed_decode_longest" not in found
+
+
+def test_speed_where_attention_stops_early(store):
+    timed(store, "attention", (1.0, 4.0, float("nan")), metric="seconds_decode")
+    timed(store, "gru", (0.5, 1.0, 2.0), metric="seconds_decode")
+    found = numbers(store, "smoke")
+    assert found["speed_decode_longest"] == "512"
+    assert found["speed_decode_gru_ratio_attention_longest"] == "0.250"
+    assert found["speed_decode_gru_crossover"] == "128"
+
+
+@pytest.mark.parametrize("made", [{"device": "cuda"}, {"started_at": "2026-01-02T00:00:00+00:00"}])
+def test_times_that_were_not_taken_side_by_side_are_not_compared(store, made):
+    timed(store, "attention", (1.0, 4.0, 16.0))
+    timed(store, "gru", (1.0, 2.0, 3.0), **made)
+    assert not [name for name in numbers(store, "smoke") if "ratio" in name or "crossover" in name]

@@ -51,5 +51,7 @@ def test_bytes_takes_the_lowest_bits_of_each_corpus(store):
 def test_experiment_without_a_criterion(store):
     for lr in (0.1, 0.2):
         store.write(scored("accuracy", 0.5, lr=lr, experiment="needle"))
-    with pytest.raises(HmlcoreError, match="unknown experiment 'needle'; known: bytes, copy, recall"):
+    with pytest.raises(
+        HmlcoreError, match="unknown experiment 'needle'; known: bytes, copy, lra_listops, recall"
+    ):
         tuned(store.load("smoke", "needle"))

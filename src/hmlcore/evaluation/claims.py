@@ -142,6 +142,22 @@ def listops_beyond_training(results: ResultSet) -> tuple[str, str]:
     return (REFUTED if (means < 0.02).any() else UNDECIDED), evidence
 
 
+def overtakes_attention(results: ResultSet) -> tuple[str, str]:
+    """Time of a training pass, HML over attention, at each length that both were timed at.
+
+    Confirmed: below 1 at the longest. Refuted: above 1 there. Undecided where the two differ by less than
+    their spreads.
+    """
+    rows = results.metric("seconds_train", mixer=["hml", "attention"])
+    table = rows.pivot(index="length", columns="mixer", values=["value", "spread"]).dropna()
+    ratio = table["value", "hml"] / table["value", "attention"]
+    longest = ratio.index.max()
+    evidence = "HML / attention: " + ", ".join(f"{r:.2f} at {length:,}" for length, r in ratio.items())
+    if abs(ratio[longest] - 1) < table["spread"].loc[longest].sum():
+        return UNDECIDED, evidence
+    return (CONFIRMED if ratio[longest] < 1 else REFUTED), evidence
+
+
 def _listed(values: dict[str, float], form: str) -> str:
     return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
 
@@ -155,6 +171,8 @@ CLAIMS = [
     Claim("On ListOps HML answers as well as the best other mixer", "lra_listops", listops_with_the_best),
     Claim("On ListOps HML still follows expressions longer than any it was trained on", "lra_listops",
           listops_beyond_training),
+    Claim("From some length on HML trains faster than attention on this machine", "speed",
+          overtakes_attention),
 ]  # fmt: skip
 
 

@@ -18,9 +18,11 @@ from tqdm import tqdm
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.experiments.base import task_from
 from hmlcore.experiments.run import checkpoint_path, execute
+from hmlcore.experiments.side_by_side import is_side_by_side, measure, whole_grid
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
 from hmlcore.training import Paused
+from hmlcore.training.trackers import check_log
 
 
 @dataclass
@@ -46,10 +48,11 @@ class Outcome:
 def label(spec: dict) -> str:
     """A run for people: experiment, mixer and what tells it apart."""
     parts = [spec["experiment"], spec["mixer"], f"d={spec['model']['d_model']}"]
-    corpus = spec["train"][0].get("corpus")
+    corpus = spec["train"][0].get("corpus") if spec["train"] else None
     parts += [corpus] if corpus else []
     parts += ["both ways"] if spec.get("direction") == "bidirectional" else []
-    return " ".join([*parts, f"lr={spec['lr']:g}", f"seed={spec['seed']}"])
+    parts += [f"lr={spec['lr']:g}"] if "lr" in spec else []
+    return " ".join([*parts, f"seed={spec['seed']}"])
 
 
 def default_jobs() -> int:
@@ -58,7 +61,13 @@ def default_jobs() -> int:
 
 
 def run_grid(
-    specs: list[dict], store: Store, *, budget: float | None = None, jobs: int = 1, force: bool = False
+    specs: list[dict],
+    store: Store,
+    *,
+    budget: float | None = None,
+    jobs: int = 1,
+    force: bool = False,
+    log: str | None = None,
 ) -> Outcome:
     """Make every run of `specs` that the store lacks.
 
@@ -68,7 +77,9 @@ def run_grid(
     Args:
         budget: seconds; nothing is started after them, and runs under way pause with a checkpoint.
         jobs: processes, which share the cores (or the GPU).
+        log: where learning curves go besides the store, a name of ``training.trackers.TRACKERS``.
     """
+    check_log(log)
     require(jobs >= 1, f"jobs must be at least 1, got {jobs}")
     require(budget is None or budget > 0, f"budget must be above 0 seconds, got {budget}")
     missing = [s for s in specs if not store.has(s)]
@@ -80,10 +91,29 @@ def run_grid(
     missing = [s for s in missing if label(s) not in outcome.failed]
     # A tenth is kept back for measuring and storing what finishes just in time.
     deadline = None if budget is None else time.monotonic() + 0.9 * budget
+    timed = [s for s in missing if is_side_by_side(s)]
+    missing = [s for s in missing if s not in timed]
+    for experiment in dict.fromkeys(s["experiment"] for s in timed):
+        anew = whole_grid([s for s in timed if s["experiment"] == experiment])
+        outcome.stored -= sum(s in anew and store.has(s) for s in specs)
+        _side_by_side(anew, store, outcome, force)
     if missing:
         work = _in_this_process if jobs == 1 else _in_processes
-        work(missing, store, outcome, deadline, min(jobs, len(missing)), force)
+        work(missing, store, outcome, deadline, min(jobs, len(missing)), force, log)
     return outcome
+
+
+def _side_by_side(specs: list[dict], store: Store, outcome: Outcome, force: bool) -> None:
+    """Timings: all of a grid together, in this process alone and before others take the cores."""
+    names = [label(s) for s in specs]
+    try:
+        measure(specs, store, force=force)
+        outcome.made += names
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+        outcome.left += names
+    except HmlcoreError as error:
+        outcome.failed |= dict.fromkeys(names, str(error))
 
 
 def _inputs(spec: dict) -> set[str]:
@@ -135,7 +165,9 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _attempt(spec: dict, root: Path, deadline: float | None, force: bool, threads: int | None) -> tuple:
+def _attempt(
+    spec: dict, root: Path, deadline: float | None, force: bool, log: str | None, threads: int | None
+) -> tuple:
     """Run one spec; what happened as plain data, so that it travels between processes."""
     try:
         if threads is not None:
@@ -143,7 +175,7 @@ def _attempt(spec: dict, root: Path, deadline: float | None, force: bool, thread
             signal.signal(signal.SIGINT, _interrupt_once)
             if _asked_to_stop:
                 return "left", ""
-        execute(spec, Store(root), deadline=deadline, force=force, label=label(spec))
+        execute(spec, Store(root), deadline=deadline, force=force, label=label(spec), log=log)
         return "made", ""
     except Paused as paused:
         return "paused", str(paused)
@@ -173,7 +205,7 @@ def _bar(count: int) -> tqdm:
     return tqdm(total=count, desc="runs", disable=None, unit="run")
 
 
-def _in_this_process(specs, store, outcome, deadline, _jobs, force) -> None:
+def _in_this_process(specs, store, outcome, deadline, _jobs, force, log) -> None:
     with _bar(len(specs)) as bar:
         for i, spec in enumerate(specs):
             late = deadline is not None and time.monotonic() >= deadline
@@ -181,10 +213,10 @@ def _in_this_process(specs, store, outcome, deadline, _jobs, force) -> None:
                 outcome.left += [label(s) for s in specs[i:]]
                 return
             bar.set_postfix_str(label(spec))
-            _note(outcome, spec, _attempt(spec, store.root, deadline, force, None), bar)
+            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, None), bar)
 
 
-def _in_processes(specs, store, outcome, deadline, jobs, force) -> None:
+def _in_processes(specs, store, outcome, deadline, jobs, force, log) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     # Threads and CUDA do not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -194,6 +226,7 @@ def _in_processes(specs, store, outcome, deadline, jobs, force) -> None:
         def collect(done: set[Future]) -> None:
             for future in done:
                 spec = running.pop(future)
+                bar.set_postfix_str(f"last: {label(spec)}")
                 try:
                     _note(outcome, spec, future.result(), bar)
                 except Exception as error:  # a worker that died: out of memory, say
@@ -204,7 +237,7 @@ def _in_processes(specs, store, outcome, deadline, jobs, force) -> None:
                 late = deadline is not None and time.monotonic() >= deadline
                 while waiting and len(running) < jobs and not late and not outcome.interrupted:
                     with _interrupts_blocked():
-                        future = pool.submit(_attempt, waiting[0], store.root, deadline, force, threads)
+                        future = pool.submit(_attempt, waiting[0], store.root, deadline, force, log, threads)
                         running[future] = waiting.pop(0)
                 if not running:
                     break

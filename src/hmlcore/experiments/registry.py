@@ -6,8 +6,27 @@ from hmlcore.experiments.bytes import BYTES
 from hmlcore.experiments.copy import COPY
 from hmlcore.experiments.lra import LRA_LISTOPS
 from hmlcore.experiments.recall import RECALL
+from hmlcore.experiments.speed import SPEED
 
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS)}
+EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS, SPEED)}
+
+
+def families() -> set[str]:
+    """The names that stand for several experiments: "lra" for all whose name begins with "lra_"."""
+    return {name.split("_")[0] for name in EXPERIMENTS if "_" in name}
+
+
+def experiments_named(name: str) -> list[Experiment]:
+    """The experiment called `name`, or all of the family `name`.
+
+    Raises: HmlcoreError for an unknown name, listing experiments and families.
+    """
+    if name in EXPERIMENTS:
+        return [EXPERIMENTS[name]]
+    members = [e for e in EXPERIMENTS.values() if e.name.startswith(f"{name}_")]
+    if not members:
+        raise unknown("experiment", name, {*EXPERIMENTS, *families()})
+    return members
 
 
 def get_experiment(name: str) -> Experiment:

@@ -1,6 +1,5 @@
 """One run, start to finish: build, train (or resume), measure, store."""
 
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hmlcore.ops.backend import default_device
 from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
 from hmlcore.tasks import Task
 from hmlcore.training import Progress, TrainingConfig, autocast, train
+from hmlcore.training.trackers import open_tracker
 
 
 def checkpoint_path(spec: dict) -> Path:
@@ -55,23 +55,15 @@ def execute(
         record_every=max(1, spec["steps"] // 40),
     )
     waiting = checkpoint_path(spec)
-    with _tracker(log, spec, label) as tracker:
+    with open_tracker(log, spec, label) as tracker:
         progress = train(
             model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
-            label=label, on_point=tracker and tracker.log,
+            label=label, on_point=tracker.log,
         )  # fmt: skip
     run = measure(spec, model, tasks, progress, device, started)
     path = store.write(run)
     waiting.unlink(missing_ok=True)
     return path
-
-
-def _tracker(log: str | None, spec: dict, label: str):
-    if log is None:
-        return nullcontext()
-    from hmlcore.training.trackers import open_tracker
-
-    return open_tracker(log, spec, label)
 
 
 def measure(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from hmlcore.errors import require
 from hmlcore.experiments.grid import label
+from hmlcore.experiments.registry import get_experiment
 from hmlcore.experiments.run import execute
 from hmlcore.results import Store
 
@@ -46,7 +47,9 @@ def verify(store: Store, profile: str, names: list[str], sample: int, seed: int 
     Raises: HmlcoreError where the store has too few runs.
     """
     require(sample >= 1, f"sample must be at least 1, got {sample}")
-    specs = [(n, s) for n in names if store.has_any(profile, n) for s in store.load(profile, n).specs()]
+    # A timing is of its minutes on its machine: there is nothing to compare it with.
+    trained = [n for n in names if get_experiment(n).together is None and store.has_any(profile, n)]
+    specs = [(n, s) for n in trained for s in store.load(profile, n).specs()]
     require(
         len(specs) >= sample, f"sample = {sample}, but profile {profile!r} has {len(specs)} runs of {names}"
     )

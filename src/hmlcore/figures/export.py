@@ -15,9 +15,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.registry import FIGURES
+from hmlcore.figures.registry import FIGURES, TABLES
 from hmlcore.figures.style import BOTTOM
-from hmlcore.figures.tables import models_table
 from hmlcore.results import SCHEMA, ResultSet, Store
 from hmlcore.results.numbers import numbers, numbers_json, numbers_tex
 from hmlcore.results.resultset import stamp
@@ -93,15 +92,14 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
     if images and drawn:
         content, remarks = draw_images(drawn)
         files, notices = files + _write(out / "figures", content), notices + remarks
-    for experiment in dict.fromkeys(figure.experiment for figure in FIGURES.values()):
+    for name, (experiment, function) in TABLES.items():
         if store.has_any(profile, experiment):
             try:
-                table = models_table(store.load(profile, experiment))
+                table = function(store.load(profile, experiment))
             except HmlcoreError as error:
-                notices.append(f"table of {experiment}: {error}")
+                notices.append(f"table {name}: {error}")
             else:
-                parts = {f"{experiment}_models.html": table.html, f"{experiment}_models.tex": table.latex}
-                files += _write(out / "tables", parts)
+                files += _write(out / "tables", {f"{name}.html": table.html, f"{name}.tex": table.latex})
     found = numbers(store, profile)
     files += _write(out, {"numbers.json": numbers_json(found), "numbers.tex": numbers_tex(found)})
     return Exported(files, notices)

@@ -11,6 +11,8 @@ from hmlcore.evaluation.statistics import MIN_SEEDS, seed_interval, wilson_inter
 from hmlcore.figures.style import FAINT, GREY, mixer_style, rounded, styled
 from hmlcore.results.text import bytes_text
 
+_LISTED = 4  # mixers in a line of a legend that takes several
+
 
 def panels(
     titles: Sequence[str], x: str, y: str, *, columns: int = 0, height: int = 300, legend: bool = True
@@ -129,6 +131,15 @@ def add_seeds(
 def unlisted(fig: go.Figure, name: str) -> bool:
     """Whether the legend of `fig` lacks `name`."""
     return all(trace.name != name or not trace.showlegend for trace in fig.data)
+
+
+def room_for_legend(fig: go.Figure) -> go.Figure:
+    """`fig` with room above it for as many lines as its legend takes; as it is where one line is enough."""
+    entries = sum(bool(trace.showlegend) for trace in fig.data)
+    lines = math.ceil(entries / _LISTED) if entries > 2 * _LISTED - 2 else 1
+    extra = 22 * (lines - 1)
+    fig.update_layout(height=fig.layout.height + extra, margin_t=fig.layout.margin.t + extra)
+    return fig
 
 
 def add_limit(fig: go.Figure, x: float, y: tuple[float, float], text: str, where: dict) -> None:

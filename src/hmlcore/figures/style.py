@@ -1,6 +1,7 @@
 """The look every figure shares: one color and one marker a mixer, light and dark pages, the stamp.
 
-Colors are Okabe and Ito's (2008), told apart with any color vision. Everything that is not data is drawn in
+Colors are Okabe and Ito's (2008), told apart with any color vision, and a purple in place of their black and
+yellow, each of which is lost on one of the pages. Everything that is not data is drawn in
 half-transparent grey on a transparent page, so a figure reads on white and on black without being redrawn.
 """
 
@@ -14,6 +15,8 @@ from hmlcore.results import ResultSet
 
 GREY = "#808080"
 FAINT = "rgba(128,128,128,0.25)"
+DIRECTIONS = ("causal", "bidirectional")
+"""In the order figures and tables list them."""
 BOTTOM = 80
 """Pixels under the plot: tick labels, axis title, stamp."""
 
@@ -38,7 +41,7 @@ MIXERS = {
     "retnet": MixerStyle("RetNet", "#56B4E9", "x", "dash"),
     "gated_deltanet": MixerStyle("Gated DeltaNet", "#E69F00", "star", "solid"),
     "momentum_deltanet": MixerStyle("Momentum DeltaNet", "#E69F00", "hexagram", "dash"),
-    "linoss": MixerStyle("LinOSS", "#999999", "pentagon", "solid"),
+    "linoss": MixerStyle("LinOSS", "#9467BD", "pentagon", "solid"),
 }
 _SPARE_COLORS = ("#882255", "#44AA99", "#DDCC77")
 _SPARE_SYMBOLS = ("triangle-up", "cross", "star", "x", "pentagon")

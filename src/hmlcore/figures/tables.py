@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hmlcore.figures.style import in_order, mixer_style
+from hmlcore.figures.style import DIRECTIONS, in_order, mixer_style
 from hmlcore.results import ResultSet
+from hmlcore.results.resultset import select
 from hmlcore.results.text import bytes_text
 from hmlcore.results.tuning import tuned
 
@@ -13,6 +14,8 @@ _LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "·": r"$\cdot$", "–": "--", "~": r"\textasciitilde{}", "^": r"\^{}"}
     | {character: f"\\{character}" for character in "&%$#_{}"}
 )
+_PARTS = {"d_model": "width", "direction": "direction"}
+"""Columns of runs within which mixers are compared, and what tables call them."""
 
 
 class Table(NamedTuple):
@@ -52,20 +55,29 @@ def render(frame: pd.DataFrame, *, caption: str = "", label: str = "", note: str
 def models_table(results: ResultSet) -> Table:
     """The models of an experiment: parameters, state of one sequence, cost, seeds and learning rate.
 
-    A row a mixer and width. The state is given at the length trained on and at the longest evaluated. The note
-    says what is not equal between mixers.
+    A row a mixer, width and direction. The state is given at the length trained on and at the longest
+    evaluated. The note says what is not equal between mixers.
     """
+    frame = models_frame(results)
+    note = ". ".join([tuned(results).stamp(), *unequal(frame)])
+    for column in ("state, training", "state, longest"):
+        frame[column] = [bytes_text(count) for count in frame[column]]
+    return render(frame, note=note, caption=f"Models of the experiment {results.experiment}.")
+
+
+def models_frame(results: ResultSet) -> pd.DataFrame:
+    """The rows of :func:`models_table`, state in bytes."""
     chosen = tuned(results)
     lines = []
-    widths = [column for column in ("d_model",) if column in chosen.runs()]
+    parts = [column for column in _PARTS if column in chosen.runs()]
     order = {mixer: number for number, mixer in enumerate(in_order(chosen.mixers))}
-    for key, rows in chosen.frame.groupby(["mixer", *widths], sort=True):
-        mixer, tried = key[0], results.frame[results.frame["mixer"] == key[0]]
-        if widths:
-            tried = tried[tried["d_model"] == key[1]]
+    for key, rows in chosen.frame.groupby(["mixer", *parts], sort=True):
+        part = dict(zip(parts, key[1:], strict=True))
+        tried = select(results.frame, {"mixer": key[0], **part})
         trained = rows[rows["metric"] == "loss"] if (rows["metric"] == "loss").any() else rows
-        line = {"order": (order[mixer], *key[1:]), "mixer": mixer_style(mixer).label}
-        line |= {"width": key[1]} if widths else {}
+        place = [DIRECTIONS.index(value) if value in DIRECTIONS else value for value in key[1:]]
+        line = {"order": (order[key[0]], *place), "mixer": mixer_style(key[0]).label}
+        line |= {_PARTS[column]: value for column, value in part.items()}
         line |= {
             "parameters": int(rows["parameters"].max()),
             "state, training": int(trained["state_bytes"].max()),
@@ -76,20 +88,18 @@ def models_table(results: ResultSet) -> Table:
             "rates tried": tried["lr"].nunique(),
         }
         lines.append(line)
-    frame = pd.DataFrame(sorted(lines, key=lambda line: line["order"])).drop(columns="order")
-    note = ". ".join([chosen.stamp(), *unequal(frame)])
-    for column in ("state, training", "state, longest"):
-        frame[column] = [bytes_text(count) for count in frame[column]]
-    return render(frame, note=note, caption=f"Models of the experiment {results.experiment}.")
+    return pd.DataFrame(sorted(lines, key=lambda line: line["order"])).drop(columns="order")
 
 
 def unequal(frame: pd.DataFrame) -> list[str]:
     """What a table of models must admit: parameters more than 1 % apart, unequal state, seeds or tuning.
 
     Args:
-        frame: columns parameters, "state, training", seeds, "rates tried", and width where there are several.
+        frame: columns parameters, "state, training", seeds, "rates tried", and width and direction where
+            there are several; mixers are compared within these.
     """
-    groups = [part for _, part in frame.groupby("width")] if "width" in frame else [frame]
+    parts = [column for column in _PARTS.values() if column in frame]
+    groups = [part for _, part in frame.groupby(parts)] if parts else [frame]
     remarks = []
     spread = max(part["parameters"].max() / part["parameters"].min() - 1 for part in groups)
     if spread > 0.01:
@@ -98,9 +108,16 @@ def unequal(frame: pd.DataFrame) -> list[str]:
         remarks.append("State bytes are not equal at one width")
     if frame["seeds"].nunique() > 1:
         remarks.append("Seeds are not equal")
-    if frame["rates tried"].nunique() > 1:
+    if any(part["rates tried"].nunique() > 1 for part in _by_direction(frame).values()):
         remarks.append("Tuning budgets are not equal")
+    elif frame["rates tried"].nunique() > 1:
+        tried = [f"{part['rates tried'].iloc[0]} {name}" for name, part in _by_direction(frame).items()]
+        remarks.append(f"Learning rates tried: {', '.join(tried)}")
     return remarks
+
+
+def _by_direction(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return dict(iter(frame.groupby("direction", sort=False))) if "direction" in frame else {"": frame}
 
 
 def _text(value) -> str:

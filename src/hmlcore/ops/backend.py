@@ -197,6 +197,7 @@ def self_check(choice: Choice, device: torch.device | str | None = None) -> floa
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # the form is checked, not TF32
         torch.random.fork_rng([device] if device.type == "cuda" else []),
     ):
         return _CHECKS[choice.op](choice.form.function, naive, device)

@@ -34,10 +34,20 @@ def numbers(store: Store, profile: str) -> dict[str, str]:
     bytes_context, bytes_context_long       of training, and the longest tested
     bytes_<corpus>_<mixer>_bpb, _bpb_long   bits per byte at these
     bytes_<corpus>_hml_minus_<mixer>        bits per byte at bytes_context, paired by seed
+    lra_listops_length_trained, _longest    longest expressions of training, and of the tests
+    lra_listops_examples                    expressions trained on, and _examples_tested: behind a score
+    lra_listops_floor, _floor_longest       what the most frequent answer scores, as the next two
+    lra_listops_<mixer>_trained             causal accuracy, mean over the lengths of training
+    lra_listops_<mixer>_longest             causal accuracy at the longest expressions
+    lra_listops_<mixer>_both                bidirectional accuracy, mean over the lengths of training
+    speed_longest                           the longest sequence that attention was trained on
+    speed_<mixer>_ratio_attention_longest   the mixer's time for a training step over attention's, there
+    speed_<mixer>_crossover                 shortest length timed from which on it is faster than attention
+    speed_decode_…, speed_memory_…          the same three of decoding a token, and of peak memory
     ======================================  ==========================================================
     """
     found = {}
-    for experiment, collect in (("copy", _copy), ("recall", _recall), ("bytes", _bytes)):
+    for experiment, collect in _COLLECT.items():
         if not store.has_any(profile, experiment):
             continue
         results = store.load(profile, experiment)
@@ -75,7 +85,8 @@ def _runs(results: ResultSet) -> dict[str, str]:
     }
     for mixer, group in runs.groupby("mixer"):
         found[f"{experiment}_{mixer}_parameters"] = _span(group["parameters"], lambda count: f"{count:,}")
-        found[f"{experiment}_{mixer}_lr"] = _span(group["lr"], lambda lr: f"{lr:g}")
+        if group["lr"].notna().any():  # what is only timed has none
+            found[f"{experiment}_{mixer}_lr"] = _span(group["lr"], lambda lr: f"{lr:g}")
     return found
 
 
@@ -132,6 +143,68 @@ def _bytes(results: ResultSet) -> dict[str, str]:
     return found
 
 
+def _lra_listops(results: ResultSet) -> dict[str, str]:
+    if "accuracy" not in results.metrics or "test" not in set(results.frame["split"]):
+        return {}
+    rows, trained = results.metric("accuracy", split="test"), _values(results, "max_length")
+    longest = rows["length"].max()
+    found = {
+        "lra_listops_length_longest": f"{longest:,}",
+        "lra_listops_examples_tested": _span(rows["n"], lambda n: f"{n:,}"),
+    }
+    if examples := _values(results, "examples"):
+        found["lra_listops_examples"] = _span(pd.Series(examples), lambda n: f"{n:,}")
+    if trained:
+        found["lra_listops_length_trained"] = f"{max(trained):,}"
+    inside = rows["length"].isin(trained)
+    for name, direction, part in (
+        ("trained", "causal", rows[inside]),
+        ("longest", "causal", rows[rows["length"] == longest]),
+        ("both", "bidirectional", rows[inside]),
+    ):
+        for mixer, seeds in part[part["direction"] == direction].groupby("mixer"):
+            found[f"lra_listops_{mixer}_{name}"] = three(seeds["value"].mean())
+    if "majority" in results.metrics:
+        floor = results.metric("majority", split="test")
+        if trained:
+            found["lra_listops_floor"] = three(floor[floor["length"].isin(trained)]["value"].mean())
+        found["lra_listops_floor_longest"] = three(floor[floor["length"] == longest]["value"].mean())
+    return found
+
+
+_COSTS = {"": "seconds_train", "decode_": "seconds_decode", "memory_": "peak_memory_bytes"}
+
+
+def _speed(results: ResultSet) -> dict[str, str]:
+    found = {}
+    if len(results.frame[["device", "started_at"]].drop_duplicates()) > 1:  # not timed side by side
+        return found
+    for kind, metric in _COSTS.items():
+        if metric not in results.metrics:
+            continue
+        rows = results.metric(metric)
+        if "batch" in rows:  # a row a length: the largest batch, where there are several
+            rows = rows[rows["batch"] == rows.groupby("length")["batch"].transform("max")]
+        # The median, because a machine that is disturbed is only ever slower.
+        costs = rows.pivot_table(index="length", columns="mixer", values="value", aggfunc="median").sort_index()
+        if "attention" not in costs or costs["attention"].isna().all():
+            continue
+        longest = costs["attention"].last_valid_index()
+        found[f"speed_{kind}longest"] = f"{longest:,}"
+        for mixer in costs.columns.drop("attention"):
+            ratio = (costs[mixer] / costs["attention"]).dropna()
+            if longest in ratio:
+                found[f"speed_{kind}{mixer}_ratio_attention_longest"] = three(ratio[longest])
+            ahead = ratio.index[(ratio < 1)[::-1].cummin()[::-1]]
+            if len(ahead):
+                found[f"speed_{kind}{mixer}_crossover"] = f"{ahead[0]:,}"
+    return found
+
+
+_COLLECT = {"copy": _copy, "recall": _recall, "bytes": _bytes, "lra_listops": _lra_listops, "speed": _speed}
+"""Experiment to what is quoted of it beside its runs."""
+
+
 def _by_width(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds, a row a width."""
     widths = rows["d_model"] if "d_model" in rows else pd.Series(0, index=rows.index)
@@ -140,8 +213,13 @@ def _by_width(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _trained(results: ResultSet, knob: str) -> int | None:
     """The largest value of a task's knob in training."""
-    values = [task[knob] for spec in results.specs() for task in spec.get("train", []) if knob in task]
-    return max(values, default=None)
+    return max(_values(results, knob), default=None)
+
+
+def _values(results: ResultSet, knob: str) -> list[int]:
+    """All values of a task's knob in training, ascending."""
+    train = [task for spec in results.specs() for task in spec.get("train", [])]
+    return sorted({task[knob] for task in train if knob in task})
 
 
 def _span(values: pd.Series, text) -> str:

@@ -1,7 +1,6 @@
 """What a training costs the machine: peak memory, and how busy the GPU was."""
 
 import re
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ class Monitor:
     def __init__(self, device: torch.device):
         self.device = device
         self._busy: list[float] = []
+        self._readable = device.type == "cuda"
         self._since_here = True
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -27,9 +27,12 @@ class Monitor:
 
     def sample(self) -> None:
         """Take a reading of how busy the GPU is; nothing where that cannot be known (`hml doctor` says why)."""
-        if self.device.type == "cuda":
-            with suppress(RuntimeError, ImportError, OSError):
-                self._busy.append(torch.cuda.utilization(self.device) / 100)
+        if not self._readable:
+            return
+        try:
+            self._busy.append(torch.cuda.utilization(self.device) / 100)
+        except Exception:  # no binding, no driver, no permission, a slice of a GPU: NVML has its own classes
+            self._readable = False
 
     def peak_memory_bytes(self) -> int | None:
         """The most memory since construction: of tensors on a GPU, of the whole process on a CPU.
