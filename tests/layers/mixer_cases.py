@@ -3,13 +3,15 @@
 import torch
 
 from hmlcore.layers import MIXERS, build_mixer
-from hmlcore.layers.hml import DYNAMICS
+from hmlcore.layers.hml import FAMILY
 
 WIDTH = 16
 # Every registered mixer, and the Hamiltonian layer in all its dynamics and with its own head size.
 CASES = {
     **{name: (name, {}) for name in MIXERS},
-    **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in DYNAMICS},
+    **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
+    **{f"hml-{dynamics}-rotating": ("hml", {"dynamics": dynamics, "rotation_heads": 1}) for dynamics in FAMILY},
+    "hml-oscillator-token": ("hml", {"dynamics": "oscillator", "theta": "token", "rotation_heads": 4}),
     "hml-wide": ("hml", {"num_heads": 3, "head_dim": 6}),
     "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),

@@ -164,7 +164,7 @@ def test_recording_ends_when_the_work_fails():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dynamics": "verlet"}, "unknown dynamics 'verlet'; known: delta, euler, leapfrog"),
+        ({"dynamics": "verlet"}, "unknown dynamics 'verlet'; known: delta, euler, leapfrog, oscillator, quad"),
         ({"num_heads": 5}, "num_heads = 5 does not divide d_model = 12"),
         ({"num_heads": 0}, "num_heads must be at least 1, got 0"),
         ({"head_dim": 0}, "head_dim must be at least 1, got 0"),

@@ -1,4 +1,4 @@
-"""The Hamiltonian Memory Layer: a matrix memory with position and momentum, moved one leapfrog a token."""
+"""The Hamiltonian Memory Layer: a matrix memory with position and momentum, moved one step a token."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,22 @@ from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, no_decay, split_heads
+from hmlcore.layers.hml_dynamics import Delta, Dynamics, Oscillator, Stepped
+from hmlcore.layers.hml_quad import Quad
+from hmlcore.layers.hml_rotation import RotatingState, Rotation, rotate_last
+from hmlcore.layers.hml_trace import record
 from hmlcore.ops import hamiltonian as ops
 from hmlcore.ops.short_conv import short_conv
 
-DYNAMICS = ("leapfrog", "euler", "delta")
+FAMILY: dict[str, Dynamics] = {
+    "leapfrog": Stepped(ops.leapfrog),
+    "euler": Stepped(ops.euler),
+    "delta": Delta(),
+    "oscillator": Oscillator(),
+    "quad": Quad(),
+}
+DYNAMICS = ("leapfrog", "euler", "delta")  # those of the Hamiltonian op
+THETA = ("head", "token")
 
 
 class HMLState(NamedTuple):
@@ -19,6 +31,9 @@ class HMLState(NamedTuple):
 
     memory: Tensor
     conv: Tensor
+
+
+State = HMLState | RotatingState
 
 
 class HML(Mixer):
@@ -35,10 +50,14 @@ class HML(Mixer):
     Args:
         d_model: width of the residual stream.
         num_heads: H. head_dim: N = D, d_model / num_heads if None.
-        dynamics: "leapfrog"; "euler" (symplectic Euler, as momentum delta rules); "delta" (one row,
-            the over-damped limit: the gated delta rule).
+        dynamics: "leapfrog"; "euler" (symplectic Euler, as momentum delta rules); "delta" (one row, the
+            over-damped limit: the gated delta rule); "oscillator" (one row, value pairs turned about the
+            association by its exact flow); "quad" (fixed wells that keys strike).
         conv_size: taps of the causal depthwise convolution on r, k and v.
-    State: p·H·N·D floats, p = 2 (1 for delta), whatever the length.
+        rotation_heads: how many of the heads, the last ones, turn their value pairs by a phase that
+            each token chooses, and never forget (α = 1): counters and clocks. A minority is enough.
+        theta: where the oscillator's angle comes from: learned for each "head", or from each "token".
+    State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head.
     """
 
     name = "hml"
@@ -50,26 +69,38 @@ class HML(Mixer):
         head_dim: int | None = None,
         dynamics: str = "leapfrog",
         conv_size: int = 4,
+        rotation_heads: int = 0,
+        theta: str = "head",
     ):
         super().__init__(d_model)
-        if dynamics not in DYNAMICS:
-            raise unknown("dynamics", dynamics, DYNAMICS)
-        self.dynamics, self.num_heads = dynamics, num_heads
+        if dynamics not in FAMILY:
+            raise unknown("dynamics", dynamics, FAMILY)
+        if theta not in THETA:
+            raise unknown("theta", theta, THETA)
+        self.dynamics, self.num_heads, self.theta_from = dynamics, num_heads, theta
         self.head_dim = split_heads(d_model, num_heads) if head_dim is None else head_dim
         require(self.head_dim >= 1, f"head_dim must be at least 1, got {head_dim}")
-        self.rows = 1 if dynamics == "delta" else 2
+        require(
+            0 <= rotation_heads <= num_heads,
+            f"rotation_heads must be between 0 and num_heads = {num_heads}, got {rotation_heads}",
+        )
+        self.rule = FAMILY[dynamics]
+        self.rows = self.rule.rows
+        require(
+            self.head_dim % 2 == 0 or not (rotation_heads or self.rule.pairs),
+            f"head_dim must be even to hold pairs of value channels, got {self.head_dim}",
+        )
         inner = num_heads * self.head_dim
         self.in_proj = nn.Linear(d_model, 3 * inner, bias=False)
         self.conv = conv_weight(3 * inner, conv_size)
-        # β, α and, where there is a momentum, γ: one scalar a head and token.
-        self.gate_proj = nn.Linear(d_model, (self.rows + 1) * num_heads)
+        # One scalar a head and token for each gate of the dynamics.
+        self.gate_proj = nn.Linear(d_model, len(self.rule.gates) * num_heads)
         self.log_a = no_decay(nn.Parameter(torch.zeros(num_heads)))
-        if self.rows == 2:
-            self.log_h = no_decay(nn.Parameter(torch.zeros(num_heads)))
-            self.mu = no_decay(nn.Parameter(torch.zeros(num_heads)))
+        self.rule.add_parameters(self)
         self.norm = nn.RMSNorm(self.head_dim, eps=1e-5)
         self.out_gate = nn.Linear(d_model, inner, bias=False)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
+        self.rotation = Rotation(d_model, rotation_heads) if rotation_heads else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -78,29 +109,24 @@ class HML(Mixer):
         These starting points decide more than the choice of dynamics does.
         """
         with torch.no_grad():
-            beta, alpha, *gamma = self.gate_proj.bias.view(-1, self.num_heads)
-            beta.fill_(-2.0)
-            alpha.fill_(-4.0)
-            for bias in gamma:
-                bias.fill_(-2.0)
+            biases = self.gate_proj.bias.view(-1, self.num_heads)
+            for bias, start in zip(biases, self.rule.gates.values(), strict=True):
+                bias.fill_(start)
 
-    def coefficients(self, x: Tensor) -> tuple[ops.Coefficients, dict[str, Tensor]]:
+    def coefficients(self, x: Tensor) -> tuple[NamedTuple, dict[str, Tensor]]:
         """The token-wise linear maps of x [B, T, d_model], in fp32, and the named gates [B, T, H]."""
         # Autocast would round α ≈ 1 − 1e-3 to 1: gates are computed in full precision.
         with torch.autocast(x.device.type, enabled=False):
             weight, bias = self.gate_proj.weight, self.gate_proj.bias
             wide = torch.promote_types(x.dtype, torch.float32)
             gates = F.linear(x.to(wide), weight.to(wide), bias.to(wide))
-            beta, alpha, *gamma = gates.unflatten(-1, (-1, self.num_heads)).unbind(-2)
-            beta = beta.sigmoid()
-            log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(alpha)
-            named = {"beta": beta, "alpha": log_alpha.exp()}
-            if self.rows == 1:
-                return ops.delta(log_alpha, beta), named
-            log_gamma = F.logsigmoid(gamma[0])
-            h, mu = self.log_h.to(wide).exp(), self.mu.to(wide)
-            move = ops.leapfrog if self.dynamics == "leapfrog" else ops.euler
-            return move(log_alpha, log_gamma, beta, h, mu), named | {"gamma": log_gamma.exp()}
+            gates = gates.unflatten(-1, (-1, self.num_heads)).unbind(-2)
+            raw = dict(zip(self.rule.gates, gates, strict=True))
+            log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(raw["alpha"])
+            if self.rotation is not None:
+                keep = self.num_heads - self.rotation.heads
+                log_alpha = F.pad(log_alpha[..., :keep], (0, self.rotation.heads))
+            return self.rule.coefficients(self, x.to(wide), log_alpha, raw)
 
     def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv)
@@ -109,68 +135,62 @@ class HML(Mixer):
         return r, k, v.squeeze(2), conv
 
     def _read_out(self, o: Tensor, x: Tensor) -> Tensor:
-        o = self.norm(o).flatten(-2) * F.silu(self.out_gate(x))
-        return self.out_proj(o)
+        return self.out_proj(self.norm(o).flatten(-2) * F.silu(self.out_gate(x)))
 
-    def forward(self, x: Tensor, state: HMLState | None = None) -> tuple[Tensor, HMLState]:
+    def _phase(self, x: Tensor, v: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
+        """v in the frame that turns along with the rotating heads, and their phases [B, T, R]."""
+        if self.rotation is None:
+            return v, None
+        turns = self.rotation(x, state)
+        return rotate_last(v, -turns), turns
+
+    def _turned_back(self, o, memory, conv, turns) -> tuple[Tensor, State]:
+        if turns is None:
+            return o, HMLState(memory, conv)
+        return rotate_last(o, turns), RotatingState(memory, conv, turns[:, -1])
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         self._check_input(x)
         if state is None:
             state = self.init_state(x.shape[0], x.device, x.dtype)
         r, k, v, conv = self._project(x, state.conv)
+        v, turns = self._phase(x, v, state)
         coefficients, gates = self.coefficients(x)
-        o, memory = ops.hamiltonian(r, k, v, coefficients, initial_state=state.memory, output_final_state=True)
+        o, memory = self.rule.scan(r, k, v, coefficients, state.memory)
         if self.trace is not None:
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-                self._record(r, k, v, coefficients, gates, state.memory)
-        return self._read_out(o, x), HMLState(memory, conv)
+                record(self, r, k, v, coefficients, gates, state.memory, turns)
+        o, state = self._turned_back(o, memory, conv, turns)
+        return self._read_out(o, x), state
 
-    def step(self, x: Tensor, state: HMLState) -> tuple[Tensor, HMLState]:
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         self._check_input(x, 2)
         x = x[:, None]
         r, k, v, conv = self._project(x, state.conv)
+        v, turns = self._phase(x, v, state)
         now = self.coefficients(x)[0].map(lambda c: c[:, 0])
         wide = state.memory.dtype
-        o, memory = ops.hamiltonian_step(*(y[:, 0].to(wide) for y in (r, k, v)), now, state.memory)
-        return self._read_out(o.to(v.dtype)[:, None], x)[:, 0], HMLState(memory, conv)
+        o, memory = self.rule.advance(*(y[:, 0].to(wide) for y in (r, k, v)), now, state.memory)
+        o, state = self._turned_back(o.to(v.dtype)[:, None], memory, conv, turns)
+        return self._read_out(o, x)[:, 0], state
 
-    def _record(self, r, k, v, coefficients, gates, memory) -> None:
-        """Walk the sequence by single steps and keep what the phase portraits need.
-
-        Recorded, all over [B, T, H, ...]: the gates, `key`, `value`, the prediction `error` z, the
-        `read` o, the kinetic ½‖P‖² and potential ½β‖kᵀQ − v‖² energies and the state (Q, P).
-        """
-        states, reads, errors = [], [], []
-        memory = memory.float() if memory.dtype.itemsize < 4 else memory
-        r, k, v = (y.to(memory.dtype) for y in (r, k, v))
-        for t in range(k.shape[1]):
-            now = coefficients.map(lambda c, t=t: c[:, t])
-            errors.append(torch.einsum("bhp,bhn,bhpnd->bhd", now.c, k[:, t], memory) - v[:, t])
-            o, memory = ops.hamiltonian_step(r[:, t], k[:, t], v[:, t], now, memory)
-            states.append(memory)
-            reads.append(o)
-        path = torch.stack(states, 1)  # [B, T, H, p, N, D]
-        after = torch.einsum("bthn,bthnd->bthd", k, path[:, :, :, 0]) - v
-        energies = {"potential": 0.5 * gates["beta"] * after.square().sum(-1)}
-        if self.rows == 2:
-            energies["kinetic"] = 0.5 * path[:, :, :, 1].square().sum((-2, -1))
-        self.trace.add(
-            key=k, value=v, error=torch.stack(errors, 1), read=torch.stack(reads, 1), state=path,
-            **gates, **energies,
-        )  # fmt: skip
-
-    def init_state(self, batch, device=None, dtype=None) -> HMLState:
+    def init_state(self, batch, device=None, dtype=None) -> State:
         wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
         shape = (batch, self.num_heads, self.rows, self.head_dim, self.head_dim)
         taps = torch.zeros(batch, self.conv.shape[1] - 1, self.conv.shape[0], device=device, dtype=dtype)
-        return HMLState(torch.zeros(shape, device=device, dtype=wide), taps)
+        memory = torch.zeros(shape, device=device, dtype=wide)
+        if self.rotation is None:
+            return HMLState(memory, taps)
+        return RotatingState(memory, taps, memory.new_zeros(batch, self.rotation.heads))
 
     def state_size(self, length: int) -> int:
         memory = self.rows * self.num_heads * self.head_dim**2
-        return memory + (self.conv.shape[1] - 1) * self.conv.shape[0]
+        phases = self.rotation.heads if self.rotation is not None else 0
+        return memory + phases + (self.conv.shape[1] - 1) * self.conv.shape[0]
 
     def flops_per_token(self, length: int) -> float:
-        maps = (self.in_proj, self.gate_proj, self.out_gate, self.out_proj)
-        projections = sum(m.weight.numel() for m in maps) + self.conv.numel()
+        # Every matrix is applied once, the taps of the convolution among them.
+        projections = sum(p.numel() for p in self.parameters() if p.ndim == 2)
         # Per row and head: predict, move, write and read touch N·D entries once each.
         return 2 * (projections + 4 * self.rows * self.num_heads * self.head_dim**2)
 

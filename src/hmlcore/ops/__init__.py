@@ -9,6 +9,7 @@ from hmlcore.ops import (
     long_conv,
     lstm,
     momentum_delta,
+    oscillator,
     retention,
     selective_scan,
     short_conv,
@@ -16,5 +17,5 @@ from hmlcore.ops import (
 
 __all__ = [
     "attention", "delta_rule", "diagonal_scan", "gru", "hamiltonian", "long_conv", "lstm", "momentum_delta",
-    "retention", "selective_scan", "short_conv",
+    "oscillator", "retention", "selective_scan", "short_conv",
 ]  # fmt: skip

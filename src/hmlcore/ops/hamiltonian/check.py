@@ -1,11 +1,16 @@
-"""Refusals shared by every form of the op, before any work starts."""
+"""Refusals shared by every form of the op, before any work starts.
+
+Shapes and devices are always checked. Values are checked on a CPU only: on a GPU a look at them waits for
+the device. ``HMLCORE_CHECK_GATES=1`` checks them everywhere, and the bound of stability with them.
+"""
 
 import functools
+import os
 
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 
 
@@ -49,5 +54,64 @@ def check_inputs(
         tensors["initial_state"] = initial_state
     for name, x in tensors.items():
         require(x.device == k.device, f"{name} is on {x.device} but k is on {k.device}")
+    check_coefficients(coefficients)
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors.values()), torch.float32)
     return v.new_zeros(wanted, dtype=dtype) if initial_state is None else initial_state.to(dtype)
+
+
+def check_coefficients(coefficients: Coefficients) -> None:
+    """Refuse gates outside their range and numbers that are not finite; where asked, unstable steps too."""
+    x = coefficients
+    check_log_gates(log_alpha=x.log_alpha)
+    if x.log_gamma is not None and _visible(x.log_gamma):
+        alpha, gamma = x.log_alpha.detach(), x.log_gamma.detach()
+        # Momentum keeps αγ: a rule with a momentum gate of its own, μ = αγ ≤ 1, has γ = μ/α.
+        if not (within := gamma <= -alpha).all():
+            raise HmlcoreError(
+                "log_gamma must be at most 0, or -log_alpha (gamma times alpha in [0, 1]), "
+                f"got {float(gamma[~within][0]):g} where log_alpha is {float(alpha[~within][0]):g}"
+            )
+    check_finite(**{f"coefficients.{name}": getattr(x, name) for name in ("drift", "c", "e", "f")})
+    if _asked():
+        check_stability(x)
+
+
+def check_log_gates(**gates: Tensor | None) -> None:
+    """Refuse logarithms of gates above 0 or NaN. −inf, a gate that is shut, is the limit and is allowed."""
+    for name, x in gates.items():
+        if x is not None and _visible(x) and not (x.detach() <= 0).all():
+            gate = name.removeprefix("log_")
+            raise HmlcoreError(f"{name} must be at most 0 ({gate} in [0, 1]), got {float(x.detach().max()):g}")
+
+
+def check_finite(**tensors: Tensor | None) -> None:
+    """Refuse NaN and infinity."""
+    for name, x in tensors.items():
+        if x is not None and _visible(x) and not (found := x.detach().isfinite()).all():
+            raise HmlcoreError(f"{name} must be finite, got {float(x.detach()[~found][0]):g}")
+
+
+def check_stability(coefficients: Coefficients) -> None:
+    """Refuse steps that one constant unit key drives apart: βh² ≥ 2(1 + γ), for two rows.
+
+    Not part of the forms' own checks: a learned h may pass the bound for a while, and keys that change
+    are stable or not for other reasons. Call it on gates of your own.
+    """
+    x = coefficients
+    if x.rows != 2:
+        return
+    # The step's trace along the key is α(1 + γ) − eᵀc: both dynamics have eᵀc = αβh².
+    strength = ((x.e * x.c).sum(-1).detach() / x.log_alpha.detach().exp()).nan_to_num()
+    excess = strength - 2 * (1 + x.log_gamma.detach().exp())
+    if (excess >= 0).any():
+        at = excess.argmax()
+        found, bound = float(strength.flatten()[at]), float((strength - excess).flatten()[at])
+        raise HmlcoreError(f"beta times h squared must be below 2(1 + gamma) = {bound:g}, got {found:g}")
+
+
+def _asked() -> bool:
+    return os.environ.get("HMLCORE_CHECK_GATES", "") == "1"
+
+
+def _visible(x: Tensor) -> bool:
+    return x.device.type == "cpu" or (x.device.type != "meta" and _asked())

@@ -1,0 +1,92 @@
+"""Vector oscillators: fixed quadratic wells that keys strike, solved by an exact associative scan."""
+
+import math
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hmlcore.layers.base import no_decay
+from hmlcore.layers.hml_dynamics import Dynamics
+from hmlcore.ops.diagonal_scan import block_scan
+from hmlcore.ops.precision import without_autocast
+
+SLOWEST = 1e-3  # ω of the last oscillator at the start; the first has 1
+
+
+class Wells(NamedTuple):
+    """Coefficients of a token: M [B, T, H, N, 2, 2] on (Q, P), what is written and read."""
+
+    matrix: Tensor
+    beta: Tensor  # [B, T, H]
+    mu: Tensor  # [B, T, H, N]
+
+    def map(self, function) -> "Wells":
+        """The same with `function` applied to each."""
+        return Wells(*map(function, self))
+
+
+def free_motion(omega: Tensor, dt: Tensor) -> Tensor:
+    r"""One kick–drift–kick step of length Δ for H = ½ω(q² + p²), on (q, p): [..., 2, 2].
+
+    The stiffness is softened to κω, κ = 1/(1 + s²) with s = Δω/2, so that its frequency stays below the
+    bound Δω√κ < 2 of stability for every Δ and ω:
+
+        [[1 − 2s²κ, 2s], [−2sκ², 1 − 2s²κ]]      of determinant 1, conserving κ²q² + p²,
+
+    a rotation by 2·arctan s, the angle of the implicit midpoint rule, on an ellipse.
+    """
+    s = dt * omega / 2
+    kappa = 1 / (1 + s * s)
+    turn = 1 - 2 * s * s * kappa
+    return torch.stack((turn, 2 * s, -2 * s * kappa * kappa, turn), -1).unflatten(-1, (2, 2))
+
+
+class Quad(Dynamics):
+    r"""Of every value channel, N oscillators with H = ½ Σ_n ω_n(Q_n² + P_n²), one step of Δ_t a token:
+
+        (Q, P) ← α_t · kick–drift–kick of Δ_t;   P ← P + β_t k_t v_tᵀ;   o = r_tᵀ(Q + μP)
+
+    Key channels are oscillators: ω_n is learned for each head, spread log-uniformly over [.001, 1] at the
+    start, and Δ_t = h·2σ(w·x), h = e^ℓ, is both the step and the clock of a head. Friction acts on Q and
+    P alike (conformally symplectic). The scan keeps T copies of the memory: choose small heads.
+    Source: the discretised oscillators of LinOSS (arXiv 2410.03943), with coefficients from the input.
+    """
+
+    gates: ClassVar = {"beta": -2.0, "alpha": -4.0, "dt": 0.0}
+
+    def add_parameters(self, layer):
+        heads, n = layer.num_heads, layer.head_dim
+        layer.log_h = no_decay(nn.Parameter(torch.zeros(heads)))
+        spread = torch.linspace(0, math.log(SLOWEST), n)
+        layer.log_omega = no_decay(nn.Parameter(spread.repeat(heads, 1)))
+        # The token itself is in P only, so P is read from the start.
+        layer.mu = no_decay(nn.Parameter(torch.ones(heads, n)))
+
+    def coefficients(self, layer, x, log_alpha, raw):
+        h, omega, mu = layer.log_h.to(x.dtype).exp(), layer.log_omega.to(x.dtype).exp(), layer.mu.to(x.dtype)
+        alpha, beta, dt = log_alpha.exp(), raw["beta"].sigmoid(), h * 2 * raw["dt"].sigmoid()
+        matrix = alpha[..., None, None, None] * free_motion(omega, dt[..., None])
+        return Wells(matrix, beta, mu.expand(*beta.shape, -1)), {"beta": beta, "alpha": alpha, "dt": dt}
+
+    @without_autocast
+    def scan(self, r, k, v, c, memory):
+        r, k, v_wide = (y.to(memory.dtype) for y in (r, k, v))
+        kick = (c.beta[..., None] * k)[..., None] * v_wide[..., None, :]
+        force = torch.stack((torch.zeros_like(kick), kick), -1)
+        path = block_scan(c.matrix[:, :, :, :, None], force, memory.movedim(2, -1))
+        read = torch.stack((r, r * c.mu), -1)
+        o = torch.einsum("bthnp,bthndp->bthd", read, path)
+        return o.to(v.dtype), path[:, -1].movedim(-1, 2)
+
+    @without_autocast
+    def advance(self, r, k, v, c, memory):
+        q, p = torch.einsum("bhnij,bhjnd->bhind", c.matrix, memory).unbind(2)
+        p = p + torch.einsum("bh,bhn,bhd->bhnd", c.beta, k, v)
+        o = torch.einsum("bhn,bhnd->bhd", r, q) + torch.einsum("bhn,bhnd->bhd", r * c.mu, p)
+        return o, torch.stack((q, p), 2)
+
+    def energies(self, layer, k, v, gates, path):
+        """Of the wells, ½Σω‖Q‖² and ½Σω‖P‖²."""
+        weighted = 0.5 * layer.log_omega.to(path.dtype).exp() * path.square().sum(-1).movedim(3, 0)
+        return dict(zip(("potential", "kinetic"), weighted.sum(-1), strict=True))

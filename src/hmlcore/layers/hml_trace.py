@@ -1,0 +1,42 @@
+"""What a phase portrait of an HML layer needs: its sequence walked again, one token at a time."""
+
+import torch
+from torch import Tensor, nn
+
+from hmlcore.layers.hml_rotation import rotate, rotate_last
+
+
+def record(
+    layer: nn.Module,
+    r: Tensor,
+    k: Tensor,
+    v: Tensor,
+    coefficients,
+    gates: dict[str, Tensor],
+    memory: Tensor,
+    turns: Tensor | None,
+) -> None:
+    """Add to ``layer.trace``, all over [B, T, H, ...]: the gates, `key`, `value`, the prediction `error` z,
+    the `read` o, the energies of the dynamics and the state (Q, P).
+
+    v and memory come in the frame of rotating heads; what is recorded is at rest, with `phase` [B, T, R]
+    in radians beside the gates.
+    """
+    states, reads, errors = [], [], []
+    memory = memory.float() if memory.dtype.itemsize < 4 else memory
+    r, k, v = (y.to(memory.dtype) for y in (r, k, v))
+    for t in range(k.shape[1]):
+        now = coefficients.map(lambda c, t=t: c[:, t])
+        errors.append(layer.rule.error(k[:, t], v[:, t], now, memory))
+        o, memory = layer.rule.advance(r[:, t], k[:, t], v[:, t], now, memory)
+        states.append(memory)
+        reads.append(o)
+    path, read, error = (torch.stack(y, 1) for y in (states, reads, errors))  # path [B, T, H, p, N, D]
+    if turns is not None:
+        v, read, error = (rotate_last(y, turns) for y in (v, read, error))
+        first = path.shape[2] - turns.shape[2]
+        turning = rotate(path[:, :, first:], turns[..., None, None])
+        path = torch.cat((path[:, :, :first], turning), 2)
+        gates = gates | {"phase": 2 * torch.pi * turns}
+    energies = layer.rule.energies(layer, k, v, gates, path)
+    layer.trace.add(key=k, value=v, error=error, read=read, state=path, **gates, **energies)

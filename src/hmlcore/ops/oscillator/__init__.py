@@ -1,0 +1,61 @@
+"""The addressed oscillator: a complex matrix memory that turns what a key addresses about a value."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmlcore.ops import backend
+from hmlcore.ops.matrix_memory import form_error
+from hmlcore.ops.oscillator.chunk import chunk_oscillator
+from hmlcore.ops.oscillator.naive import (
+    as_complex,
+    as_real,
+    naive_oscillator,
+    oscillator_step,
+    write_strength,
+)
+
+__all__ = [
+    "as_complex", "as_real", "chunk_oscillator", "naive_oscillator", "oscillator", "oscillator_step",
+    "random_inputs", "write_strength",
+]  # fmt: skip
+
+
+def oscillator(
+    q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, log_rho: Tensor, theta: Tensor, **options
+) -> tuple[Tensor, Tensor | None]:
+    """The op through whichever form suits the tensors' device; arguments as ``naive_oscillator``."""
+    form = backend.choose("oscillator", k.device).form
+    return form.function(q, k, v, log_alpha, log_rho, theta, **options)
+
+
+def random_inputs(
+    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
+) -> dict[str, Tensor]:
+    """Plausible gates, angles all around the circle and unit keys, by argument name."""
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    gate = (batch, length, heads)
+    tensors = {
+        "q": F.normalize(normal(*gate, n), dim=-1),
+        "k": F.normalize(normal(*gate, n), dim=-1),
+        "v": normal(*gate, d),
+        "log_alpha": F.logsigmoid(normal(*gate) + 4),
+        "log_rho": F.logsigmoid(normal(*gate)),
+        "theta": 2 * normal(*gate),
+        "initial_state": normal(batch, heads, n, d),
+    }
+    return {name: x.to(device, dtype) for name, x in tensors.items()}
+
+
+backend.register(
+    "oscillator",
+    [
+        backend.Form("chunk", chunk_oscillator, backend.anywhere, "chunkwise-parallel torch, any device"),
+        backend.Form("naive", naive_oscillator, backend.anywhere, "one token at a time, the law"),
+    ],
+    lambda form, naive, device: form_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
+)
