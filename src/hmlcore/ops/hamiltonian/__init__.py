@@ -7,16 +7,18 @@ from hmlcore.ops import backend
 from hmlcore.ops.hamiltonian.chunk import chunk_hamiltonian, default_chunk_size
 from hmlcore.ops.hamiltonian.dynamics import Coefficients, delta, euler, leapfrog
 from hmlcore.ops.hamiltonian.naive import hamiltonian_step, naive_hamiltonian
+from hmlcore.ops.hamiltonian.triton import obstacle, triton_hamiltonian, unfit
 
 __all__ = [
     "Coefficients", "chunk_hamiltonian", "default_chunk_size", "delta", "euler", "hamiltonian",
-    "hamiltonian_step", "leapfrog", "naive_hamiltonian",
+    "hamiltonian_step", "leapfrog", "naive_hamiltonian", "triton_hamiltonian",
 ]  # fmt: skip
 
 
 def hamiltonian(r: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, **options):
-    """The op through whichever form suits the tensors' device; arguments as ``naive_hamiltonian``."""
-    return backend.choose("hamiltonian", k.device).form.function(r, k, v, coefficients, **options)
+    """The op through whichever form suits the tensors and their device; arguments as ``naive_hamiltonian``."""
+    given = (r, k, v, *coefficients, options.get("initial_state"))
+    return backend.choose("hamiltonian", k.device, given=given).form.function(r, k, v, coefficients, **options)
 
 
 def random_inputs(
@@ -62,6 +64,14 @@ def _check(form, naive, device) -> float:
 backend.register(
     "hamiltonian",
     [
+        backend.Form(
+            "triton",
+            triton_hamiltonian,
+            obstacle,
+            "Triton kernels, forward and backward",
+            kernel=True,
+            unfit=unfit,
+        ),
         backend.Form("chunk", chunk_hamiltonian, backend.anywhere, "chunkwise-parallel torch, any device"),
         backend.Form("naive", naive_hamiltonian, backend.anywhere, "one token at a time, the law"),
     ],

@@ -1,0 +1,125 @@
+"""The chunkwise form as Triton kernels, forward and backward; importing this package does not need Triton.
+
+``forward.py`` and ``backward.py`` are the kernels, ``tables.py`` what they share. Between autograd and the
+kernels stands one torch function, as in ``chunk.py`` beside this folder, whose hand-written backward says the
+same in torch. State, solve and coefficients are fp32; matrices are multiplied in bf16 where r, k and v are
+bf16, and otherwise in fp32 (three TF32 products each).
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hmlcore.errors import require
+from hmlcore.ops import extras
+from hmlcore.ops.hamiltonian.check import check_inputs
+from hmlcore.ops.hamiltonian.dynamics import Coefficients
+from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
+from hmlcore.ops.precision import without_autocast
+
+CHUNK_SIZES = (16, 32, 64)
+LARGEST = 128  # key and value dimensions: a head's state passes through one program's registers
+SHARED_MEMORY = 163 * 1024  # bytes a program may take: what the largest sizes need, and an A100 or H100 has
+
+__all__ = ["CHUNK_SIZES", "LARGEST", "obstacle", "triton_hamiltonian", "unfit"]
+
+
+class _Kernels(torch.autograd.Function):
+    """r, k [B, T, H, N], v [B, T, H, D] of one dtype, state [B, H, p, N, D] and coefficients in fp32, all
+    contiguous → o like v, and the last state."""
+
+    @staticmethod
+    def forward(ctx, sizes, r, k, v, state, *coefficients):
+        from hmlcore.ops.hamiltonian.triton.forward import forward
+
+        o, final, kept = forward(r, k, v, state, Coefficients(*coefficients), sizes)
+        ctx.sizes = sizes
+        ctx.save_for_backward(r, k, *kept, *coefficients)
+        return o, final
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_o, d_final):
+        from hmlcore.ops.hamiltonian.triton.backward import backward
+        from hmlcore.ops.hamiltonian.triton.forward import Kept
+
+        r, k, *rest = ctx.saved_tensors
+        kept, x = Kept(*rest[: len(Kept._fields)]), Coefficients(*rest[len(Kept._fields) :])
+        *grads, gates = backward(r, k, x, kept, d_o.contiguous(), d_final.contiguous(), ctx.sizes)
+        return None, *grads, *gates
+
+
+def obstacle(device: torch.device) -> str | None:
+    """Why the kernels cannot run on `device`, or None."""
+    if problem := extras.imports_on_cuda("triton", "triton")(device):
+        return problem
+    found = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0)
+    if found < SHARED_MEMORY:
+        return f"it needs {SHARED_MEMORY} bytes of shared memory a block, the device has {found}"
+    return None
+
+
+def unfit(r: Tensor, k: Tensor, v: Tensor, *rest: Tensor | None) -> str | None:
+    """Why the kernels cannot take these tensors, or None."""
+    for name, x in (("keys", k), ("values", v)):
+        if x.shape[-1] > LARGEST:
+            return f"it takes {name} of at most {LARGEST} channels, given {x.shape[-1]}"
+    return extras.too_wide(r, k, v, *rest)
+
+
+@without_autocast
+def triton_hamiltonian(
+    r: Tensor,
+    k: Tensor,
+    v: Tensor,
+    coefficients: Coefficients,
+    initial_state: Tensor | None = None,
+    output_final_state: bool = False,
+    cu_seqlens: Tensor | None = None,
+    chunk_size: int | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """The Hamiltonian memory by kernels; arguments as ``chunk_hamiltonian``, `chunk_size` 16, 32 or 64.
+
+    Returns: o [B, T, H, D] in the dtype of `v`; the final state [B, H, p, N, D] in fp32, or None.
+    Raises: HmlcoreError naming the argument that does not fit, float64 and more than 128 channels included.
+    """
+    require(
+        chunk_size is None or chunk_size in CHUNK_SIZES,
+        f"chunk_size must be one of {CHUNK_SIZES} for the kernels, got {chunk_size}",
+    )
+    if cu_seqlens is not None:
+        bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
+        check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
+        part = (unpack(x, bounds) for x in (r, k, v))  # zero padding is inert
+        o, state = triton_hamiltonian(
+            *part, coefficients.map(lambda x: unpack(x, bounds)), initial_state, output_final_state,
+            chunk_size=chunk_size,
+        )  # fmt: skip
+        return repack(o, bounds), state
+
+    state = check_inputs(r, k, v, coefficients, initial_state)
+    problem = unfit(r, k, v, *coefficients, initial_state)
+    require(problem is None, f"the kernels cannot run: {problem}")
+    operands = [x.contiguous() for x in extras.operands(r, k, v)]
+    if operands[0].dtype != torch.bfloat16:
+        operands = [x.float() for x in operands]
+    o, final = _Kernels.apply(
+        _sizes(operands[1], operands[2], coefficients.rows, chunk_size), *operands, state.contiguous(),
+        *coefficients.map(lambda x: x.float().contiguous()),
+    )  # fmt: skip
+    return o.to(v.dtype), final if output_final_state else None
+
+
+def _sizes(k: Tensor, v: Tensor, rows: int, chunk_size: int | None):
+    from triton import next_power_of_2
+
+    from hmlcore.ops.hamiltonian.triton.forward import Sizes
+
+    (_, length, heads, n), d = k.shape, v.shape[-1]
+    size = chunk_size or min(64, max(16, next_power_of_2(length)))
+    padded_n, padded_d = (max(16, next_power_of_2(x)) for x in (n, d))
+    if k.dtype == torch.bfloat16:
+        columns, precision = 32, "bf16"
+    else:  # three products for one take three times the registers
+        columns, precision = 32 if padded_n < LARGEST else 16, "tf32x3"
+    return Sizes(heads, n, d, rows, size, padded_n, min(columns, padded_d), precision)
