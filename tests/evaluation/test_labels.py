@@ -8,7 +8,7 @@ from hmlcore.evaluation.metrics import evaluate
 from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.tasks import build_task
 
-TASK = build_task("listops", max_length=12, max_args=3, examples=40, held_out=24)
+TASK = build_task("listops", max_length=12, max_args=3, training_examples=40, held_out=24)
 
 
 def test_scores_by_hand():

@@ -95,6 +95,18 @@ def test_tasks_can_be_built_and_measured(name, profile):
 
 
 @each
+def test_a_spec_says_what_runs(name, profile):
+    """No key of a task's entry is dropped on the way to the task, evaluation settings aside."""
+    for s in GRIDS[name, profile]:
+        for entry in [*s["train"], *s["evaluate"], *([s["trace"]] if "trace" in s else [])]:
+            aside = {"task", "split", "examples", "batch_size"} if "split" in entry else {"task"}
+            knobs = task_from(entry).knobs()
+            assert {k: knobs[k] for k in entry if k not in aside} == {
+                k: v for k, v in entry.items() if k not in aside
+            }
+
+
+@each
 def test_rates_are_chosen_on_what_was_trained_and_judged_on_test(name, profile):
     for s in GRIDS[name, profile]:
         validation = [e for e in s["evaluate"] if e["split"] == "validation"]

@@ -131,7 +131,7 @@ def listops(store, mixer, seed, direction, values):
         rows.append({"metric": "majority", "value": length / 1000, **at})
         rows.append({"metric": "accuracy", "split": "validation", "value": 0.99, **at})
     rows.append({"metric": "accuracy", "split": "train", "step": 1, "value": 0.98, "direction": direction})
-    train = [{"task": "listops", "max_length": length, "examples": 20_000} for length in (32, 64)]
+    train = [{"task": "listops", "max_length": length, "training_examples": 20_000} for length in (32, 64)]
     changes = {"experiment": "lra_listops", "mixer": mixer, "seed": seed, "direction": direction}
     store.write(run(rows, train=train, **changes))
 

@@ -16,7 +16,7 @@ from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops import ListOps
 
 WORDS = [None, *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]"]
-SMALL = {"max_length": 60, "examples": 300, "held_out": 64}
+SMALL = {"max_length": 60, "training_examples": 300, "held_out": 64}
 DIGEST = "ece53db9ea02f13dc9cc05b00ee054653102c45f41c91e522332445fcab61bbb"
 FIRST = "[MED 9 3 [MAX [MIN 4 6 8 7 7 4 0 1 0 3 ] 7 7 [SM 5 3 5 9 [MAX 0 7 4 9 ] 4 7 ] 7 5 ] 8 ]"
 
@@ -35,7 +35,7 @@ def task():
 def everything(task):
     """(words, label) of all examples of all splits."""
     rows = []
-    for split, count in (("test", task.held_out), ("validation", task.held_out), ("train", task.examples)):
+    for split, count in (("test", task.held_out), ("validation", task.held_out), ("train", task.training_examples)):
         batch = task.batch(split, 0, count, 0)
         for tokens, length, label in zip(*(x.tolist() for x in batch), strict=True):
             assert set(tokens[length:]) <= {0}
@@ -106,7 +106,7 @@ def test_lengths_are_strictly_inside_and_expressions_distinct(task):
     lengths = {len(words) for words, _ in rows}
     assert min(lengths) == 16 and max(lengths) == 59  # 15 < length < 60
     assert len({words for words, _ in rows}) == len(rows)
-    narrow = ListOps(max_length=8, min_length=5, examples=200, held_out=20)
+    narrow = ListOps(max_length=8, min_length=5, training_examples=200, held_out=20)
     assert {len(words) for words, _ in everything(narrow)} == {6, 7}
 
 
@@ -172,7 +172,7 @@ def test_held_out_sets_are_fixed_and_end(task):
 
 
 def test_held_out_sets_do_not_depend_on_the_training_set(task):
-    fewer = ListOps(**SMALL | {"examples": 50})
+    fewer = ListOps(**SMALL | {"training_examples": 50})
     for split in ("validation", "test"):
         assert torch.equal(task.batch(split, 0, 64, 0).inputs, fewer.batch(split, 0, 64, 0).inputs)
     assert not torch.equal(
@@ -240,8 +240,8 @@ def test_impossible_knobs_are_refused(knobs, message):
 
 def test_too_few_distinct_expressions_are_reported():
     """Four operators on two digits each: 400."""
-    task = ListOps(max_length=5, min_length=3, max_depth=2, max_args=2, examples=391, held_out=5)
+    task = ListOps(max_length=5, min_length=3, max_depth=2, max_args=2, training_examples=391, held_out=5)
     with pytest.raises(HmlcoreError, match=r"found only 400 distinct expressions .* held_out=5 need 401"):
         task.batch("test", 0, 1, 0)
-    task = ListOps(max_length=5, min_length=3, max_depth=2, max_args=2, examples=390, held_out=5)
+    task = ListOps(max_length=5, min_length=3, max_depth=2, max_args=2, training_examples=390, held_out=5)
     assert len({words for words, _ in everything(task)}) == 400

@@ -15,7 +15,7 @@ SMALL = {
     "copy": {"payload": 3, "delay": 4, "alphabet": 5},
     "mqar": {"length": 16, "pairs": 3, "vocab": 40},
     "bytes": {"corpus": "stdlib", "length": 24},
-    "listops": {"max_length": 48, "examples": 400, "held_out": 100},
+    "listops": {"max_length": 48, "training_examples": 400, "held_out": 100},
 }
 
 

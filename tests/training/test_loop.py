@@ -131,7 +131,7 @@ def test_a_sequence_has_one_label():
 
 def test_a_classifier_trains_on_labels_and_counts_real_tokens():
     torch.manual_seed(0)
-    task = build_task("listops", max_length=12, max_args=3, examples=64, held_out=8)
+    task = build_task("listops", max_length=12, max_args=3, training_examples=64, held_out=8)
     model = Classifier(BackboneConfig(task.vocab_size, "gru", 16, 2, 16), task.classes, bidirectional=True)
     config = make_config(steps=150, batch_size=16, record_every=50, lr=0.02)
     progress = train(model, [task], config, device=CPU)

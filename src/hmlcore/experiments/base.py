@@ -56,8 +56,8 @@ def task_spec(name: str, **knobs) -> dict:
 
 
 def task_from(spec: dict) -> Task:
-    """The task that a spec's entry describes; evaluation settings beside the knobs are left out."""
-    settings = ("task", "split", "examples", "batch_size")
+    """The task that a spec's entry describes; in an entry with a split, evaluation settings are left out."""
+    settings = ("task", "split", "examples", "batch_size") if "split" in spec else ("task",)
     return build_task(spec["task"], **{k: v for k, v in spec.items() if k not in settings})
 
 

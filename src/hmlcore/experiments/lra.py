@@ -26,13 +26,13 @@ from hmlcore.tasks.listops_trees import NAMES, VOCABULARY
 _SETTINGS = {
     "smoke": dict(
         seeds=3, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=6, batch_size=8, d_model=32, layers=2,
-        heads=2, train=[16, 32], test=[16, 32, 64], knobs={"examples": 512, "held_out": 64}, scored=64,
-        batch=32,
+        heads=2, train=[16, 32], test=[16, 32, 64], knobs={"training_examples": 512, "held_out": 64},
+        scored=64, batch=32,
     ),
     "laptop": dict(
         seeds=3, lrs={"causal": [1e-3, 3e-3], "bidirectional": [3e-3]}, steps=600, batch_size=32, d_model=64,
         layers=2, heads=4, train=[32, 64, 128], test=[32, 64, 128, 256, 512],
-        knobs={"examples": 20_000, "held_out": 1_000}, scored=1_000, batch=50,
+        knobs={"training_examples": 96_000, "held_out": 1_000}, scored=1_000, batch=50,
     ),
     "full": dict(
         seeds=3, lrs={"causal": [1e-3, 3e-3], "bidirectional": [1e-3, 3e-3]}, steps=60_000, batch_size=32,

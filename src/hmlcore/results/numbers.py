@@ -152,7 +152,7 @@ def _lra_listops(results: ResultSet) -> dict[str, str]:
         "lra_listops_length_longest": f"{longest:,}",
         "lra_listops_examples_tested": _span(rows["n"], lambda n: f"{n:,}"),
     }
-    if examples := _values(results, "examples"):
+    if examples := _values(results, "training_examples"):
         found["lra_listops_examples"] = _span(pd.Series(examples), lambda n: f"{n:,}")
     if trained:
         found["lra_listops_length_trained"] = f"{max(trained):,}"

@@ -36,7 +36,7 @@ class ListOps(LabelledTask):
     and test. A smaller `max_length` makes the same task shorter, with min_length = max_length / 4.
 
     One sequence of expressions, fixed by `data_seed`, is dealt out: first the test set, then the
-    validation set, then the training set, so the held-out sets do not depend on `examples`. Training
+    validation set, then the training set, so the held-out sets do not depend on `training_examples`. Training
     visits all of its examples in an order drawn anew, from the run's seed, in every epoch. (The original
     seeds nothing and keeps its examples in a set, whose order changes from run to run.)
 
@@ -52,14 +52,14 @@ class ListOps(LabelledTask):
     min_length: int | None = None
     max_depth: int = 10
     max_args: int = 10
-    examples: int = 96_000
+    training_examples: int = 96_000
     held_out: int = 2_000
     data_seed: int = 0
 
     def __post_init__(self) -> None:
         for knob, least in (("max_length", 5), ("max_depth", 2), ("max_args", 2), ("data_seed", 0)):
             check_int(knob, getattr(self, knob), least)
-        for knob in ("examples", "held_out"):
+        for knob in ("training_examples", "held_out"):
             check_int(knob, getattr(self, knob), 1)
         if self.min_length is not None:
             check_int("min_length", self.min_length, 1)
@@ -100,10 +100,10 @@ class ListOps(LabelledTask):
         check_batch(split, index, batch_size, seed)
         numbers = np.arange(index * batch_size, (index + 1) * batch_size)
         if split == "train":
-            epochs, turns = np.divmod(numbers, self.examples)
+            epochs, turns = np.divmod(numbers, self.training_examples)
             for epoch in np.unique(epochs):
                 now = epochs == epoch
-                turns[now] = _order(self.name, seed, int(epoch), self.examples)[turns[now]]
+                turns[now] = _order(self.name, seed, int(epoch), self.training_examples)[turns[now]]
             rows = 2 * self.held_out + turns
         else:
             require(
@@ -155,7 +155,7 @@ def _order(task: str, seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def _generate(task: ListOps) -> Expressions:
-    wanted = task.examples + 2 * task.held_out
+    wanted = task.training_examples + 2 * task.held_out
     rng = np.random.default_rng(np.random.SeedSequence([task.data_seed]))
     seen, tokens, values = set(), [], []
     barren = 0
@@ -176,7 +176,8 @@ def _generate(task: ListOps) -> Expressions:
             if barren == _PATIENCE:
                 raise HmlcoreError(
                     f"found only {len(values)} distinct expressions with {task.shortest} < length <"
-                    f" {task.max_length}; examples={task.examples} and held_out={task.held_out} need {wanted}"
+                    f" {task.max_length}; training_examples={task.training_examples} and"
+                    f" held_out={task.held_out} need {wanted}"
                 )
     tokens, values = tokens[:wanted], np.array(values[:wanted], np.uint8)
     offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
