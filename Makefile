@@ -5,7 +5,7 @@ BIN     := .venv/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lint chapters figures lab clean
+.PHONY: help install book test kernels lint chapters figures lab clean
 # An outer environment must not leak into .venv.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
@@ -21,6 +21,10 @@ book: install  ## execute the chapters, build the book, print its first page
 
 test: install  ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+kernels: install  ## test the GPU kernels without a GPU, in Triton's interpreter (installs Triton, 1 GB)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt -e '.[kernels]'
+	@$(BIN)/python -m pytest -m "not gpu" tests/ops/test_hamiltonian_triton.py tests/ops/test_fla_forms.py $(ARGS)
 
 lint: install  ## style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -118,7 +118,7 @@ def test_a_module_is_short_and_says_what_it_is(path):
     assert not tree.body or ast.get_docstring(tree), "the module has no docstring"
 
 
-SOURCES = ("src", "tests", "tools", "notebooks", "book", ".github", ".ci")
+SOURCES = ("src", "tests", "tools", "notebooks", "book", "experiments", ".github", ".ci")
 TEXT = {
     ".py",
     ".md",

@@ -59,6 +59,8 @@ def test_conda_adds_the_package_itself(conda):
 def test_constraints_pin_what_is_asked_for():
     pinned = pins()
     for name, requirement in requirements().items():
+        if name == "triton":  # each CUDA build of torch asks for its own
+            continue
         assert name in pinned, f"{name} is not pinned in constraints.txt"
         assert pinned[name] in requirement.specifier, f"{name}=={pinned[name]} does not satisfy {requirement}"
     assert "+" not in pinned["torch"], "a local version would shut out either CPU or CUDA builds"

@@ -35,7 +35,8 @@ def task():
 def everything(task):
     """(words, label) of all examples of all splits."""
     rows = []
-    for split, count in (("test", task.held_out), ("validation", task.held_out), ("train", task.training_examples)):
+    sizes = {"test": task.held_out, "validation": task.held_out, "train": task.training_examples}
+    for split, count in sizes.items():
         batch = task.batch(split, 0, count, 0)
         for tokens, length, label in zip(*(x.tolist() for x in batch), strict=True):
             assert set(tokens[length:]) <= {0}
