@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,8 +60,6 @@ def test_conda_adds_the_package_itself(conda):
 def test_constraints_pin_what_is_asked_for():
     pinned = pins()
     for name, requirement in requirements().items():
-        if name == "triton":  # each CUDA build of torch asks for its own
-            continue
         assert name in pinned, f"{name} is not pinned in constraints.txt"
         assert pinned[name] in requirement.specifier, f"{name}=={pinned[name]} does not satisfy {requirement}"
     assert "+" not in pinned["torch"], "a local version would shut out either CPU or CUDA builds"
@@ -145,3 +144,18 @@ def test_no_python_is_one_clear_message(fake_python, tmp_path):
     done = find_python(tmp_path)
     assert done.returncode == 1
     assert "needs Python 3.11 or newer" in done.stderr
+
+
+def test_what_is_installed_runs_on_the_oldest_python():
+    """A pin that asks for a later patch release of Python shuts out a system's own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    late = {}
+    for name in pins():
+        try:
+            asked = importlib.metadata.metadata(name).get("Requires-Python")
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of an extra that is not installed
+        if asked and not SpecifierSet(asked).contains(oldest):
+            late[name] = asked
+    assert late == {}
