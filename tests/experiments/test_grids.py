@@ -181,3 +181,11 @@ def test_unknown_names_are_refused_with_the_known_ones():
         get_experiment("chess")
     with pytest.raises(HmlcoreError, match="unknown profile 'huge'; known: full, laptop, smoke"):
         check_profile("huge")
+
+
+def test_only_an_entry_with_a_split_has_evaluation_settings():
+    """Dropped without a word, a setting in a training task's entry would make the spec say what did not run."""
+    entry = {"task": "copy", "payload": 2, "delay": 1}
+    assert task_from(entry | {"split": "test", "examples": 8, "batch_size": 4}) == task_from(entry)
+    with pytest.raises(HmlcoreError, match="unknown knob of task 'copy' 'examples'"):
+        task_from(entry | {"examples": 8})

@@ -112,6 +112,8 @@ def test_the_real_one_refuses_what_is_unknown(clone, tmp_path):
 
 def test_it_can_be_run_as_it_is_and_is_clean():
     assert os.access(SCRIPT, os.X_OK)
+    parsed = subprocess.run([BASH, "-n", str(SCRIPT)], capture_output=True, text=True)
+    assert parsed.returncode == 0, parsed.stderr
     if (checker := shutil.which("shellcheck")) is None:
         pytest.skip("shellcheck is not installed")
     done = subprocess.run([checker, str(SCRIPT)], capture_output=True, text=True)
