@@ -11,6 +11,7 @@ CASES = {
     **{name: (name, {}) for name in MIXERS},
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
     **{f"hml-{dynamics}-rotating": ("hml", {"dynamics": dynamics, "rotation_heads": 1}) for dynamics in FAMILY},
+    "hml-oscillator-few": ("hml", {"dynamics": "oscillator", "theta": "few"}),
     "hml-oscillator-token": ("hml", {"dynamics": "oscillator", "theta": "token", "rotation_heads": 4}),
     "hml-wide": ("hml", {"num_heads": 3, "head_dim": 6}),
     "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),

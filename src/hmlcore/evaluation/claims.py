@@ -3,24 +3,12 @@
 A verdict is computed from the store and never typed: *confirmed*, *refuted*, or *undecided*. Needs no torch.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import pandas as pd
 
+from hmlcore.evaluation.bakeoff_claims import BAKEOFF_CLAIMS
+from hmlcore.evaluation.verdicts import CONFIRMED, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
-
-CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement, the experiment that tests it, and the rule: results → (verdict, evidence in words)."""
-
-    statement: str
-    experiment: str
-    rule: Callable[[ResultSet], tuple[str, str]]
 
 
 def _by_mixer(rows: pd.DataFrame) -> dict[str, float]:
@@ -173,6 +161,7 @@ CLAIMS = [
           listops_beyond_training),
     Claim("From some length on HML trains faster than attention on this machine", "speed",
           overtakes_attention),
+    *BAKEOFF_CLAIMS,
 ]  # fmt: skip
 
 

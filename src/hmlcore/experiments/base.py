@@ -130,7 +130,7 @@ def select(
     return specs
 
 
-FIELDS = ("mixer", "lr", "seed", "d_model", "layers", "task", "corpus", "direction")
+FIELDS = ("mixer", "lr", "seed", "d_model", "layers", "task", "corpus", "direction", "variant")
 
 
 def field_values(spec: dict, key: str) -> set[str]:

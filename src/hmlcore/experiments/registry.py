@@ -1,6 +1,7 @@
 """Names of experiments, as they appear in commands and results."""
 
 from hmlcore.errors import unknown
+from hmlcore.experiments.bakeoff import BAKEOFF
 from hmlcore.experiments.base import Experiment
 from hmlcore.experiments.bytes import BYTES
 from hmlcore.experiments.copy import COPY
@@ -8,7 +9,7 @@ from hmlcore.experiments.lra import LRA_LISTOPS
 from hmlcore.experiments.recall import RECALL
 from hmlcore.experiments.speed import SPEED
 
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS, SPEED)}
+EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED)}
 
 
 def families() -> set[str]:

@@ -88,8 +88,9 @@ def measure(
                 "flops_per_token": model.flops_per_token(task.length),
             }  # fmt: skip
             rows += [here | row for row in experiment.measure(task, scores)]
-        if "direction" in spec:
-            rows = [row | {"direction": spec["direction"]} for row in rows]
+        # What tells runs of one grid apart, where it is not the mixer.
+        own = {field: spec[field] for field in ("direction", "variant", "task") if field in spec}
+        rows = [row | own for row in rows]
         trace = experiment.trace(model, task_from(spec["trace"])) if "trace" in spec else None
     length = max(t.length for t in tasks)
     source = tasks[0].provenance()

@@ -20,6 +20,7 @@ TOLERANCE = 0.05
 
 _KEYS = [
     "metric", "split", "payload", "delay", "pairs", "length", "corpus", "context", "position", "direction",
+    "keys", "writes", "needles", "queries", "values", "depth", "group",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ FAMILY: dict[str, Dynamics] = {
     "quad": Quad(),
 }
 DYNAMICS = ("leapfrog", "euler", "delta")  # those of the Hamiltonian op
-THETA = ("head", "token")
+THETA = ("head", "token", "few")
 
 
 class HMLState(NamedTuple):
@@ -56,7 +56,8 @@ class HML(Mixer):
         conv_size: taps of the causal depthwise convolution on r, k and v.
         rotation_heads: how many of the heads, the last ones, turn their value pairs by a phase that
             each token chooses, and never forget (α = 1): counters and clocks. A minority is enough.
-        theta: where the oscillator's angle comes from: learned for each "head", or from each "token".
+        theta: where the oscillator's angle comes from: learned for each "head", from each "token", or from
+            each token in a "few" heads, the last quarter of them, while the others keep θ = 0.
     State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head.
     """
 

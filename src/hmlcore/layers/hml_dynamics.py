@@ -116,7 +116,8 @@ class Oscillator(Dynamics):
     """One complex row in value pairs, turned about the association by its exact flow ρe^{iθ}; ρ = 1 − β.
 
     θ begins at 0, where this is the delta rule. With ``theta="head"`` it is one learned angle a head, with
-    ``"token"`` it is π·tanh(w·x / 10): the tenth makes its learning rate small under Adam.
+    ``"token"`` it is π·tanh(w·x / 10): the tenth makes its learning rate small under Adam. ``"few"`` confines
+    that to the last quarter of the heads, at least one; in the others θ stays 0, the delta rule.
     """
 
     rows: ClassVar = 1
@@ -124,13 +125,15 @@ class Oscillator(Dynamics):
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
 
     def add_parameters(self, layer):
-        shape = (layer.num_heads,) if layer.theta_from == "head" else (layer.num_heads, layer.d_model)
+        heads = max(1, layer.num_heads // 4) if layer.theta_from == "few" else layer.num_heads
+        shape = (heads,) if layer.theta_from == "head" else (heads, layer.d_model)
         layer.theta = no_decay(nn.Parameter(torch.zeros(shape)))
 
     def coefficients(self, layer, x, log_alpha, raw):
         theta, log_rho = layer.theta.to(x.dtype), F.logsigmoid(-raw["beta"])
         if theta.ndim == 2:
             theta = torch.pi * torch.tanh(0.1 * F.linear(x, theta))
+            theta = F.pad(theta, (layer.num_heads - theta.shape[-1], 0))
         theta = theta.expand_as(log_rho)
         named = {"beta": raw["beta"].sigmoid(), "alpha": log_alpha.exp(), "theta": theta}
         return Turns(log_alpha, log_rho, theta), named

@@ -9,12 +9,13 @@ CRITERION = {
     "recall": ("accuracy", "max"),
     "bytes": ("bits_per_byte", "min"),
     "lra_listops": ("accuracy", "max"),
+    "bakeoff": ("bits_per_token", "min"),  # the one score that all its tasks have
 }
 """Experiment to the validation metric that chooses its learning rates, and whether more of it is better."""
 
 
 def tuned(results: ResultSet) -> ResultSet:
-    """`results` at the best learning rate of each mixer, width, corpus and direction.
+    """`results` at the best learning rate of each mixer, width, corpus, direction, variant and task.
 
     All of them, where no mixer tried more than one rate.
 
@@ -22,7 +23,7 @@ def tuned(results: ResultSet) -> ResultSet:
         HmlcoreError: several rates, and an experiment without an entry in :data:`CRITERION` or no validation.
     """
     runs = results.runs()
-    by = [column for column in ("d_model", "corpus", "direction") if column in runs]
+    by = [c for c in ("d_model", "corpus", "direction", "variant", "task") if c in runs]
     if (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():
         return results
     if results.experiment not in CRITERION:

@@ -9,6 +9,7 @@ import torch
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.draws import distinct
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class MQAR(SyntheticTask):
     def generate(self, rng: np.random.Generator, count: int) -> Batch:
         half = self.vocab // 2
         context = 2 * self.pairs
-        keys = 1 + _distinct(rng, count, half - 1, self.pairs)
-        values = half + _distinct(rng, count, self.vocab - half, self.pairs)
+        keys = 1 + distinct(rng, count, half - 1, self.pairs)
+        values = half + distinct(rng, count, self.vocab - half, self.pairs)
         at = context + 2 * self._gaps(rng, count)
 
         if self.random_non_queries:
@@ -91,18 +92,3 @@ class MQAR(SyntheticTask):
         place = np.arange(1, (self.length - 2 * self.pairs) // 2 + 1)
         scores = (self.power_a - 1) * np.log(place) + rng.gumbel(size=(count, len(place)))
         return np.argsort(-scores, axis=1)[:, : self.pairs]
-
-
-def _distinct(rng: np.random.Generator, rows: int, population: int, count: int) -> np.ndarray:
-    """[rows, count] draws from 0..population−1, uniform and without repetition in each row.
-
-    The first `count` steps of a Fisher-Yates shuffle, taken by all rows together.
-    """
-    pool = np.tile(np.arange(population), (rows, 1))
-    chosen = rng.integers(np.arange(count), population, size=(rows, count))
-    row = np.arange(rows)
-    for i in range(count):
-        picked = pool[row, chosen[:, i]]
-        pool[row, chosen[:, i]] = pool[:, i]
-        pool[:, i] = picked
-    return pool[:, :count]

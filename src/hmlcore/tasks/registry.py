@@ -9,8 +9,13 @@ from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.copy import Copy
 from hmlcore.tasks.listops import ListOps
 from hmlcore.tasks.mqar import MQAR
+from hmlcore.tasks.needle import Needle
+from hmlcore.tasks.overwrite import Overwrite
+from hmlcore.tasks.word_problem import WordProblem
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Bytes, Copy, ListOps, MQAR)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (Bytes, Copy, ListOps, MQAR, Needle, Overwrite, WordProblem)
+}
 
 
 def build_task(name: str, **knobs: Any) -> Task:

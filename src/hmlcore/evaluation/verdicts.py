@@ -1,0 +1,17 @@
+"""What a claim is: a sentence, the experiment that tests it, and the rule that decides it. Needs no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hmlcore.results import ResultSet
+
+CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, the experiment that tests it, and the rule: results → (verdict, evidence in words)."""
+
+    statement: str
+    experiment: str
+    rule: Callable[[ResultSet], tuple[str, str]]

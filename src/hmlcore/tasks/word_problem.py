@@ -1,0 +1,81 @@
+"""Word problems of small groups: follow a product that every token changes."""
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+
+GROUPS = ("Z2", "Z3", "Z5", "S3")
+
+
+@cache
+def multiplication(group: str) -> np.ndarray:
+    """[n, n] table of `group`: entry (a, b) is a·b, "first a, then b"; element 0 is the identity.
+
+    Zm: sums modulo m. S3: permutations of three things, numbered in lexicographic order.
+    """
+    if group not in GROUPS:
+        raise unknown("group", group, GROUPS)
+    if group.startswith("Z"):
+        elements = np.arange(int(group[1:]))
+        return (elements[:, None] + elements) % len(elements)
+    permutations = list(itertools.permutations(range(3)))
+    number = {p: i for i, p in enumerate(permutations)}
+    return np.array([[number[tuple(b[i] for i in a)] for b in permutations] for a in permutations])
+
+
+@dataclass(frozen=True)
+class WordProblem(SyntheticTask):
+    """The running product of uniform group elements: targets[t] = x_1·x_2·…·x_t.
+
+    Group "Z2" is parity, "Zm" addition modulo m, "S3" the smallest group that does not commute.
+    No position can be answered from its neighbourhood, and each answer is uniform over the group.
+
+    Args:
+        group: one of GROUPS. length: T.
+        scored: only the last so many positions are scored; 0, all of them. For lengths beyond training,
+            where the early positions are the ones that were trained.
+
+    Source: Grazzi et al. (2024), arXiv 2411.12537, and Merrill, Petty and Sabharwal (2024), arXiv
+    2404.08819, for what a linear recurrence can and cannot follow.
+    Raises :class:`~hmlcore.errors.HmlcoreError` for an unknown group, length < 1, scored > length.
+    """
+
+    name: ClassVar[str] = "word_problem"
+
+    group: str = "Z3"
+    length: int = 64
+    scored: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.group, str):
+            raise HmlcoreError(f"group must be one of {GROUPS}, not {self.group!r}")
+        multiplication(self.group)
+        check_int("length", self.length, 1)
+        check_int("scored", self.scored, 0)
+        require(self.scored <= self.length, f"scored must be at most length={self.length}, not {self.scored}")
+
+    @property
+    def vocab_size(self) -> int:
+        return len(multiplication(self.group))
+
+    def conditions(self) -> dict[str, Any]:
+        return {"group": self.group, "length": self.length}
+
+    def generate(self, rng: np.random.Generator, count: int) -> Batch:
+        table = multiplication(self.group)
+        inputs = rng.integers(len(table), size=(count, self.length))
+        targets = np.empty_like(inputs)
+        product = np.zeros(count, dtype=np.int64)
+        for t in range(self.length):
+            product = table[product, inputs[:, t]]
+            targets[:, t] = product
+        if self.scored:
+            targets[:, : self.length - self.scored] = IGNORE
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
