@@ -77,7 +77,7 @@ def momentum_pays(results: ResultSet) -> tuple[str, str]:
     Confirmed: its mean rank is lower and it is ahead on three tasks or more. Refuted: its mean rank is
     higher and it is ahead on at most two. Undecided otherwise.
     """
-    table = standings(results)["mean rank"][""]
+    table = standings(results)["mean rank", ""]
     gaps = behind(results, "leapfrog", "delta")
     ahead = sum(gap < 0 for gap in gaps.values())
     evidence = (

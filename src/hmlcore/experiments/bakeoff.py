@@ -3,8 +3,8 @@
 The rule, fixed before the runs. Nine members of the family meet on five tasks: overloaded recall (MQAR),
 overwritten keys, a needle far beyond the lengths of training, sums modulo 3 with length generalisation, and
 text as bytes. All have the same number of parameters (the MLP's width makes them equal), the same bytes
-of memory, the same two learning rates to choose from on validation data (by cross-entropy), and the same
-three seeds. A variant's score on a task is the mean of its accuracy over the task's test conditions (bits
+of memory, the same two learning rates to choose from on validation data (by cross-entropy, with the first seed
+at `laptop`, with all seeds elsewhere), and the same three seeds. A variant's score on a task is the mean of its accuracy over the task's test conditions (bits
 per byte for text, where less is better), then over seeds. On every task the variants are ranked by score,
 equal scores sharing the mean of their ranks. **The lowest mean rank over the five tasks wins; of equal mean
 ranks the one with fewer operations a token.** The winner is the default of the layer.
@@ -114,6 +114,14 @@ _SETTINGS = {
         examples=1024,
     ),
 }  # fmt: skip
+# At `laptop` every rate is tried with seed 0, and the other seeds run at the better one only: half the time,
+# and still the same tuning for all. For these the smaller rate was better on validation, else the larger.
+_SMALLER_RATE = {
+    "recall": ["euler"],
+    "needle": ["delta + rotation", "leapfrog + rotation", "euler"],
+    "modular sums": ["delta + rotation", "euler", "quad"],
+    "text": ["leapfrog + rotation"],
+}
 
 
 def grid(profile: str) -> list[dict]:
@@ -126,7 +134,14 @@ def grid(profile: str) -> list[dict]:
         for name, s in settings.items()
         for lr in base["lrs"]
         for variant in VARIANTS
+        if profile != "laptop" or seed == 0 or lr == chosen_rate(name, variant)
     ]
+
+
+def chosen_rate(task: str, variant: str) -> float:
+    """The learning rate of `variant` on `task` at `laptop`, chosen on validation with the first seed."""
+    smaller, larger = _SETTINGS["laptop"]["lrs"]
+    return smaller if variant in _SMALLER_RATE.get(task, []) else larger
 
 
 def _spec(profile: str, name: str, s: dict, variant: str, seed: int, lr: float) -> dict:
