@@ -1,10 +1,15 @@
 """What the repository publishes: the committed results are whole, clean, and exactly what the grids ask for."""
 
+import inspect
+
 import pytest
 
 from hmlcore import paths
+from hmlcore.evaluation.bakeoff_claims import winner
 from hmlcore.evaluation.claims import CLAIMS, CONFIRMED, REFUTED, UNDECIDED, claim_table
 from hmlcore.experiments import EXPERIMENTS
+from hmlcore.experiments.bakeoff import VARIANTS, chosen_rate
+from hmlcore.layers.hml import HML
 from hmlcore.results import Store, spec_hash
 
 STORE = Store(paths.root() / "results")
@@ -32,7 +37,7 @@ def test_laptop_results_come_from_committed_code(name):
 def test_mixers_face_equal_conditions(name):
     """Equal parameters (1%), equal learning rates tried, the same three seeds or more."""
     runs = STORE.load("laptop", name).runs()
-    for _, group in runs.groupby("d_model"):
+    for _, group in runs.groupby([c for c in ("d_model", "task") if c in runs]):
         assert group["parameters"].max() <= 1.02 * group["parameters"].min()
     directions = runs.get("direction", "causal")
     for _, group in runs.assign(direction=directions).groupby("direction"):
@@ -56,3 +61,20 @@ def test_claims_are_decided_from_the_store():
     assert len(table) == len(CLAIMS)
     assert set(table["verdict"]) <= {CONFIRMED, REFUTED, UNDECIDED}
     assert table["evidence"].str.contains(r"\d").all()
+
+
+def test_the_bakeoff_trained_at_the_rates_that_its_first_seed_chose():
+    first = STORE.load("laptop", "bakeoff").where(seed=0)
+    chosen = first.best_lr("bits_per_token", "min", by=["task", "variant"]).runs()
+    rates = chosen.groupby(["task", "variant"])["lr"].first().to_dict()
+    assert len(rates) == 45
+    assert rates == {key: chosen_rate(*key) for key in rates}
+
+
+def test_the_default_is_the_winner_of_the_bakeoff():
+    best = winner(STORE.load("laptop", "bakeoff"))
+    default = {k: p.default for k, p in inspect.signature(HML).parameters.items()}
+    heads = default["num_heads"]
+    wanted = {"dynamics": default["dynamics"], "rotation_heads": 0, "theta": "head"} | VARIANTS[best]
+    wanted["rotation_heads"] = heads // 4 if wanted["rotation_heads"] else 0
+    assert {k: default[k] for k in wanted} == wanted

@@ -115,20 +115,15 @@ def _verify(options) -> int:
 
 
 def _bench(options) -> int:
-    from hmlcore.experiments import check_profile, select
-    from hmlcore.experiments.side_by_side import measure
-    from hmlcore.experiments.speed import SPEED, timing_table
+    from hmlcore.experiments.bench import bench
     from hmlcore.results import Store
 
-    check_profile(options.profile)
-    specs = select(SPEED.grid(options.profile), _only(options.only))
-    # A part, or other lengths, would not be comparable with what is stored of the rest.
-    whole = not (options.only or options.lengths)
-    if options.lengths:
-        specs = [spec | {"lengths": options.lengths} for spec in specs]
-    runs = measure(specs, Store(paths.results()) if whole else None, force=options.force)
-    print(timing_table(runs))
-    print(f"stored below {paths.results()}" if whole else "not stored: only a whole grid is")
+    tables = bench(
+        options.profile, Store(paths.results()), only=_only(options.only), lengths=options.lengths,
+        force=options.force,
+    )  # fmt: skip
+    for table in tables:
+        print(table, flush=True)
     return 0
 
 
@@ -250,14 +245,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
 
     bench = verb(
-        "bench", _bench, "time every mixer side by side, in training and decoding, by length",
-        "Prints milliseconds a token, their ratio to attention and which implementation ran; replaces the "
-        "stored timings of the profile. Takes a few minutes on a CPU; let the machine do nothing else.",
+        "bench", _bench, "time every mixer, and every op, side by side, in training and decoding, by length",
+        "Prints times a token, their ratios, the machine's floors, which implementation ran and whether the "
+        "goals for the ops hold; replaces the stored timings of the profile. Takes under five minutes on two "
+        "cores; let the machine do nothing else.",
         profile="laptop",
     )  # fmt: skip
     bench.add_argument(
         "--only", nargs="+", default=[], metavar="FIELD=VALUES",
-        help="only these mixers, e.g. mixer=hml,attention; nothing is stored",
+        help="only these mixers or ops, e.g. mixer=hml,attention or mixer=op:hml-p2,op:sdpa; nothing is stored",
     )  # fmt: skip
     bench.add_argument(
         "--lengths", nargs="+", type=int, metavar="T", help="these lengths in tokens; nothing is stored"

@@ -14,6 +14,7 @@ HEADS = 2
 def make(mixer="hml", **arguments):
     torch.manual_seed(1)
     sizes = {} if mixer == "gru" else {"num_heads": HEADS}
+    sizes |= {"dynamics": "leapfrog"} if mixer == "hml" else {}
     model = Backbone(BackboneConfig(20, mixer, 8, 2, 12, sizes | arguments)).double()
     with torch.no_grad():
         for p in model.parameters():

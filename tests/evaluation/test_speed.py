@@ -54,7 +54,7 @@ def test_rounds_stop_in_time_but_not_before_there_are_enough(clock):
 
 
 def test_the_path_is_what_ran(monkeypatch):
-    mixer, x = build_mixer("hml", 16, num_heads=2), tokens(8)
+    mixer, x = build_mixer("hml", 16, num_heads=2, dynamics="leapfrog"), tokens(8)
     run = speed.train_pass(mixer, x)
     monkeypatch.delenv("HMLCORE_BACKEND", raising=False)
     usual = speed.in_turns({"hml": run}, CPU, repeats=1)["hml"].path
@@ -63,7 +63,8 @@ def test_the_path_is_what_ran(monkeypatch):
     naive = speed.in_turns({"hml": run}, CPU, repeats=1)["hml"].path
     assert speed.path_text(naive) == "hamiltonian:naive short_conv:naive"
     decode = speed.in_turns({"hml": speed.decode_pass(mixer, x, 2)}, CPU, repeats=1)["hml"].path
-    assert speed.path_text(speed.decode_path(decode, naive)) == "hamiltonian:step short_conv:naive"
+    assert speed.path_text(speed.decode_path(decode, naive)) == "hamiltonian_step:naive short_conv:naive"
+    assert speed.decode_path({}, naive) == {"hamiltonian": "step", "short_conv": "step"}
 
 
 def test_nothing_is_recorded_outside_the_block():

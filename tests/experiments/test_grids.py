@@ -8,8 +8,10 @@ import torch
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.experiments import EXPERIMENTS, PROFILES, check_profile, get_experiment
+from hmlcore.experiments.bakeoff import VARIANTS, variant_arguments
 from hmlcore.experiments.base import DIRECTIONS, build_model, model_config, task_from
 from hmlcore.experiments.grid import label
+from hmlcore.layers import build_mixer
 from hmlcore.models import Backbone
 from hmlcore.results import spec_hash
 from hmlcore.results.spec import check_spec
@@ -22,27 +24,38 @@ each = pytest.mark.parametrize(("name", "profile"), list(GRIDS))
 
 
 def comparisons(specs):
-    """Groups of specs that differ in mixer and seed only: what a figure compares."""
+    """Groups of specs that differ in contestant and seed only: what a figure compares."""
     groups = defaultdict(list)
     for s in specs:
-        groups[str((s["model"]["d_model"], s["lr"], s["train"], s.get("direction")))].append(s)
+        # Variants of one mixer are compared at the rate of each, mixers at every rate.
+        lr = None if "variant" in s else s["lr"]
+        groups[str((s["model"]["d_model"], lr, s["train"], s.get("direction")))].append(s)
     return groups.values()
+
+
+def contestant(spec):
+    """The mixer, or where one mixer has several variants, which of them."""
+    return spec.get("variant", spec["mixer"])
 
 
 @each
 def test_every_mixer_has_the_same_seeds_and_there_are_three(name, profile):
-    specs, mixers = GRIDS[name, profile], EXPERIMENTS[name].mixers
+    specs = GRIDS[name, profile]
+    contestants = set(VARIANTS if name == "bakeoff" else EXPERIMENTS[name].mixers)
     for group in comparisons(specs):
-        seeds = {m: sorted(s["seed"] for s in group if s["mixer"] == m) for m in mixers}
-        assert {s["mixer"] for s in group} == set(mixers)
+        assert {s["mixer"] for s in group} == set(EXPERIMENTS[name].mixers)
+        seeds = {c: sorted({s["seed"] for s in group if contestant(s) == c}) for c in contestants}
+        assert {contestant(s) for s in group} == contestants
         assert len({tuple(x) for x in seeds.values()}) == 1
-        assert len(seeds["hml"]) == len(set(seeds["hml"])) >= 3
+        first = next(iter(seeds.values()))
+        assert len(first) == len(set(first)) >= 3
 
 
 @each
 def test_compared_runs_differ_in_mixer_and_seed_only(name, profile):
     for group in comparisons(GRIDS[name, profile]):
-        rest = [{k: v for k, v in s.items() if k not in ("mixer", "seed", "model", "trace")} for s in group]
+        own = ("mixer", "seed", "model", "trace", *(("variant", "lr") if "variant" in group[0] else ()))
+        rest = [{k: v for k, v in s.items() if k not in own} for s in group]
         assert all(r == rest[0] for r in rest)
         sizes = {(s["model"]["d_model"], s["model"]["layers"], s["model"]["target_parameters"]) for s in group}
         assert len(sizes) == 1
@@ -52,9 +65,9 @@ def test_compared_runs_differ_in_mixer_and_seed_only(name, profile):
 def test_compared_models_have_equal_parameters(name, profile):
     for group in comparisons(GRIDS[name, profile]):
         counts = {}
-        for s in {s["mixer"]: s for s in group}.values():
+        for s in {contestant(s): s for s in group}.values():
             with torch.device("meta"):
-                counts[s["mixer"]] = Backbone(
+                counts[contestant(s)] = Backbone(
                     model_config(s, task_from(s["train"][0]).vocab_size)
                 ).parameter_count
         assert max(counts.values()) <= 1.01 * min(counts.values()), counts
@@ -176,7 +189,8 @@ def test_directions_are_both_there_and_told_apart():
 
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(
-        HmlcoreError, match="unknown experiment 'chess'; known: bytes, copy, lra_listops, recall"
+        HmlcoreError,
+        match="unknown experiment 'chess'; known: bakeoff, bytes, copy, lra_listops, op_speed, physics",
     ):
         get_experiment("chess")
     with pytest.raises(HmlcoreError, match="unknown profile 'huge'; known: full, laptop, smoke"):
@@ -189,3 +203,28 @@ def test_only_an_entry_with_a_split_has_evaluation_settings():
     assert task_from(entry | {"split": "test", "examples": 8, "batch_size": 4}) == task_from(entry)
     with pytest.raises(HmlcoreError, match="unknown knob of task 'copy' 'examples'"):
         task_from(entry | {"examples": 8})
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_bakeoff_has_equal_bytes_of_memory_and_every_variant_its_own_dynamics(profile):
+    floats, built = defaultdict(set), {}
+    for s in GRIDS["bakeoff", profile]:
+        if s["seed"] or (s["task"], s["variant"]) in built:
+            continue
+        with torch.device("meta"):
+            mixer = build_mixer("hml", s["model"]["d_model"], **s["model"]["mixer_args"])
+        built[s["task"], s["variant"]] = mixer
+        floats[s["task"]].add(mixer.init_state(1).memory.numel())
+        turning = mixer.rotation.heads if mixer.rotation is not None else 0
+        assert (turning * 4 == mixer.num_heads or mixer.num_heads == 2) or not turning
+        assert bool(turning) == ("rotation" in s["variant"])
+        assert s["variant"].startswith(mixer.dynamics)
+    assert len(floats) == 5 and all(len(found) == 1 for found in floats.values())
+    assert len({str(variant_arguments(v, 4, 8)) for v in VARIANTS}) == len(VARIANTS) == 9
+
+
+def test_the_bakeoff_tests_beyond_the_lengths_of_training_where_it_says_so():
+    for s in GRIDS["bakeoff", "laptop"]:
+        trained = max(task_from(t).length for t in s["train"])
+        tested = max(task_from(e).length for e in s["evaluate"] if e["split"] == "test")
+        assert (tested >= 4 * trained) == (s["task"] in ("needle", "modular sums", "text"))

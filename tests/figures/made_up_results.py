@@ -12,6 +12,7 @@ ALL_MIXERS = (
 )  # fmt: skip
 DIRECTIONS, LENGTHS, TIMED = ("causal", "bidirectional"), (32, 64, 128, 256, 512), (128, 512, 2048, 8192)
 EXPRESSION = ("[MAX", "3", "[SM", "7", "7", "]", "[MED", "1", "[MIN", "9", "4", "]", "0", "]", "]")
+FAMILY = ("leapfrog", "euler", "delta", "oscillator", "quad", "sep", "mlp", "kick")
 PAYLOADS, DELAYS = (2, 4, 8, 16), (8, 16, 32, 64, 128, 256)
 PAIRS = (4, 8, 16, 32, 64)
 SENTENCE = (
@@ -196,6 +197,114 @@ def speed_run(mixer, seed, **changes) -> Run:
     return Run(spec("speed", mixer, seed, lr=None, **changes), provenance(steps=0), rows)
 
 
+OPS = ("op:hml-p2", "op:hml-p1", "op:hml-p1-bytes", "op:gdn-transformers", "op:sdpa")
+
+
+def op_run(mixer, seed, **changes) -> Run:
+    """Memories whose token always costs the same, and attention whose token costs more and more."""
+    rng, rows, grows = _rng("op", mixer, seed), [], mixer == "op:sdpa"
+    micro = 10 + 5 * (OPS.index(mixer) if mixer in OPS else 0)
+    for length, passes in [(n, "train") for n in (1024, 2048, 4096)] + [(n, "decode") for n in (1000, 10**6)]:
+        floats = 128 * length if grows else 8192 if mixer in OPS[:1] + OPS[2:] else 4096
+        batch = 1 if passes == "decode" else 8192 // length
+        tokens = batch * length if passes == "train" else 1
+        seconds = 1e-6 * (micro + (length / 100 if grows else rng.random() / 10)) * tokens
+        here = {
+            "length": length, "batch": batch, "passes": passes, "spread": 0.02, "threads": 2,
+            "path": "hamiltonian:chunk", "state_floats": floats, "state_bytes": 4 * floats,
+            "flops_per_token": 6.0 * floats,
+        }  # fmt: skip
+        moved = 8 * floats + 1000 if passes == "decode" else 4000 * tokens
+        floors = {"bytes_moved": moved, "flops": 18.0 * floats * tokens, "floor_bytes_s": moved / 2e10}
+        floors["floor_flops_s"] = floors["flops"] / 3e11
+        rows.append({"metric": f"seconds_{passes}", "value": seconds, "n": 5, **here, **floors})
+        if passes == "train":
+            rows.append({"metric": "peak_memory_bytes", "value": 6e3 * tokens, "n": 1, **here})
+    for metric, value in (("copy_bandwidth", 2e10), ("matmul_rate", 3e11)):
+        rows.append({"metric": metric, "value": value, "spread": 0.01, "n": 5, "threads": 2})
+    return Run(spec("op_speed", mixer, seed, lr=None, d_model=128, **changes), provenance(steps=0), rows)
+
+
+def physics_run(mixer, seed, dynamics="leapfrog", **changes) -> Run:
+    """A memory that grows beyond η = 1.5(1 − γ), or turns for ever; portraits for seed 0."""
+    rng, rows, pair = _rng("physics", dynamics, seed), [], dynamics in ("leapfrog", "euler")
+    cases = [{"gamma": g} for g in (1.0, 0.5)] if pair else [{"rho": r} for r in (1.0, 0.9)]
+    cases = [{}] if dynamics == "delta" else cases
+    if dynamics in ("leapfrog", "euler", "delta", "oscillator"):
+        second = {"delta": "alpha", "oscillator": "rho"}.get(dynamics, "gamma")
+        for x in [0.0, 1.5, 3.14] if dynamics == "oscillator" else [0.01, 0.2, 1.0, 4.0]:
+            for y in (0.0, 0.5, 1.0):
+                value = x - 1.5 * (1 - y) if pair else math.log(0.5 + y / 2)
+                if dynamics != "oscillator":
+                    value += rng.gauss(0, 0.001)
+                here = {("theta" if dynamics == "oscillator" else "eta"): x, second: y, "head_dim": 16}
+                here |= {"stderr": 0.001, "upper": value, "n": 8}
+                rows.append({"metric": "lyapunov", "value": value, **here})
+        for n in (16, 64) if pair else ():
+            for gamma in (0.0, 0.5):
+                at = {"head_dim": n, "gamma": gamma, "stderr": 0.01, "upper": 2.0, "n": 8}
+                rows.append({"metric": "boundary", "value": (1.5 + 8 / n) * (1 - gamma), **at})
+        for case in cases:
+            loss = 1 - next(iter(case.values()), 0.9)
+            for at in (10, 100, 1000, 100_000):
+                value = min(1.0, 1e-8 * at * math.exp(min(50, at * loss / 20)))
+                here = {"stderr": value / 9, "n": 4, "eta": 0.1, **case}
+                rows.append({"metric": "reversal_error", "value": value, "tokens": at, **here})
+                here["stderr"] = 0.0
+                gradient = 0.08 * math.exp(-at * loss / 20)
+                rows.append({"metric": "gradient_by_lag", "value": gradient, "lag": at, **here})
+            for keys in ("constant", "changing"):
+                for t in range(0, 40, 4):
+                    here = {"t": t, "keys": keys, "n": 16, **case}
+                    rows.append({"metric": "energy", "value": math.exp(-t * loss), **here})
+    rows.append({"metric": "recall_error", "value": 0.1, "n": 4})
+    rows = [{**row, "dynamics": dynamics} for row in rows]
+    trace = [{**row, "dynamics": dynamics} for row in orbit_rows(dynamics)] if seed == 0 else None
+    made = provenance(steps=0)
+    return Run(spec("physics", mixer, seed, lr=None, dynamics=dynamics, train=[], **changes), made, rows, trace)
+
+
+def orbit_rows(dynamics, tokens=40) -> list[dict]:
+    """A spiral to q = 1; the delta rule creeps there, and has no momentum."""
+    second = {"delta": "change", "oscillator": "imaginary part"}.get(dynamics, "momentum")
+    rows = []
+    for t in range(tokens):
+        size, angle = math.exp(-t / 12), 0.0 if dynamics == "delta" else t / 3
+        q, p = 1 - size * math.cos(angle), size * math.sin(angle)
+        kinetic = p * p / 2 if second == "momentum" else 0.0
+        rows.append({
+            "t": t, "token": t % 4, "q": q, "p": p, "second": second, "kinetic": kinetic,
+            "rest": 1.0 if dynamics in FAMILY[:4] else None, "potential": (q - 1) ** 2 / 2 + 1e-9,
+        })  # fmt: skip
+    return rows
+
+
+VARIANTS = (
+    "delta", "delta + rotation", "leapfrog", "leapfrog + rotation", "euler", "oscillator (θ of head)",
+    "oscillator (θ in few heads)", "oscillator (θ of token)", "quad",
+)  # fmt: skip
+RACES = {"recall": 1, "overwrite": 1, "needle": 2, "modular sums": 2, "text": 2}  # test conditions
+
+
+def bakeoff_run(mixer, seed, lr=0.003, variant="delta", task="recall", **changes) -> Run:
+    """delta + rotation leads on sums and text, delta on the rest; the rest follow in the order above."""
+    rng, place = _rng("bakeoff", seed, lr, variant, task), VARIANTS.index(variant)
+    ahead = {"modular sums": (1, 0), "text": (1, 0)}.get(task, (0, 1))
+    place = ahead.index(place) if place < 2 else place
+    skill = 0.9 - 0.05 * place - 20 * abs(lr - 0.003) + 0.01 * rng.random()
+    rows, wanted = _loss(rng, 4.0, 1.0), "bits_per_byte" if task == "text" else "accuracy"
+    for split in ("validation", "test"):
+        for number in range(RACES[task]):
+            value = 2.5 - skill / 2 if task == "text" else skill - 0.1 * number
+            at = {"split": split, "length": 64 * 8**number, "n": 512}
+            rows.append({"metric": wanted, "value": value, **at})
+            rows.append({"metric": "bits_per_token", "value": 2.5 - skill, **at})
+    rows = [{**row, "variant": variant, "task": task} for row in rows]
+    named = {"variant": variant, "task": task, "train": [{"task": "mqar", "length": 64}]}
+    d_model = 64 if task == "text" else 32
+    return Run(spec("bakeoff", mixer, seed, lr=lr, d_model=d_model, **named, **changes), provenance(), rows)
+
+
 def fill(store: Store, seeds=3, profile="laptop") -> Store:
     """`seeds` runs of every mixer and experiment; recall at three widths, and two learning rates at each.
 
@@ -208,10 +317,21 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
             for d_model in (16, 32, 64):
                 for lr in (0.003, 0.01):
                     store.write(recall_run(mixer, seed, d_model, lr, profile=profile))
+    for variant in VARIANTS:
+        for task in RACES:
+            for seed in range(seeds):
+                for lr in (0.003, 0.01):
+                    store.write(bakeoff_run("hml", seed, lr, variant, task, profile=profile))
     for mixer in ALL_MIXERS:
         for seed in range(seeds):
             store.write(speed_run(mixer, seed, profile=profile))
             store.write(listops_run(mixer, seed, direction="bidirectional", profile=profile))
             for lr in (0.001, 0.003):
                 store.write(listops_run(mixer, seed, lr, profile=profile))
+    for mixer in OPS:
+        for seed in range(seeds):
+            store.write(op_run(mixer, seed, profile=profile))
+    for dynamics in FAMILY:
+        for seed in range(seeds):
+            store.write(physics_run("hml", seed, dynamics, profile=profile))
     return store

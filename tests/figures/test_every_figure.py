@@ -9,10 +9,13 @@ import pytest
 from made_up_results import (
     MIXERS,
     PAIRS,
+    bakeoff_run,
     bytes_run,
     copy_run,
     fill,
     listops_run,
+    op_run,
+    physics_run,
     recall_run,
     speed_run,
 )
@@ -24,7 +27,7 @@ from hmlcore.figures.listops import listops_by_length
 from hmlcore.figures.recall import recall_curves, recall_frontier
 from hmlcore.figures.registry import FIGURES, TABLES, draw
 from hmlcore.figures.style import MIXERS as STYLES
-from hmlcore.figures.style import mixer_style
+from hmlcore.figures.style import OPS, mixer_style
 from hmlcore.results import ResultSet, Run, Store
 from hmlcore.results.tuning import tuned
 
@@ -42,7 +45,10 @@ MAKE = {
     "recall": recall_run,
     "bytes": bytes_run,
     "lra_listops": listops_run,
+    "bakeoff": bakeoff_run,
     "speed": speed_run,
+    "op_speed": op_run,
+    "physics": physics_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 
@@ -217,6 +223,9 @@ def test_mixer_styles_are_distinct_and_steady():
     spare = mixer_style("retention")
     assert spare == mixer_style("retention") and spare.label == "retention"
     assert spare.color not in {style.color for style in STYLES.values()}
+    ops = OPS.values()
+    assert all(len({getattr(style, part) for style in ops}) == len(ops) for part in ("label", "symbol"))
+    assert len({(style.color, style.dash) for style in ops}) == len(ops)
 
 
 # Not sys.modules["torch"] = None: SciPy looks there, and takes any entry for the real thing.

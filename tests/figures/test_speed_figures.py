@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from made_up_results import ALL_MIXERS
+from made_up_results import ALL_MIXERS, state_floats
 from timed_runs import LENGTHS, TRAIN, timed_run, timed_store
 
 from hmlcore.errors import HmlcoreError
@@ -132,3 +132,25 @@ def test_timings_of_two_devices_are_refused(results):
     frame = results.frame.assign(device=["cpu", *["a GPU"] * (len(results.frame) - 1)])
     with pytest.raises(HmlcoreError, match="refusing to mix timings of several devices"):
         per_token(ResultSet(pd.DataFrame(frame)), "seconds_train")
+
+
+def test_limits_are_drawn_of_hml_and_attention_only(results):
+    fig = speed_train(results)
+    floors = {trace.name: trace for trace in fig.data if trace.meta == "floor"}
+    assert list(floors) == ["HML, limit", "Attention, limit"]
+    # Three forward passes of 1e5 FLOPs at 1e11 a second: 3 µs.
+    assert set(floors["HML, limit"].y) == {3.0} and list(floors["HML, limit"].x) == LENGTHS
+    assert floors["HML, limit"].legendgroup == "HML" and not floors["HML, limit"].showlegend
+    names = [trace.name for trace in fig.data]
+    ratios = fig.layout.updatemenus[0].buttons[1].args[0]["y"]
+    assert ratios[names.index("HML, limit")][0] == pytest.approx(3 / (5 + 2.6e-3 * 512), rel=1e-3)
+    decode = {trace.name: trace for trace in speed_decode(results).data if trace.meta == "floor"}
+    state = 4 * state_floats("hml", 512)
+    assert decode["HML, limit"].y[0] == pytest.approx((4 * 101_000 + state) / 1e10 * 1e6, rel=1e-4)
+
+
+def test_without_the_machine_s_rates_there_are_no_limits(results):
+    frame = results.frame[~results.frame["metric"].isin(("matmul_rate", "copy_bandwidth"))]
+    fig = speed_train(ResultSet(frame))
+    assert not [trace for trace in fig.data if trace.meta == "floor"]
+    assert "limit" not in lines(fig)["HML"].text[0]

@@ -4,13 +4,18 @@ import torch
 
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
+from hmlcore.layers.hml_nonlinear import Nonlinear
 
 WIDTH = 16
 # Every registered mixer, and the Hamiltonian layer in all its dynamics and with its own head size.
 CASES = {
     **{name: (name, {}) for name in MIXERS},
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
-    **{f"hml-{dynamics}-rotating": ("hml", {"dynamics": dynamics, "rotation_heads": 1}) for dynamics in FAMILY},
+    **{
+        f"hml-{dynamics}-rotating": ("hml", {"dynamics": dynamics, "rotation_heads": 1})
+        for dynamics, rule in FAMILY.items()
+        if not isinstance(rule, Nonlinear)
+    },
     "hml-oscillator-few": ("hml", {"dynamics": "oscillator", "theta": "few"}),
     "hml-oscillator-token": ("hml", {"dynamics": "oscillator", "theta": "token", "rotation_heads": 4}),
     "hml-wide": ("hml", {"num_heads": 3, "head_dim": 6}),

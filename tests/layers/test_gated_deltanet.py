@@ -106,7 +106,7 @@ def test_with_square_states_it_is_hml_over_damped():
 
 
 def test_the_default_keeps_the_floats_of_hml():
-    ours, hml = GatedDeltaNet(32, 4), HML(32, 4)
+    ours, hml = GatedDeltaNet(32, 4), HML(32, 4, dynamics="leapfrog")
     assert ours.init_state(1).memory.numel() == hml.init_state(1).memory.numel() == 2 * 4 * 8 * 8
 
 

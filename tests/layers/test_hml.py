@@ -78,7 +78,7 @@ def test_it_starts_as_a_slow_writer_with_a_long_memory(dynamics):
 
 def test_gates_keep_their_precision_in_narrow_arithmetic():
     """α ≈ 1 − 9e-4 would round to 1 in bf16, whose numbers near 1 are 4e-3 apart."""
-    layer, x = HML(WIDTH, HEADS), normal(1, 4, WIDTH)
+    layer, x = HML(WIDTH, HEADS, dynamics="leapfrog"), normal(1, 4, WIDTH)
     exact = layer.coefficients(x)[1]["alpha"]
     with torch.autocast("cpu", torch.bfloat16):
         cast = layer.coefficients(x)[1]["alpha"]
@@ -90,7 +90,7 @@ def test_gates_keep_their_precision_in_narrow_arithmetic():
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 def test_the_memory_stays_wide_in_narrow_arithmetic():
-    layer, x = HML(WIDTH, HEADS), normal(1, 200, WIDTH)
+    layer, x = HML(WIDTH, HEADS, dynamics="leapfrog"), normal(1, 200, WIDTH)
     _, wanted = layer.double()(x.double())
     layer = layer.float()
     with torch.autocast("cpu", torch.bfloat16):
@@ -103,7 +103,8 @@ def test_the_memory_stays_wide_in_narrow_arithmetic():
 
 
 def test_recurrence_parameters_are_spared_weight_decay():
-    marked = {n for n, p in HML(WIDTH, HEADS).named_parameters() if getattr(p, "_no_weight_decay", False)}
+    layer = HML(WIDTH, HEADS, dynamics="leapfrog")
+    marked = {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)}
     assert marked == {"log_a", "log_h", "mu"}
 
 
@@ -164,7 +165,7 @@ def test_recording_ends_when_the_work_fails():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dynamics": "verlet"}, "unknown dynamics 'verlet'; known: delta, euler, leapfrog, oscillator, quad"),
+        ({"dynamics": "verlet"}, "unknown dynamics 'verlet'; known: delta, euler, kick, leapfrog, mlp"),
         ({"num_heads": 5}, "num_heads = 5 does not divide d_model = 12"),
         ({"num_heads": 0}, "num_heads must be at least 1, got 0"),
         ({"head_dim": 0}, "head_dim must be at least 1, got 0"),
@@ -174,12 +175,12 @@ def test_recording_ends_when_the_work_fails():
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(HmlcoreError, match=message):
-        HML(**{"d_model": WIDTH} | arguments)
+        HML(**{"d_model": WIDTH, "dynamics": "leapfrog"} | arguments)
 
 
 def test_a_memory_of_another_layer_is_refused():
     layer, state = make(), make("delta").init_state(2)
     with pytest.raises(
-        HmlcoreError, match=r"initial_state must have shape \(2, 2, 2, 6, 6\), got \(2, 2, 1, 6, 6\)"
+        HmlcoreError, match=r"state.memory must have shape \(2, 2, 2, 6, 6\), got \(2, 2, 1, 6, 6\)"
     ):
         layer(normal(2, 3, WIDTH, dtype=torch.float64), HMLState(*state))

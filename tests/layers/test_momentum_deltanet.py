@@ -153,7 +153,7 @@ def test_gates_keep_their_precision_in_narrow_arithmetic():
 
 
 def test_the_default_keeps_the_floats_of_hml():
-    ours, hml = MomentumDeltaNet(32, 4), HML(32, 4)
+    ours, hml = MomentumDeltaNet(32, 4), HML(32, 4, dynamics="leapfrog")
     assert ours.init_state(1).memory.numel() == hml.init_state(1).memory.numel() == 2 * 4 * 8 * 8
 
 

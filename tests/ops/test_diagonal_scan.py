@@ -12,6 +12,7 @@ from hmlcore.ops.diagonal_scan import (
     scan_block_scan,
     scan_diagonal_scan,
 )
+from hmlcore.ops.diagonal_scan.scan import scan, scan_backward
 
 LENGTHS = pytest.mark.parametrize("length", [1, 2, 3, 5, 16, 17, 36, 61])
 DIAGONAL = pytest.mark.parametrize("form", [naive_diagonal_scan, scan_diagonal_scan, diagonal_scan])
@@ -154,3 +155,19 @@ def test_narrow_numbers_are_widened(form):
 def test_wrong_shapes_are_refused(form, shapes, message):
     with pytest.raises(HmlcoreError, match=message):
         form(*(torch.zeros(s) for s in shapes))
+
+
+@pytest.mark.parametrize("r", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_the_scan_is_an_operator_that_torch_accepts(r, dtype):
+    """Its schema, the shapes that a compiler is told, and its gradient; m does not vary along T."""
+    g = torch.Generator().manual_seed(0)
+
+    def parts(count, *shape):
+        return [torch.randn(shape, generator=g, dtype=dtype).requires_grad_() for _ in range(count)]
+
+    m, b, state = parts(r * r, 2, 1, 3), parts(r, 2, 7, 3), parts(r, 2, 3)
+    torch.library.opcheck(scan, (m, b, state))
+    with torch.no_grad():
+        h = scan(m, b, state)
+        torch.library.opcheck(scan_backward, (m, h, state, [x.cos() for x in h]))

@@ -22,6 +22,7 @@ from hmlcore.ops.oscillator import (
     random_inputs,
     write_strength,
 )
+from hmlcore.ops.oscillator.solve import oscillator_solve, oscillator_solve_backward
 
 both_forms = pytest.mark.parametrize("form", [naive_oscillator, chunk_oscillator])
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
@@ -313,3 +314,38 @@ def test_what_does_not_fit_is_refused(form):
         apply(form, x | {"initial_state": x["initial_state"][:1]})
     with pytest.raises(HmlcoreError, match="chunk_size must be at least 1, got 0"):
         apply(chunk_oscillator, x, chunk_size=0)
+
+
+def solve_inputs(dtype=torch.float64):
+    lower = normal(2, 5, 5).tril(-1)
+    parts = lower, normal(2, 5, seed=1), normal(2, 5, seed=2), normal(2, 5, 3, seed=3), normal(2, 5, 4, seed=4)
+    return tuple(x.to(dtype).requires_grad_() for x in parts)
+
+
+def test_the_complex_solve_is_what_it_says():
+    lower, real, imag, keys, values = solve_inputs()
+    of_keys, of_values, _ = oscillator_solve(lower, real, imag, keys, values)
+    e = torch.complex(real, imag)
+    right = torch.cat((keys.to(e.dtype), torch.complex(values[..., :2], values[..., 2:])), -1)
+    y = e[..., None] * torch.linalg.solve(torch.eye(5) + lower * e[:, None], right)
+    wanted = (
+        torch.cat((y[..., :3].real, y[..., :3].imag), -2),
+        torch.cat((y[..., 3:].real, y[..., 3:].imag), -1),
+    )
+    torch.testing.assert_close((of_keys, of_values), wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_complex_solve_is_an_operator_that_torch_accepts(dtype):
+    """Its schema, the shapes that a compiler is told, and its gradient's registration."""
+    torch.library.opcheck(oscillator_solve, solve_inputs(dtype))
+    given = [x.detach() for x in solve_inputs(dtype)[:3]]
+    x, d_keys, d_values = normal(2, 5, 5, 2), normal(2, 10, 3), normal(2, 5, 4)
+    torch.library.opcheck(oscillator_solve_backward, (*given, *(y.to(dtype) for y in (x, d_keys, d_values))))
+
+
+def test_gradients_of_the_complex_solve_are_derivatives():
+    def solved(lower, *rest):
+        return oscillator_solve(lower.tril(-1), *rest)[:2]
+
+    assert torch.autograd.gradcheck(solved, solve_inputs(), fast_mode=False)

@@ -1,5 +1,7 @@
 """The short causal convolution against its sum and against hand-computed numbers."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -63,3 +65,43 @@ def test_wrong_shapes_are_refused(form):
     ]:
         with pytest.raises(HmlcoreError, match=message):
             form(*arguments)
+
+
+BOUNDS = [0, 1, 3, 9]
+
+
+@FORMS
+@pytest.mark.parametrize("taps", [1, 2, 4])
+def test_packed_sequences_are_separate_sequences(form, taps):
+    inputs = [normal(1, 9, 3), normal(3, taps, seed=1), normal(3, taps - 1, 3, seed=2)]
+    inputs = [x.requires_grad_() for x in inputs]
+
+    def separate(x, weight, state):
+        pieces = [
+            naive_short_conv(x[:, a:b], weight, state[i : i + 1]) for i, (a, b) in enumerate(pairwise(BOUNDS))
+        ]
+        outputs, states = zip(*pieces, strict=True)
+        return torch.cat(outputs, 1), torch.cat(states)
+
+    results = []
+    for function in (separate, lambda *given: form(*given, torch.tensor(BOUNDS))):
+        y, state = function(*inputs)
+        loss = (y * normal(*y.shape, seed=3)).sum() + state.sin().sum()
+        results.append((y, state, *torch.autograd.grad(loss, inputs, allow_unused=True)))
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    y, state = form(*inputs[:2], cu_seqlens=BOUNDS)
+    wanted, _ = form(*inputs[:2], torch.zeros(3, taps - 1, 3, dtype=torch.float64), BOUNDS)
+    assert torch.equal(y, wanted) and state.shape == (3, taps - 1, 3)
+
+
+@FORMS
+def test_packing_that_does_not_fit_is_refused(form):
+    x, weight = normal(1, 9, 3), normal(3, 4)
+    for state, bounds, message in [
+        (None, [0, 8], r"cu_seqlens must rise from 0 to 9, got \[0, 8\]"),
+        (normal(2, 3, 3), BOUNDS, r"state must have shape \(3, 3, 3\), got \(2, 3, 3\)"),
+        (normal(3, 3, 3).to("meta"), BOUNDS, "state is on meta but x is on cpu"),
+    ]:
+        with pytest.raises(HmlcoreError, match=message):
+            form(x, weight, state, bounds)

@@ -107,7 +107,7 @@ def rotation_counts(results: ResultSet) -> tuple[str, str]:
 
 def _differences(gaps: dict[str, float]) -> str:
     return ", ".join(
-        f"{task} {100 * gap:+.1f}% bits per byte" if task == "text" else f"{task} {-gap:+.3f}"
+        f"{task} {100 * gap + 0:+.1f}% bits per byte" if task == "text" else f"{task} {0 - gap:+.3f}"
         for task, gap in gaps.items()
     )
 

@@ -6,6 +6,8 @@ A verdict is computed from the store and never typed: *confirmed*, *refuted*, or
 import pandas as pd
 
 from hmlcore.evaluation.bakeoff_claims import BAKEOFF_CLAIMS
+from hmlcore.evaluation.physics_claims import PHYSICS_CLAIMS
+from hmlcore.evaluation.speed_claims import SPEED_CLAIMS
 from hmlcore.evaluation.verdicts import CONFIRMED, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
@@ -162,6 +164,8 @@ CLAIMS = [
     Claim("From some length on HML trains faster than attention on this machine", "speed",
           overtakes_attention),
     *BAKEOFF_CLAIMS,
+    *PHYSICS_CLAIMS,
+    *SPEED_CLAIMS,
 ]  # fmt: skip
 
 

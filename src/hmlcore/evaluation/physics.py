@@ -1,11 +1,14 @@
-"""The memory as a mechanical system: orbits and energy of one trained head on one real input."""
+"""The memory as a mechanical system: orbits and energy of a trained head on text, or of any dynamics."""
+
+import math
 
 import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.layers import recording
+from hmlcore.layers import HML, recording
 from hmlcore.models import Backbone
+from hmlcore.ops.oscillator import as_complex
 
 
 @torch.no_grad()
@@ -50,3 +53,74 @@ def phase_portrait(model: Backbone, tokens: Tensor, layer: int = -1) -> list[dic
         }
         for t in range(len(tokens))
     ]
+
+
+@torch.no_grad()
+def set_gates(layer: HML, *, beta: float, gamma: float, theta: float = 0.0) -> HML:
+    """Constant gates in place of those that tokens choose, equal mechanics for every dynamics; h = 1.
+
+    Friction γ acts where each has it: on momentum alone where there is a gate γ; as α² = γ, which contracts
+    phase space as much, on Q and P alike where there are two rows without one. One row has no friction.
+
+    Args:
+        beta, gamma: strictly between 0 and 1. theta: the oscillator's angle, in radians.
+    Returns: `layer`, changed.
+    """
+    for name, x in (("beta", beta), ("gamma", gamma)):
+        require(0 < x < 1, f"{name} must be between 0 and 1, both excluded, got {x}")
+    gates = layer.rule.gates
+    rate = -0.5 * math.log(gamma) if layer.rows == 2 and "gamma" not in gates else 1e-12
+    # α = exp(−a·softplus(x)) with a = 0.05·e^A.
+    slow = rate / (0.05 * layer.log_a.double().exp())
+    chosen = {"beta": _logit(beta), "gamma": _logit(gamma), "alpha": slow.expm1().log().to(layer.log_a.dtype)}
+    layer.gate_proj.weight.zero_()
+    for name, bias in zip(gates, layer.gate_proj.bias.view(len(gates), -1), strict=True):
+        if name in chosen:
+            bias.copy_(torch.as_tensor(chosen[name]))
+    if "theta" in dict(layer.named_parameters()):
+        layer.theta.fill_(theta)
+    return layer
+
+
+@torch.no_grad()
+def orbit(layer: HML, x: Tensor, token: int) -> list[dict]:
+    """One row a token: how a memory of one head comes to hold one association, in phase space.
+
+    The association is that of `token`: its key k and value v, as they were written. Seen along them the state
+    is q = kᵀQv/‖v‖² and p = kᵀPv/‖v‖²: q = 1 at rest is perfect recall. Where value channels are pairs, Q
+    and v are complex and q + ip is that with v conjugated. Where there is one real row, p is q's own change.
+
+    Args:
+        layer: untrained or trained, with one head. x: [T, d_model], its inputs. token: an index into x.
+    Returns: rows with t, q, p, second (what p is: "momentum", "imaginary part" or "change"), and the energies
+        that the dynamics have, kinetic (0 without momentum) and potential.
+    Raises: HmlcoreError for several heads, or a token that is not in x.
+    """
+    require(layer.num_heads == 1, f"an orbit is of one head, the layer has num_heads = {layer.num_heads}")
+    require(0 <= token < len(x), f"token must be between 0 and {len(x) - 1}, got {token}")
+    with recording(layer) as traces:
+        layer(x[None])
+    trace = traces[""]
+    key, value = trace["key"][0, token, 0], trace["value"][0, token, 0]
+    seen = torch.einsum("n,tpnd->ptd", key, trace["state"][0, :, 0])
+    size = value.square().sum()
+    if layer.rule.pairs:
+        both = as_complex(seen[0]) @ as_complex(value).conj() / size
+        q, p, second = both.real, both.imag, "imaginary part"
+    elif layer.rows == 2:
+        q, p = seen @ value / size
+        second = "momentum"
+    else:
+        q = seen[0] @ value / size
+        p, second = q.diff(prepend=q.new_zeros(1)), "change"
+    record = trace.records[0]
+    potential = record["potential"][0, :, 0]
+    kinetic = record["kinetic"][0, :, 0] if "kinetic" in record else torch.zeros_like(potential)
+    columns = {"q": q, "p": p, "kinetic": kinetic, "potential": potential}
+    return [
+        {"t": t, **{name: float(y[t]) for name, y in columns.items()}, "second": second} for t in range(len(x))
+    ]
+
+
+def _logit(x: float) -> float:
+    return math.log(x / (1 - x))

@@ -115,8 +115,10 @@ def path_text(path: Mapping[str, str]) -> str:
 
 
 def decode_path(decode: Mapping[str, str], train: Mapping[str, str]) -> dict[str, str]:
-    """What decoding ran: an op of the whole sequence that single steps do without is written as ``step``."""
-    return {**dict.fromkeys(train, "step"), **decode}
+    """What decoding ran: an op of the whole sequence that single steps do without is written as ``step``,
+    unless its steps are an op of their own (``hamiltonian_step``), which says more."""
+    without = (op for op in train if f"{op}_step" not in decode)
+    return {**dict.fromkeys(without, "step"), **decode}
 
 
 def peak_memory(run: Pass, device: torch.device) -> tuple[int, str]:

@@ -34,6 +34,7 @@ class Experiment:
         mixers: those that the grid compares.
         together: None, or (specs, device) → runs, for what must be measured side by side in one process
             (timings) instead of trained run by run.
+        repeatable: what `together` measures depends on the specs alone, so that `hml verify` can do it again.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Experiment:
     trace: Callable[[Backbone | Classifier, Task], list[dict]] | None = None
     mixers: tuple[str, ...] = COMPARED
     together: Callable[[list[dict], torch.device], list[Run]] | None = None
+    repeatable: bool = False
 
 
 def make_spec(experiment: str, profile: str, mixer: str, **settings) -> dict:
@@ -66,11 +68,12 @@ def mixer_arguments(mixer: str, d_model: int, heads: int, length: int) -> dict:
 
     With N = d_model / heads, the matrix memories (hml, mamba2, retnet and both DeltaNets) all hold 2·N·d_model
     floats a block. Hyena's filters take the length one trains on as their unit of time; LinOSS gets an
-    oscillator a channel.
+    oscillator a channel. HML is the leapfrog, whatever its default has become since.
     """
-    if mixer in ("hml", "attention", "retnet", "gated_deltanet", "momentum_deltanet"):
+    if mixer in ("attention", "retnet", "gated_deltanet", "momentum_deltanet"):
         return {"num_heads": heads}
     own = {
+        "hml": {"num_heads": heads, "dynamics": "leapfrog"},
         "mamba2": {"d_state": d_model // heads},
         "hyena": {"filter_length": length, "filter_width": min(64, d_model)},
         "linoss": {"d_state": d_model},

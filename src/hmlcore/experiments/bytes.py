@@ -16,6 +16,7 @@ from hmlcore.experiments.base import (
     COMPARED,
     Experiment,
     make_spec,
+    mixer_arguments,
     reference_parameters,
     task_spec,
 )  # fmt: skip
@@ -62,7 +63,7 @@ def grid(profile: str) -> list[dict]:
                         precision="bf16" if profile == "full" else "fp32",
                         model={
                             "d_model": s["d_model"], "layers": s["layers"], "target_parameters": target,
-                            "mixer_args": {} if mixer == "gru" else {"num_heads": s["heads"]},
+                            "mixer_args": mixer_arguments(mixer, s["d_model"], s["heads"], s["length"]),
                         },
                         train=[task_spec("bytes", corpus=corpus, length=s["length"])],
                         evaluate=[

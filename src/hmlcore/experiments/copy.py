@@ -13,6 +13,7 @@ from hmlcore.experiments.base import (
     COMPARED,
     Experiment,
     make_spec,
+    mixer_arguments,
     reference_parameters,
     task_from,
     task_spec,
@@ -50,7 +51,8 @@ def grid(profile: str) -> list[dict]:
         size = {"examples": s["examples"], "batch_size": min(32, s["examples"])}
         return [{**t, "split": split, **size} for t in tasks(part)]
 
-    vocab = task_from(tasks(s["train"])[0]).vocab_size
+    trained = [task_from(t) for t in tasks(s["train"])]
+    vocab, length = trained[0].vocab_size, max(t.length for t in trained)
     target = reference_parameters(vocab, s["d_model"], 2, {"num_heads": s["heads"]})
     return [
         make_spec(
@@ -58,7 +60,7 @@ def grid(profile: str) -> list[dict]:
             warmup=s["steps"] // 10, weight_decay=0.1, precision="bf16" if profile == "full" else "fp32",
             model={
                 "d_model": s["d_model"], "layers": 2, "target_parameters": target,
-                "mixer_args": {} if mixer == "gru" else {"num_heads": s["heads"]},
+                "mixer_args": mixer_arguments(mixer, s["d_model"], s["heads"], length),
             },
             train=tasks(s["train"]),
             evaluate=scored(s["train"], "validation") + scored(s["test"], "test"),

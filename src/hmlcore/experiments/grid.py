@@ -51,6 +51,7 @@ def label(spec: dict) -> str:
     corpus = spec["train"][0].get("corpus") if spec["train"] else None
     parts += [spec["task"], spec["variant"]] if "variant" in spec else []
     parts += [corpus] if corpus and "variant" not in spec else []
+    parts += [spec["dynamics"]] if "dynamics" in spec else []
     parts += ["both ways"] if spec.get("direction") == "bidirectional" else []
     parts += [f"lr={spec['lr']:g}"] if "lr" in spec else []
     return " ".join([*parts, f"seed={spec['seed']}"])

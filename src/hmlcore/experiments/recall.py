@@ -14,6 +14,7 @@ from hmlcore.experiments.base import (
     COMPARED,
     Experiment,
     make_spec,
+    mixer_arguments,
     reference_parameters,
     task_spec,
 )  # fmt: skip
@@ -49,6 +50,7 @@ def grid(profile: str) -> list[dict]:
         size = {"examples": s["examples"], "batch_size": min(32, s["examples"])}
         return [{**t, "split": split, **size} for t in tasks(part)]
 
+    longest = max(length for length, _ in s["train"])
     return [
         make_spec(
             "recall", profile, mixer, seed=seed, lr=lr, steps=s["steps"], batch_size=s["batch_size"],
@@ -56,7 +58,7 @@ def grid(profile: str) -> list[dict]:
             model={
                 "d_model": width, "layers": 2,
                 "target_parameters": reference_parameters(s["vocab"], width, 2, {"num_heads": heads}),
-                "mixer_args": {} if mixer == "gru" else {"num_heads": heads},
+                "mixer_args": mixer_arguments(mixer, width, heads, longest),
             },
             train=tasks(s["train"]),
             evaluate=scored(s["train"], "validation") + scored(s["test"], "test"),

@@ -6,10 +6,14 @@ from hmlcore.experiments.base import Experiment
 from hmlcore.experiments.bytes import BYTES
 from hmlcore.experiments.copy import COPY
 from hmlcore.experiments.lra import LRA_LISTOPS
+from hmlcore.experiments.op_speed import OP_SPEED
+from hmlcore.experiments.physics import PHYSICS
 from hmlcore.experiments.recall import RECALL
 from hmlcore.experiments.speed import SPEED
 
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED)}
+EXPERIMENTS: dict[str, Experiment] = {
+    e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS)
+}
 
 
 def families() -> set[str]:

@@ -23,6 +23,7 @@ from hmlcore.evaluation import speed
 from hmlcore.experiments.base import ALL_MIXERS, Experiment, make_spec, mixer_arguments
 from hmlcore.layers import build_mixer
 from hmlcore.layers.base import Mixer
+from hmlcore.ops.backend import recording_choices
 from hmlcore.results import Run, collect_provenance
 
 _SETTINGS = {
@@ -108,7 +109,6 @@ def together(specs: list[dict], device: torch.device) -> list[Run]:
             batch = max(1, spec["tokens"] // length)
             x = _tokens(batch, length, spec, device).requires_grad_()
             paths = _train(candidates, x, bar)
-            _memory(candidates, x, bar, paths)
             _decode(candidates, x[:1].detach(), bar, paths)
     threads = {} if device.type == "cuda" else {"threads": torch.get_num_threads()}
     for candidate in candidates.values():
@@ -130,8 +130,10 @@ def _tokens(batch: int, length: int, spec: dict, device: torch.device) -> torch.
     return torch.randn(batch, length, spec["model"]["d_model"], generator=g).to(device)
 
 
-def _warm(candidates: dict[str, _Candidate], make, length: int, bar: tqdm) -> dict[str, speed.Pass]:
-    """A pass of each that is still in the race, run once; what has no memory to run leaves the race."""
+def _warm(
+    candidates: dict[str, _Candidate], make, length: int, bar: tqdm, first=lambda candidate, run: run()
+) -> dict[str, speed.Pass]:
+    """A pass of each that is still in the race, run once by `first`; what has no memory to run leaves it."""
     ready = {}
     for name, candidate in candidates.items():
         if candidate.stopped:
@@ -140,7 +142,7 @@ def _warm(candidates: dict[str, _Candidate], make, length: int, bar: tqdm) -> di
         try:
             with speed.out_of_memory_as(MemoryError):
                 run = make(candidate.mixer)
-                run()
+                first(candidate, run)
         except MemoryError as error:
             candidate.mixer.zero_grad(set_to_none=True)
             _leave(candidate, length, str(error), bar)
@@ -158,7 +160,10 @@ def _train(candidates: dict[str, _Candidate], x: torch.Tensor, bar: tqdm) -> dic
         if not candidate.stopped and expected > limit:
             _leave(candidate, length, f"about {expected:.0f} s a pass, the limit is {limit:g} s", bar)
     spec = next(iter(candidates.values())).spec
-    ready = _warm(candidates, lambda mixer: speed.train_pass(mixer, x, spec["precision"]), length, bar)
+    ready = _warm(
+        candidates, lambda mixer: speed.train_pass(mixer, x, spec["precision"]), length, bar,
+        lambda candidate, run: _memory(candidate, run, x, bar),
+    )  # fmt: skip
     timings = _in_turns(candidates, ready, x.device, spec["share_s"], bar)
     for name, timing in timings.items():
         candidate = candidates[name]
@@ -171,28 +176,29 @@ def _train(candidates: dict[str, _Candidate], x: torch.Tensor, bar: tqdm) -> dic
     return {name: timing.path for name, timing in timings.items()}
 
 
-def _memory(candidates: dict[str, _Candidate], x: torch.Tensor, bar: tqdm, paths: dict) -> None:
-    """Peak memory of the same pass; where a pass has many small steps, recording them takes long."""
-    batch, length = x.shape[:2]
-    for name, path in paths.items():
-        candidate = candidates[name]
-        expected, limit = _expected(candidate.profiles), candidate.spec["limit_s"] / 2
-        if expected > limit:
-            bar.write(
-                f"speed: memory of {name} at {length:,} tokens left out: about {expected:.0f} s, "
-                f"the limit is {limit:g} s", file=sys.stderr,
-            )  # fmt: skip
-            continue
-        begun = time.perf_counter()
-        run = speed.train_pass(candidate.mixer, x, candidate.spec["precision"])
-        peak, method = speed.peak_memory(run, x.device)
-        candidate.profiles.append(time.perf_counter() - begun)
-        candidate.wall_s += candidate.profiles[-1]
-        candidate.add(
-            length, metric="peak_memory_bytes", value=peak, n=1, batch=batch, passes="train", method=method,
-            path=speed.path_text(path),
+def _memory(candidate: _Candidate, run: speed.Pass, x: torch.Tensor, bar: tqdm) -> None:
+    """Run the pass for the first time and record its peak memory; where a pass has many small steps, recording
+    them takes long, and it is run without."""
+    (batch, length), spec = x.shape[:2], candidate.spec
+    expected, limit = _expected(candidate.profiles), spec["limit_s"] / 2
+    if expected > limit:
+        bar.write(
+            f"speed: memory of {spec['mixer']} at {length:,} tokens left out: about {expected:.0f} s, "
+            f"the limit is {limit:g} s", file=sys.stderr,
         )  # fmt: skip
-        bar.update()
+        run()
+        return
+    if x.device.type == "cuda":
+        run()  # kernels are compiled and tuned the first time, which takes memory of its own
+    begun = time.perf_counter()
+    with recording_choices() as path:
+        peak, method = speed.peak_memory(run, x.device)
+    candidate.profiles.append(time.perf_counter() - begun)
+    candidate.wall_s += candidate.profiles[-1]
+    candidate.add(
+        length, metric="peak_memory_bytes", value=peak, n=1, batch=batch, passes="train", method=method,
+        path=speed.path_text(path),
+    )  # fmt: skip
 
 
 def _decode(candidates: dict[str, _Candidate], x: torch.Tensor, bar: tqdm, paths: dict) -> None:

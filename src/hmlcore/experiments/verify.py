@@ -12,6 +12,7 @@ from hmlcore.errors import require
 from hmlcore.experiments.grid import label
 from hmlcore.experiments.registry import get_experiment
 from hmlcore.experiments.run import execute
+from hmlcore.experiments.side_by_side import measure
 from hmlcore.results import Store
 
 # A different processor or thread count sums in another order, and training amplifies it: accuracies of
@@ -20,7 +21,8 @@ TOLERANCE = 0.05
 
 _KEYS = [
     "metric", "split", "payload", "delay", "pairs", "length", "corpus", "context", "position", "direction",
-    "keys", "writes", "needles", "queries", "values", "depth", "group",
+    "dynamics", "eta", "gamma", "alpha", "rho", "theta", "head_dim", "tokens", "lag", "t", "keys", "energy",
+    "writes", "needles", "queries", "values", "depth", "group",
 ]  # fmt: skip
 
 
@@ -49,8 +51,8 @@ def verify(store: Store, profile: str, names: list[str], sample: int, seed: int 
     """
     require(sample >= 1, f"sample must be at least 1, got {sample}")
     # A timing is of its minutes on its machine: there is nothing to compare it with.
-    trained = [n for n in names if get_experiment(n).together is None and store.has_any(profile, n)]
-    specs = [(n, s) for n in trained for s in store.load(profile, n).specs()]
+    again = [n for n in names if get_experiment(n).together is None or get_experiment(n).repeatable]
+    specs = [(n, s) for n in again if store.has_any(profile, n) for s in store.load(profile, n).specs()]
     require(
         len(specs) >= sample, f"sample = {sample}, but profile {profile!r} has {len(specs)} runs of {names}"
     )
@@ -61,7 +63,10 @@ def verify(store: Store, profile: str, names: list[str], sample: int, seed: int 
 def _again(store: Store, profile: str, name: str, spec: dict) -> Verdict:
     with tempfile.TemporaryDirectory() as scratch:
         again = Store(Path(scratch))
-        execute(spec, again, force=True, label=f"verify {label(spec)}")
+        if get_experiment(name).together is None:
+            execute(spec, again, force=True, label=f"verify {label(spec)}")
+        else:
+            measure([spec], again, force=True)
         found = _values(again, profile, name)
     stored = _values(store, profile, name)
     stored = stored[stored["spec_hash"].isin(found["spec_hash"])]

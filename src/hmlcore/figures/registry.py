@@ -7,9 +7,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import unknown
+from hmlcore.figures.bakeoff import bakeoff_models, bakeoff_scores, bakeoff_table
 from hmlcore.figures.bytes import bytes_by_context, bytes_position, learning_curves
 from hmlcore.figures.copy import copy_curves, copy_heatmaps
 from hmlcore.figures.listops import listops_by_length, listops_learning, listops_ranking, listops_table
+from hmlcore.figures.lyapunov import lyapunov_map
+from hmlcore.figures.op_speed import op_decode, op_goals_table, op_train
+from hmlcore.figures.orbits import phase_portraits
+from hmlcore.figures.physics import energy_by_token, gradient_by_lag, reversal_error
 from hmlcore.figures.portrait import one_trace, phase_portrait
 from hmlcore.figures.recall import recall_curves, recall_frontier
 from hmlcore.figures.speed import speed_decode, speed_memory, speed_paths_table, speed_train
@@ -22,9 +27,11 @@ _SEEDS = (
     "Each dot is a seed, lines join their means; bars are 95 % t-intervals where there are five seeds or more."
 )
 _RINGS = (
-    "A ring marks the length from which on a mixer is faster than attention. "
+    "A ring marks the length from which on a line stays below attention's. "
     "Where a line ends, a longer sequence was over the limit of time or memory."
 )
+
+_LIMITS = "Dotted, for HML and attention: what the machine cannot beat,"
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,13 @@ FIGURES: dict[str, Figure] = {
     "listops_learning": Figure(
         "lra_listops", listops_learning, "ListOps: training loss of causal models, one line a seed."
     ),
+    "bakeoff_scores": Figure(
+        "bakeoff",
+        bakeoff_scores,
+        "The bake-off: what each member of the family scores on the five tasks, the lowest mean rank on top. "
+        "Each dot is a seed, bars are their means; open where heads rotate or an angle comes from the token. "
+        "Dashed: gated DeltaNet (delta).",
+    ),
     "memory_states": Figure(
         "lra_listops",
         memory_states,
@@ -150,10 +164,13 @@ FIGURES: dict[str, Figure] = {
         "speed",
         speed_train,
         "Speed: time per token of forward and backward of one layer against length; all mixers timed in turns "
-        f"in one process. {_RINGS}",
+        f"in one process. {_LIMITS} three forward passes at the rate of a large matrix product. {_RINGS}",
     ),
     "speed_decode": Figure(
-        "speed", speed_decode, f"Speed: time of one decoded token against the tokens before it. {_RINGS}"
+        "speed",
+        speed_decode,
+        f"Speed: time of one decoded token against the tokens before it. {_LIMITS} weights and state read once "
+        f"at the bandwidth of a copy. {_RINGS}",
     ),
     "speed_memory": Figure(
         "speed",
@@ -161,13 +178,74 @@ FIGURES: dict[str, Figure] = {
         "Speed: most memory that forward and backward of one layer hold at once, in bytes per token, against "
         "length. Where a line ends, a longer sequence was over the limit of time or memory.",
     ),
+    "op_train": Figure(
+        "op_speed",
+        op_train,
+        "Ops without a layer: time per token of forward and backward against length, timed in turns in one "
+        "process; memories at equal state bytes but for HML with p = 1, which has half. Dotted, one line for "
+        "ops that share it: what the machine cannot beat, the larger of bytes that must be moved over its copy "
+        f"bandwidth and FLOPs over its matrix-product rate. {_RINGS}",
+    ),
+    "op_decode": Figure(
+        "op_speed",
+        op_decode,
+        "Ops without a layer: one decoded token against the tokens before it. Above, its time; dotted, what "
+        "the machine cannot beat. Below, the bytes that have to be moved for it: state, operands and output.",
+    ),
+    "op_memory": Figure(
+        "op_speed",
+        speed_memory,
+        "Ops without a layer: most memory that forward and backward hold at once beside their operands, in "
+        "bytes per token, against length.",
+    ),
+    "lyapunov_map": Figure(
+        "physics",
+        lyapunov_map,
+        "Where the memory is stable: largest Lyapunov exponent under random unit keys, blue where an error "
+        "fades and orange where it grows; α = 1 but in the map of the delta rule. Dashed: the rule "
+        "η = 1.5(1 − γ); solid: the boundary of wide keys, 2(1 − γ); dotted: the bound of one constant key, "
+        "2(1 + γ); rings: where the exponent was measured to cross zero. Buttons choose the dynamics.",
+    ),
+    "reversal_error": Figure(
+        "physics",
+        reversal_error,
+        "The way back in single precision: relative error of the start after a number of tokens and the exact "
+        "inverse of each, mean of the key sequences. A line ends where the error is as large as the start "
+        "itself (dotted).",
+    ),
+    "energy_by_token": Figure(
+        "physics",
+        energy_by_token,
+        "Energy of the memory without input, over that at the start, geometric mean of the key sequences. With "
+        "one constant key: of what it addresses; with changing keys: averaged over all keys.",
+    ),
+    "gradient_by_lag": Figure(
+        "physics",
+        gradient_by_lag,
+        "What a value written long ago still does: length of the gradient of an output channel with respect to "
+        "it, untrained memories with constant gates, root mean square over key sequences and queries. Lines "
+        "that explode or vanish leave the picture.",
+    ),
+    "phase_portraits": Figure(
+        "physics",
+        phase_portraits,
+        "Every dynamics of the memory, untrained and with equal friction, driven by the same keys and values. "
+        "Above, one association in phase space: what its key recalls (q) against the momentum; the oscillator "
+        "has the imaginary part of the recall there, and the delta rule, which has no momentum, the change of "
+        "q by a token. Below, the energy of the head over its largest.",
+        traced=True,
+        every_mixer=True,
+    ),
 }
 
 TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
     **{f"{name}_models": (name, models_table) for name in ("copy", "recall", "bytes", "lra_listops")},
     "lra_listops_accuracy": ("lra_listops", listops_table),
+    "bakeoff_standings": ("bakeoff", bakeoff_table),
+    "bakeoff_models": ("bakeoff", bakeoff_models),
     "speed_state": ("speed", memory_table),
     "speed_paths": ("speed", speed_paths_table),
+    "op_goals": ("op_speed", op_goals_table),
 }
 """Every table by name: from which experiment, by which function."""
 

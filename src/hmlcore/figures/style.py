@@ -43,12 +43,24 @@ MIXERS = {
     "momentum_deltanet": MixerStyle("Momentum DeltaNet", "#E69F00", "hexagram", "dash"),
     "linoss": MixerStyle("LinOSS", "#9467BD", "pentagon", "solid"),
 }
+OPS = {
+    "op:hml-p2": MixerStyle("HML, p = 2", "#D55E00", "circle", "solid"),
+    "op:hml-p1": MixerStyle("HML, p = 1", "#CC79A7", "triangle-up", "dash"),
+    "op:hml-p1-bytes": MixerStyle("HML, p = 1, equal bytes", "#009E73", "diamond", "dot"),
+    "op:gdn-transformers": MixerStyle("Gated DeltaNet (transformers)", "#E69F00", "star", "solid"),
+    "op:sdpa": MixerStyle("Attention (SDPA)", "#0072B2", "square", "dash"),
+    "op:gdn-fla": MixerStyle("Gated DeltaNet (fla)", "#E69F00", "star-open", "dash"),
+    "op:momentum-fla": MixerStyle("Momentum DeltaNet (fla)", "#9467BD", "hexagram", "solid"),
+    "op:ssd-fla": MixerStyle("Mamba-2 (fla)", "#56B4E9", "triangle-down", "dash"),
+}
+"""Ops that are timed without a layer."""
+_STYLES = MIXERS | OPS
 _SPARE_COLORS = ("#882255", "#44AA99", "#DDCC77")
 _SPARE_SYMBOLS = ("triangle-up", "cross", "star", "x", "pentagon")
 
 
 def mixer_style(mixer: str) -> MixerStyle:
-    """The style of `mixer`; one without an entry in :data:`MIXERS` gets a style fixed by its name."""
+    """The style of `mixer`; one that has none here gets a style fixed by its name."""
     key = zlib.crc32(mixer.encode())
     spare = MixerStyle(
         mixer,
@@ -56,12 +68,12 @@ def mixer_style(mixer: str) -> MixerStyle:
         _SPARE_SYMBOLS[key % len(_SPARE_SYMBOLS)],
         "longdash",
     )
-    return MIXERS.get(mixer, spare)
+    return _STYLES.get(mixer, spare)
 
 
 def in_order(mixers: Iterable[str]) -> list[str]:
     """Mixers in the order figures and tables list them: those of :data:`MIXERS` first."""
-    known = list(MIXERS)
+    known = list(_STYLES)
     return sorted(set(mixers), key=lambda m: (known.index(m) if m in known else len(known), m))
 
 

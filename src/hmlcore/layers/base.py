@@ -18,10 +18,12 @@ class Mixer(nn.Module, ABC):
         y_t, state = mixer.step(x_t, state) one token, x_t, y_t [B, d_model]
 
     The state is a NamedTuple of tensors, passed in and returned, never kept in the module.
+    A mixer that `packs` also takes ``cu_seqlens``: the bounds of sequences that lie end to end in x.
     One pass, any chunking and single steps agree; y_t depends on x_≤t only.
     """
 
     name: ClassVar[str]
+    packs: ClassVar[bool] = False
     d_model: int
 
     def __init__(self, d_model: int):

@@ -1,5 +1,6 @@
 """The Hamiltonian Memory Layer: a matrix memory with position and momentum, moved one step a token."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,11 +9,15 @@ from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, no_decay, split_heads
+from hmlcore.layers.hml_check import check_gates, check_operand, check_state
 from hmlcore.layers.hml_dynamics import Delta, Dynamics, Oscillator, Stepped
+from hmlcore.layers.hml_kick import Kick, KickState
+from hmlcore.layers.hml_nonlinear import Mlp, Nonlinear, Sep
 from hmlcore.layers.hml_quad import Quad
 from hmlcore.layers.hml_rotation import RotatingState, Rotation, rotate_last
 from hmlcore.layers.hml_trace import record
 from hmlcore.ops import hamiltonian as ops
+from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv
 
 FAMILY: dict[str, Dynamics] = {
@@ -21,6 +26,9 @@ FAMILY: dict[str, Dynamics] = {
     "delta": Delta(),
     "oscillator": Oscillator(),
     "quad": Quad(),
+    "sep": Sep(),
+    "mlp": Mlp(),
+    "kick": Kick(),
 }
 DYNAMICS = ("leapfrog", "euler", "delta")  # those of the Hamiltonian op
 THETA = ("head", "token", "few")
@@ -33,7 +41,7 @@ class HMLState(NamedTuple):
     conv: Tensor
 
 
-State = HMLState | RotatingState
+State = HMLState | RotatingState | KickState
 
 
 class HML(Mixer):
@@ -52,26 +60,34 @@ class HML(Mixer):
         num_heads: H. head_dim: N = D, d_model / num_heads if None.
         dynamics: "leapfrog"; "euler" (symplectic Euler, as momentum delta rules); "delta" (one row, the
             over-damped limit: the gated delta rule); "oscillator" (one row, value pairs turned about the
-            association by its exact flow); "quad" (fixed wells that keys strike).
+            association by its exact flow); "quad" (fixed wells that keys strike); "sep" (such wells of
+            log cosh); "mlp" (quad's wells and a small network for the potential, one token after another);
+            "kick" (quad, which the network kicks once in 16 tokens).
         conv_size: taps of the causal depthwise convolution on r, k and v.
         rotation_heads: how many of the heads, the last ones, turn their value pairs by a phase that
             each token chooses, and never forget (α = 1): counters and clocks. A minority is enough.
+            None with "sep", "mlp" and "kick", whose forces no such phase commutes with.
         theta: where the oscillator's angle comes from: learned for each "head", from each "token", or from
             each token in a "few" heads, the last quarter of them, while the others keep θ = 0.
-    State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head.
+    State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head; for
+    "kick" one more, the place in its chunk.
+    Sequences of different lengths: padding at the right end changes no output before it, but the state has
+    seen it. :func:`hmlcore.ops.packing.pack` takes the padding away, and packed sequences (`cu_seqlens`)
+    leave the state of each at its own end.
     """
 
     name = "hml"
+    packs = True
 
     def __init__(
         self,
         d_model: int,
         num_heads: int = 4,
         head_dim: int | None = None,
-        dynamics: str = "leapfrog",
+        dynamics: str = "oscillator",
         conv_size: int = 4,
         rotation_heads: int = 0,
-        theta: str = "head",
+        theta: str = "few",
     ):
         super().__init__(d_model)
         if dynamics not in FAMILY:
@@ -86,6 +102,11 @@ class HML(Mixer):
             f"rotation_heads must be between 0 and num_heads = {num_heads}, got {rotation_heads}",
         )
         self.rule = FAMILY[dynamics]
+        require(
+            not rotation_heads or not isinstance(self.rule, Nonlinear),
+            f"rotation_heads must be 0 with dynamics={dynamics!r}, whose forces are not linear, "
+            f"got {rotation_heads}",
+        )
         self.rows = self.rule.rows
         require(
             self.head_dim % 2 == 0 or not (rotation_heads or self.rule.pairs),
@@ -123,14 +144,15 @@ class HML(Mixer):
             gates = F.linear(x.to(wide), weight.to(wide), bias.to(wide))
             gates = gates.unflatten(-1, (-1, self.num_heads)).unbind(-2)
             raw = dict(zip(self.rule.gates, gates, strict=True))
+            check_gates(raw)
             log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(raw["alpha"])
             if self.rotation is not None:
                 keep = self.num_heads - self.rotation.heads
                 log_alpha = F.pad(log_alpha[..., :keep], (0, self.rotation.heads))
             return self.rule.coefficients(self, x.to(wide), log_alpha, raw)
 
-    def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mixed, conv = short_conv(self.in_proj(x), self.conv, conv)
+    def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
+        mixed, conv = short_conv(self.in_proj(x), self.conv, conv, bounds)
         rk, v = F.silu(mixed).unflatten(-1, (3, self.num_heads, self.head_dim)).split((2, 1), 2)
         r, k = F.normalize(rk, dim=-1).unbind(2)
         return r, k, v.squeeze(2), conv
@@ -138,62 +160,97 @@ class HML(Mixer):
     def _read_out(self, o: Tensor, x: Tensor) -> Tensor:
         return self.out_proj(self.norm(o).flatten(-2) * F.silu(self.out_gate(x)))
 
-    def _phase(self, x: Tensor, v: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
+    def _phase(self, x: Tensor, v: Tensor, state: State, bounds=None) -> tuple[Tensor, Tensor | None]:
         """v in the frame that turns along with the rotating heads, and their phases [B, T, R]."""
         if self.rotation is None:
             return v, None
-        turns = self.rotation(x, state)
+        turns = self.rotation(x, state.phase, bounds)
         return rotate_last(v, -turns), turns
 
-    def _turned_back(self, o, memory, conv, turns) -> tuple[Tensor, State]:
+    def _timed(self, coefficients, state: State, bounds=None) -> NamedTuple:
+        """What depends on where the sequence stands, of the dynamics that ask."""
+        return self.rule.timed(coefficients, state, bounds) if isinstance(self.rule, Kick) else coefficients
+
+    def _turned_back(self, o, memory, conv, turns, coefficients, bounds=None) -> tuple[Tensor, State]:
+        if isinstance(self.rule, Kick):
+            return o, KickState(memory, conv, self.rule.next_clock(coefficients, bounds))
         if turns is None:
             return o, HMLState(memory, conv)
-        return rotate_last(o, turns), RotatingState(memory, conv, turns[:, -1])
+        return rotate_last(o, turns), RotatingState(memory, conv, at_ends(turns, bounds))
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State | None = None, cu_seqlens: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, State]:
+        """Mix x [B, T, d_model] over time, starting from `state` (None: an empty memory).
+
+        Args: cu_seqlens, [S + 1] bounds of S sequences packed along T (then B = 1, and states hold S
+            sequences in the place of the batch); none sees another. ``torch.compile`` needs them as a list.
+        Raises: HmlcoreError naming the argument whose shape, dtype, device or value does not fit.
+        """
         self._check_input(x)
+        check_operand(x, self.in_proj.weight)
+        bounds = None if cu_seqlens is None else check_cu_seqlens(cu_seqlens, *x.shape[:2])
+        sequences = x.shape[0] if bounds is None else len(bounds) - 1
         if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
-        r, k, v, conv = self._project(x, state.conv)
-        v, turns = self._phase(x, v, state)
+            state = self.init_state(sequences, x.device, x.dtype)
+        memory = check_state(state, self.state_shapes(sequences), x)
+        r, k, v, conv = self._project(x, state.conv, bounds)
+        v, turns = self._phase(x, v, state, bounds)
         coefficients, gates = self.coefficients(x)
-        o, memory = self.rule.scan(r, k, v, coefficients, state.memory)
+        coefficients = self._timed(coefficients, state, bounds)
+        o, end = self.rule.scan(r, k, v, coefficients, memory, cu_seqlens=bounds)
         if self.trace is not None:
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-                record(self, r, k, v, coefficients, gates, state.memory, turns)
-        o, state = self._turned_back(o, memory, conv, turns)
+                record(self, r, k, v, coefficients, gates, memory, turns, bounds)
+        o, state = self._turned_back(o, end, conv, turns, coefficients, bounds)
         return self._read_out(o, x), state
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         self._check_input(x, 2)
+        check_operand(x, self.in_proj.weight)
+        memory = check_state(state, self.state_shapes(len(x)), x)
         x = x[:, None]
         r, k, v, conv = self._project(x, state.conv)
         v, turns = self._phase(x, v, state)
-        now = self.coefficients(x)[0].map(lambda c: c[:, 0])
-        wide = state.memory.dtype
-        o, memory = self.rule.advance(*(y[:, 0].to(wide) for y in (r, k, v)), now, state.memory)
-        o, state = self._turned_back(o.to(v.dtype)[:, None], memory, conv, turns)
+        coefficients = self._timed(self.coefficients(x)[0], state)
+        now = coefficients.map(lambda c: c[:, 0])
+        o, memory = self.rule.advance(*(y[:, 0].to(memory.dtype) for y in (r, k, v)), now, memory)
+        o, state = self._turned_back(o.to(v.dtype)[:, None], memory, conv, turns, coefficients)
         return self._read_out(o, x)[:, 0], state
+
+    def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """The parts of the state of `batch` sequences, and their shapes."""
+        shapes = {
+            "memory": (batch, self.num_heads, self.rows, self.head_dim, self.head_dim),
+            "conv": (batch, self.conv.shape[1] - 1, self.conv.shape[0]),
+        }
+        if isinstance(self.rule, Kick):
+            shapes["clock"] = (batch,)
+        if self.rotation is not None:
+            shapes["phase"] = (batch, self.rotation.heads)
+        return shapes
 
     def init_state(self, batch, device=None, dtype=None) -> State:
         wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
-        shape = (batch, self.num_heads, self.rows, self.head_dim, self.head_dim)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, self.conv.shape[0], device=device, dtype=dtype)
-        memory = torch.zeros(shape, device=device, dtype=wide)
-        if self.rotation is None:
-            return HMLState(memory, taps)
-        return RotatingState(memory, taps, memory.new_zeros(batch, self.rotation.heads))
+        parts = {
+            name: torch.zeros(shape, device=device, dtype=dtype if name == "conv" else wide)
+            for name, shape in self.state_shapes(batch).items()
+        }
+        kind = KickState if "clock" in parts else RotatingState if "phase" in parts else HMLState
+        return kind(**parts)
 
     def state_size(self, length: int) -> int:
         memory = self.rows * self.num_heads * self.head_dim**2
         phases = self.rotation.heads if self.rotation is not None else 0
-        return memory + phases + (self.conv.shape[1] - 1) * self.conv.shape[0]
+        clock = int(isinstance(self.rule, Kick))
+        return memory + phases + clock + (self.conv.shape[1] - 1) * self.conv.shape[0]
 
     def flops_per_token(self, length: int) -> float:
         # Every matrix is applied once, the taps of the convolution among them.
         projections = sum(p.numel() for p in self.parameters() if p.ndim == 2)
         # Per row and head: predict, move, write and read touch N·D entries once each.
-        return 2 * (projections + 4 * self.rows * self.num_heads * self.head_dim**2)
+        network = self.rule.multiply_adds(self) if isinstance(self.rule, Nonlinear) else 0
+        return 2 * (projections + 4 * self.rows * self.num_heads * self.head_dim**2 + network)
 
     @property
     def output_projections(self) -> list[nn.Linear]:

@@ -37,8 +37,14 @@ class Dynamics(ABC):
         all in fp32 at least."""
 
     @abstractmethod
-    def scan(self, r: Tensor, k: Tensor, v: Tensor, c: Any, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """A sequence: o [B, T, H, D] and the last memory."""
+    def scan(
+        self, r: Tensor, k: Tensor, v: Tensor, c: Any, memory: Tensor, cu_seqlens: list[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """A sequence: o [B, T, H, D] and the last memory.
+
+        With `cu_seqlens`, already checked, S sequences are packed along T (then B = 1): memories are
+        [S, H, p, N, D], and no sequence sees another.
+        """
 
     @abstractmethod
     def advance(self, r: Tensor, k: Tensor, v: Tensor, c: Any, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,8 +66,10 @@ class Dynamics(ABC):
 class _Addressed(Dynamics):
     """The potential ½β‖kᵀQ − vᵀ‖² of the token's association, moved by the Hamiltonian op."""
 
-    def scan(self, r, k, v, c, memory):
-        return stepped.hamiltonian(r, k, v, c, initial_state=memory, output_final_state=True)
+    def scan(self, r, k, v, c, memory, cu_seqlens=None):
+        return stepped.hamiltonian(
+            r, k, v, c, initial_state=memory, output_final_state=True, cu_seqlens=cu_seqlens
+        )
 
     def advance(self, r, k, v, c, memory):
         return stepped.hamiltonian_step(r, k, v, c, memory)
@@ -138,9 +146,10 @@ class Oscillator(Dynamics):
         named = {"beta": raw["beta"].sigmoid(), "alpha": log_alpha.exp(), "theta": theta}
         return Turns(log_alpha, log_rho, theta), named
 
-    def scan(self, r, k, v, c, memory):
-        start = memory.squeeze(2)
-        o, end = turned.oscillator(r, k, v, *c, initial_state=start, output_final_state=True)
+    def scan(self, r, k, v, c, memory, cu_seqlens=None):
+        o, end = turned.oscillator(
+            r, k, v, *c, initial_state=memory.squeeze(2), output_final_state=True, cu_seqlens=cu_seqlens
+        )
         return o, end[:, :, None]
 
     def advance(self, r, k, v, c, memory):

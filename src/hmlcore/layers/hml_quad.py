@@ -1,5 +1,6 @@
 """Vector oscillators: fixed quadratic wells that keys strike, solved by an exact associative scan."""
 
+import itertools
 import math
 from typing import ClassVar, NamedTuple
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from hmlcore.layers.base import no_decay
 from hmlcore.layers.hml_dynamics import Dynamics
 from hmlcore.ops.diagonal_scan import block_scan
+from hmlcore.ops.hamiltonian.check import check_finite
+from hmlcore.ops.packing import repack, unpack
 from hmlcore.ops.precision import without_autocast
 
 SLOWEST = 1e-3  # ω of the last oscillator at the start; the first has 1
@@ -70,14 +73,26 @@ class Quad(Dynamics):
         return Wells(matrix, beta, mu.expand(*beta.shape, -1)), {"beta": beta, "alpha": alpha, "dt": dt}
 
     @without_autocast
-    def scan(self, r, k, v, c, memory):
+    def scan(self, r, k, v, c, memory, cu_seqlens=None):
+        check_finite(**{f"coefficients.{name}": x for name, x in c._asdict().items()})
+        if cu_seqlens is None:
+            o, path = self._path(r, k, v, c, memory)
+            return o, path[:, -1].movedim(-1, 2)
+        # Padded, not reset in between: what is not finite stays in its own sequence.
+        r, k, v = (unpack(y, cu_seqlens) for y in (r, k, v))
+        o, path = self._path(r, k, v, c.map(lambda y: unpack(y, cu_seqlens)), memory)
+        lengths = [b - a for a, b in itertools.pairwise(cu_seqlens)]
+        ends = torch.stack([path[i, length - 1] for i, length in enumerate(lengths)])
+        return repack(o, cu_seqlens), ends.movedim(-1, 2)
+
+    def _path(self, r: Tensor, k: Tensor, v: Tensor, c: Wells, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """o [B, T, H, D] and (Q, P) after every token [B, T, H, N, D, 2]."""
         r, k, v_wide = (y.to(memory.dtype) for y in (r, k, v))
         kick = (c.beta[..., None] * k)[..., None] * v_wide[..., None, :]
         force = torch.stack((torch.zeros_like(kick), kick), -1)
         path = block_scan(c.matrix[:, :, :, :, None], force, memory.movedim(2, -1))
         read = torch.stack((r, r * c.mu), -1)
-        o = torch.einsum("bthnp,bthndp->bthd", read, path)
-        return o.to(v.dtype), path[:, -1].movedim(-1, 2)
+        return torch.einsum("bthnp,bthndp->bthd", read, path).to(v.dtype), path
 
     @without_autocast
     def advance(self, r, k, v, c, memory):

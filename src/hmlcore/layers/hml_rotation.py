@@ -6,11 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import require
 from hmlcore.layers.base import no_decay
-from hmlcore.ops.oscillator import as_complex, as_real
+from hmlcore.ops.oscillator import multiply_pairs
+from hmlcore.ops.packing import repack, unpack
 
 START = 0.01  # turns a token, standard deviation at the start
+# Phases add up over a sequence, so their weights have to learn more slowly than others: under Adam, at the
+# others' rate, they become noise within a few hundred steps and take the head's output with them.
+SLOWNESS = 0.1
 
 
 class RotatingState(NamedTuple):
@@ -43,7 +46,7 @@ def cumulative_turns(turns: Tensor, start: Tensor) -> Tensor:
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """Every pair of neighbouring channels (q, p) of x [..., D], as q + ip, times e^{2πi·turns} [...]."""
     angle = 2 * torch.pi * turns
-    return as_real(torch.polar(torch.ones_like(angle), angle)[..., None] * as_complex(x))
+    return multiply_pairs(angle.cos(), angle.sin(), x)
 
 
 def rotate_last(x: Tensor, turns: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ def rotate_last(x: Tensor, turns: Tensor) -> Tensor:
 
 
 class Rotation(nn.Module):
-    r"""The phase of each of the last R heads: Φ_t = Φ_{t−1} + 2π(w·x_t + b), kept modulo one turn.
+    r"""The phase of each of the last R heads: Φ_t = Φ_{t−1} + 2π(w·x_t + b)/10, kept modulo one turn.
 
     A memory whose value pairs turn by φ_t = Φ_t − Φ_{t−1} before each token's step,
 
@@ -68,16 +71,17 @@ class Rotation(nn.Module):
         super().__init__()
         self.heads = heads
         # Not a linear map of the module kind: the backbone gives those a start that is too large here.
-        self.weight = no_decay(nn.Parameter(START * d_model**-0.5 * torch.randn(heads, d_model)))
+        self.weight = no_decay(nn.Parameter(START / SLOWNESS * d_model**-0.5 * torch.randn(heads, d_model)))
         self.bias = no_decay(nn.Parameter(torch.zeros(heads)))
 
-    def forward(self, x: Tensor, state: NamedTuple) -> Tensor:
-        """Φ_1 … Φ_T in turns [B, T, R], in fp32 at least, from x [B, T, d_model] and Φ_0, the state's."""
-        start = getattr(state, "phase", None)
-        found = None if start is None else tuple(start.shape)
-        wanted = (x.shape[0], self.heads)
-        require(found == wanted, f"state.phase must have shape {wanted} (rotation_heads last), got {found}")
+    def forward(self, x: Tensor, start: Tensor, bounds: list[int] | None = None) -> Tensor:
+        """Φ_1 … Φ_T in turns [B, T, R], in fp32 at least, from x [B, T, d_model] and Φ_0 [B, R].
+
+        With `bounds` (then B = 1) each sequence packed in x starts from its own Φ_0 [S, R].
+        """
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.promote_types(x.dtype, torch.float32)
-            turns = F.linear(x.to(wide), self.weight.to(wide), self.bias.to(wide))
-            return cumulative_turns(turns, start.to(wide))
+            turns = SLOWNESS * F.linear(x.to(wide), self.weight.to(wide), self.bias.to(wide))
+            if bounds is None:
+                return cumulative_turns(turns, start.to(wide))
+            return repack(cumulative_turns(unpack(turns, bounds), start.to(wide)), bounds)

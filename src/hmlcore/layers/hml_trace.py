@@ -1,5 +1,7 @@
 """What a phase portrait of an HML layer needs: its sequence walked again, one token at a time."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -15,13 +17,21 @@ def record(
     gates: dict[str, Tensor],
     memory: Tensor,
     turns: Tensor | None,
+    bounds: list[int] | None = None,
 ) -> None:
     """Add to ``layer.trace``, all over [B, T, H, ...]: the gates, `key`, `value`, the prediction `error` z,
     the `read` o, the energies of the dynamics and the state (Q, P).
 
     v and memory come in the frame of rotating heads; what is recorded is at rest, with `phase` [B, T, R]
-    in radians beside the gates.
+    in radians beside the gates. Packed sequences are recorded one after the other.
     """
+    if bounds is not None:
+        for i, (a, b) in enumerate(itertools.pairwise(bounds)):
+            part = [None if y is None else y[:, a:b] for y in (r, k, v, turns)]
+            now = coefficients.map(lambda c, a=a, b=b: c[:, a:b])
+            named = {name: gate[:, a:b] for name, gate in gates.items()}
+            record(layer, *part[:3], now, named, memory[i : i + 1], part[3])
+        return
     states, reads, errors = [], [], []
     memory = memory.float() if memory.dtype.itemsize < 4 else memory
     r, k, v = (y.to(memory.dtype) for y in (r, k, v))

@@ -53,8 +53,13 @@ class Block(nn.Module):
         self.mlp_norm = nn.RMSNorm(config.d_model, eps=1e-5)
         self.mlp = SwiGLU(config.d_model, config.d_ff)
 
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        y, state = self.mixer(self.mixer_norm(x), state)
+    def forward(self, x: Tensor, state: Any = None, cu_seqlens: Any = None) -> tuple[Tensor, Any]:
+        require(
+            cu_seqlens is None or self.mixer.packs,
+            f"mixer {self.mixer.name!r} does not take cu_seqlens; only mixers that pack do",
+        )
+        packed = {} if cu_seqlens is None else {"cu_seqlens": cu_seqlens}
+        y, state = self.mixer(self.mixer_norm(x), state, **packed)
         x = x + y
         return x + self.mlp(self.mlp_norm(x)), state
 
@@ -69,6 +74,7 @@ class Backbone(nn.Module):
 
         logits, state = model(tokens)              tokens [B, T] → logits [B, T, vocab_size]
         logits, state = model(tokens, state)       continue; state: one mixer state per block
+        logits, state = model(tokens, cu_seqlens=bounds)   documents packed in [1, T], if the mixer packs
         logits, state = model.step(token, state)   decode one token [B] → [B, vocab_size]
 
     Raises: HmlcoreError for a size below 1 or a mixer argument that does not fit.
@@ -97,13 +103,13 @@ class Backbone(nn.Module):
                 for out in (*block.mixer.output_projections, block.mlp.down):
                     out.weight.mul_((2 * len(self.blocks)) ** -0.5)
 
-    def hidden(self, tokens: Tensor, state: list | None = None) -> tuple[Tensor, list]:
+    def hidden(self, tokens: Tensor, state: list | None = None, cu_seqlens: Any = None) -> tuple[Tensor, list]:
         """Final normalised hidden states [B, T, d_model], before the head, and the new state."""
         require(tokens.ndim == 2, f"tokens must be [B, T], got shape {tuple(tokens.shape)}")
         x = self.embedding(tokens)
         states = []
         for block, s in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
-            x, s = block(x, s)
+            x, s = block(x, s, cu_seqlens)
             states.append(s)
         return self.norm(x), states
 
@@ -111,8 +117,8 @@ class Backbone(nn.Module):
         """The head: hidden states [..., d_model] to logits [..., vocab_size]."""
         return F.linear(hidden, self.embedding.weight)
 
-    def forward(self, tokens: Tensor, state: list | None = None) -> tuple[Tensor, list]:
-        x, states = self.hidden(tokens, state)
+    def forward(self, tokens: Tensor, state: list | None = None, cu_seqlens: Any = None) -> tuple[Tensor, list]:
+        x, states = self.hidden(tokens, state, cu_seqlens)
         return self.logits(x), states
 
     def step(self, token: Tensor, state: list) -> tuple[Tensor, list]:

@@ -9,6 +9,7 @@ from hmlcore.ops import (
     long_conv,
     lstm,
     momentum_delta,
+    nonlinear,
     oscillator,
     retention,
     selective_scan,
@@ -17,5 +18,5 @@ from hmlcore.ops import (
 
 __all__ = [
     "attention", "delta_rule", "diagonal_scan", "gru", "hamiltonian", "long_conv", "lstm", "momentum_delta",
-    "oscillator", "retention", "selective_scan", "short_conv",
+    "nonlinear", "oscillator", "retention", "selective_scan", "short_conv",
 ]  # fmt: skip

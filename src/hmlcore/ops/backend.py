@@ -144,11 +144,15 @@ def _problem(form: Form, device: torch.device, given: tuple) -> str | None:
 
 def _verdict(op: str, form: Form, device: torch.device) -> tuple[bool, str]:
     """Whether `form` may be trusted on `device`, and what its check found; a kernel is checked once."""
-    if not form.kernel:
-        return True, ""
-    key = (op, form.name, str(device))
+    return _checked_once(op, form.name, str(device)) if form.kernel else (True, "")
+
+
+@torch.compiler.assume_constant_result  # under torch.compile the check runs while the graph is built, not in it
+def _checked_once(op: str, name: str, device: str) -> tuple[bool, str]:
+    key = (op, name, device)
     if key not in _VERDICTS:
         _VERDICTS[key] = True, ""  # in case the check comes by here again
+        form = next(form for form in _FORMS[op] if form.name == name)
         try:
             error = self_check(Choice(op, form, ""), device)
             good = error <= form.tolerance
@@ -159,6 +163,7 @@ def _verdict(op: str, form: Form, device: torch.device) -> tuple[bool, str]:
     return _VERDICTS[key]
 
 
+@torch.compiler.assume_constant_result
 def _warn(message: str) -> None:
     """Once a process: an op is chosen at every call."""
     if message not in _WARNED:

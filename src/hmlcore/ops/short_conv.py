@@ -1,5 +1,8 @@
 """Causal depthwise convolution over a few tokens, the local mixing every layer here is given alike."""
 
+import itertools
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,28 +10,48 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.extras import imports_on_cuda, too_wide
+from hmlcore.ops.packing import check_cu_seqlens
+
+Bounds = Tensor | Sequence[int] | None
 
 
-def _check(x: Tensor, weight: Tensor, state: Tensor | None) -> Tensor:
+def _check(x: Tensor, weight: Tensor, state: Tensor | None, cu_seqlens: Bounds) -> tuple[Tensor, list[int]]:
+    """The state to start from, [S, K − 1, E], and the bounds of the sequences along T (S = B, unpacked)."""
     require(x.ndim == 3 and x.shape[1] > 0, f"x must be [B, T, E] with T > 0, got {tuple(x.shape)}")
     require(
         weight.ndim == 2 and weight.shape[0] == x.shape[2],
         f"weight must be [E, K] with E = {x.shape[2]}, got {tuple(weight.shape)}",
     )
-    wanted = (x.shape[0], weight.shape[1] - 1, x.shape[2])
+    batch, length, channels = x.shape
+    bounds = [0, length] if cu_seqlens is None else check_cu_seqlens(cu_seqlens, batch, length)
+    wanted = (batch if cu_seqlens is None else len(bounds) - 1, weight.shape[1] - 1, channels)
     if state is None:
-        return x.new_zeros(wanted)
+        return x.new_zeros(wanted), bounds
     require(tuple(state.shape) == wanted, f"state must have shape {wanted}, got {tuple(state.shape)}")
-    return state.to(x.dtype)
+    require(state.device == x.device, f"state is on {state.device} but x is on {x.device}")
+    return state.to(x.dtype), bounds
 
 
-def naive_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def naive_short_conv(
+    x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
+) -> tuple[Tensor, Tensor]:
     """y_t = Σ_{i<K} weight[:, K−1−i] x_{t−i}, the inputs before the first being the state's.
 
-    Args: x [B, T, E]; weight [E, K]; state [B, K−1, E], the last K − 1 inputs, zeros if None.
+    Args:
+        x [B, T, E]; weight [E, K]; state [B, K−1, E], the last K − 1 inputs, zeros if None.
+        cu_seqlens: [S + 1] bounds of S sequences packed along T (then B = 1, and states are [S, K−1, E]);
+            none sees another.
     Returns: y [B, T, E] and the new state.
+    Raises: HmlcoreError naming the argument whose shape or device does not fit.
     """
-    window = torch.cat((_check(x, weight, state), x), 1)
+    state, bounds = _check(x, weight, state, cu_seqlens)
+    if cu_seqlens is not None:
+        parts = [
+            naive_short_conv(x[:, a:b], weight, state[i : i + 1])
+            for i, (a, b) in enumerate(itertools.pairwise(bounds))
+        ]
+        return tuple(torch.cat(y, d) for y, d in zip(zip(*parts, strict=True), (1, 0), strict=True))
+    window = torch.cat((state, x), 1)
     width = weight.shape[1]
     y = [
         sum(weight[:, i] * window[:, t + i] for i in range(width))
@@ -37,24 +60,50 @@ def naive_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> 
     return torch.stack(y, 1), window[:, window.shape[1] - (width - 1) :]
 
 
-def conv1d_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _windowed(convolve: Callable, x: Tensor, weight: Tensor, state: Tensor | None, cu_seqlens: Bounds):
+    """The op through `convolve`, which maps windows [B, L + K − 1, E] to [B, L, E].
+
+    Packed sequences become one window: each with its state in front, [state | x | state | x | …]. Outputs
+    whose taps begin in one sequence and end in the next are dropped.
+    """
+    state, bounds = _check(x, weight, state, cu_seqlens)
+    before = weight.shape[1] - 1
+    if cu_seqlens is None:
+        window = torch.cat((state, x), 1)
+        return convolve(window), window[:, window.shape[1] - before :]
+    spans = list(itertools.pairwise(bounds))
+    pieces = [y for i, (a, b) in enumerate(spans) for y in (state[i : i + 1], x[:, a:b])]
+    window = torch.cat(pieces, 1)
+    y = convolve(window)
+    outputs = [y[:, a + i * before : b + i * before] for i, (a, b) in enumerate(spans)]
+    ends = [window[:, b + i * before : b + (i + 1) * before] for i, (_, b) in enumerate(spans)]
+    return torch.cat(outputs, 1), torch.cat(ends)
+
+
+def conv1d_short_conv(
+    x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
+) -> tuple[Tensor, Tensor]:
     """The same through ``F.conv1d``; arguments as :func:`naive_short_conv`."""
-    window = torch.cat((_check(x, weight, state), x), 1)
-    y = F.conv1d(window.mT, weight[:, None].to(x.dtype), groups=weight.shape[0]).mT
-    return y, window[:, window.shape[1] - (weight.shape[1] - 1) :]
+
+    def convolve(window: Tensor) -> Tensor:
+        return F.conv1d(window.mT, weight[:, None].to(x.dtype), groups=weight.shape[0]).mT
+
+    return _windowed(convolve, x, weight, state, cu_seqlens)
 
 
-def causal_conv1d_short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def causal_conv1d_short_conv(
+    x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
+) -> tuple[Tensor, Tensor]:
     """The same through the CUDA kernel of causal-conv1d; arguments as :func:`naive_short_conv`.
 
     The state goes in front of the inputs, as in the other forms, and its outputs are dropped.
     """
     from causal_conv1d import causal_conv1d_fn
 
-    window = torch.cat((_check(x, weight, state), x), 1)
-    width = weight.shape[1]
-    y = causal_conv1d_fn(window.mT, weight.to(x.dtype)).mT[:, width - 1 :]
-    return y, window[:, window.shape[1] - (width - 1) :]
+    def convolve(window: Tensor) -> Tensor:
+        return causal_conv1d_fn(window.mT, weight.to(x.dtype)).mT[:, weight.shape[1] - 1 :]
+
+    return _windowed(convolve, x, weight, state, cu_seqlens)
 
 
 def _unfit(x: Tensor, weight: Tensor, state: Tensor | None) -> str | None:
@@ -64,9 +113,12 @@ def _unfit(x: Tensor, weight: Tensor, state: Tensor | None) -> str | None:
     return too_wide(x, weight, state)
 
 
-def short_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def short_conv(
+    x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
+) -> tuple[Tensor, Tensor]:
     """The op through whichever form suits the device; arguments as :func:`naive_short_conv`."""
-    return backend.choose("short_conv", x.device, given=(x, weight, state)).form.function(x, weight, state)
+    form = backend.choose("short_conv", x.device, given=(x, weight, state)).form
+    return form.function(x, weight, state, cu_seqlens)
 
 
 def _self_check(form, naive, device) -> float:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hmlcore.ops.diagonal_scan.naive import check_scan
 from hmlcore.ops.precision import without_autocast
@@ -81,45 +80,74 @@ def _pad(x: Tensor, after: int) -> Tensor:
     return F.pad(x, (0, 0) * (x.ndim - 2) + (0, after))
 
 
-class _Scan(torch.autograd.Function):
-    """Takes r, the r² components of M, the r of b and the r of h_0."""
+def _like(tensors: Components) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in tensors]
 
-    @staticmethod
-    def forward(ctx, r, *tensors):
-        m, b, state = tensors[: r * r], tensors[r * r : -r], tensors[-r:]
-        h = [x.clone(memory_format=torch.contiguous_format) for x in b]
-        _add_product_(_at(h, 0), _at(m, 0), state)
-        sweep_(m, h)
-        ctx.r = r
-        ctx.save_for_backward(*m, *h, *state)
-        return tuple(h)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, *d):
-        r, saved = ctx.r, ctx.saved_tensors
-        m, h, state = saved[: r * r], saved[r * r : -r], saved[-r:]
-        adjoint = [m[j * r + i].conj() for i in range(r) for j in range(r)]
-        back = [torch.zeros_like(x) for x in h]
-        _add_product_(back, adjoint, d)
-        sweep_(adjoint, back, reverse=True)
-        g = [x.clone(memory_format=torch.contiguous_format) for x in d]
-        for x, y in zip(g, back, strict=True):
-            x[:, :-1] += y[:, 1:]
-        before = [torch.cat((s[:, None], x[:, :-1]), 1).conj() for s, x in zip(state, h, strict=True)]
-        of_m = [(g[i] * before[j]).sum_to_size(m[i * r + j].shape) for i in range(r) for j in range(r)]
-        return None, *of_m, *g, *_at(back, 0)
+# An operator, so that a compiler of graphs (``torch.compile``) takes it as one step: its 2√T steps would
+# be thousands of nodes.
+@torch.library.custom_op("hmlcore::scan", mutates_args=())
+def scan(m: Sequence[Tensor], b: Sequence[Tensor], state: Sequence[Tensor]) -> list[Tensor]:
+    """h_1 … h_T from the r² components of M, the r of b and the r of h_0; differentiable once."""
+    h = [x.clone(memory_format=torch.contiguous_format) for x in b]
+    _add_product_(_at(h, 0), _at(m, 0), state)
+    sweep_(m, h)
+    return h
+
+
+@scan.register_fake
+def _(m, b, state):
+    return _like(b)
+
+
+@torch.library.custom_op("hmlcore::scan_backward", mutates_args=())
+def scan_backward(
+    m: Sequence[Tensor], h: Sequence[Tensor], state: Sequence[Tensor], d: Sequence[Tensor]
+) -> list[Tensor]:
+    """The gradients of M, b and h_0, component by component, from those of h."""
+    r = len(h)
+    adjoint = [m[j * r + i].conj() for i in range(r) for j in range(r)]
+    back = [torch.zeros_like(x) for x in h]
+    _add_product_(back, adjoint, d)
+    sweep_(adjoint, back, reverse=True)
+    g = [x.clone(memory_format=torch.contiguous_format) for x in d]
+    for x, y in zip(g, back, strict=True):
+        x[:, :-1] += y[:, 1:]
+    before = [torch.cat((s[:, None], x[:, :-1]), 1).conj() for s, x in zip(state, h, strict=True)]
+    of_m = [(g[i] * before[j]).sum_to_size(m[i * r + j].shape) for i in range(r) for j in range(r)]
+    return [*of_m, *g, *(x.contiguous() for x in _at(back, 0))]
+
+
+@scan_backward.register_fake
+def _(m, h, state, d):
+    return [*_like(m), *_like(h), *_like(state)]
+
+
+def _keep(ctx, inputs, output):
+    m, _, state = inputs
+    ctx.r = len(state)
+    ctx.save_for_backward(*m, *output, *state)
+
+
+def _gradient(ctx, d):
+    r, saved = ctx.r, ctx.saved_tensors
+    m, h, state = saved[: r * r], saved[r * r : -r], saved[-r:]
+    grads = scan_backward(m, h, state, d)
+    return grads[: r * r], grads[r * r : -r], grads[-r:]
+
+
+scan.register_autograd(_gradient, setup_context=_keep)
 
 
 @without_autocast
 def scan_diagonal_scan(a: Tensor, b: Tensor, initial_state: Tensor | None = None) -> Tensor:
     """:func:`naive_diagonal_scan` on whole tensors; the same arguments."""
-    return _Scan.apply(1, *check_scan(a, b, initial_state, 0))[0]
+    return scan(*([x] for x in check_scan(a, b, initial_state, 0)))[0]
 
 
 @without_autocast
 def scan_block_scan(m: Tensor, b: Tensor, initial_state: Tensor | None = None) -> Tensor:
     """:func:`naive_block_scan` on whole tensors; the same arguments."""
     m, b, state = check_scan(m, b, initial_state, 2)
-    parts = [x.contiguous() for y in (m.flatten(-2), b, state) for x in y.unbind(-1)]
-    return torch.stack(_Scan.apply(b.shape[-1], *parts), -1)
+    parts = ([x.contiguous() for x in y.unbind(-1)] for y in (m.flatten(-2), b, state))
+    return torch.stack(scan(*parts), -1)

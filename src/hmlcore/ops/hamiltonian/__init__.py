@@ -6,7 +6,8 @@ from torch import Tensor
 from hmlcore.ops import backend
 from hmlcore.ops.hamiltonian.chunk import chunk_hamiltonian, default_chunk_size
 from hmlcore.ops.hamiltonian.dynamics import Coefficients, delta, euler, leapfrog
-from hmlcore.ops.hamiltonian.naive import hamiltonian_step, naive_hamiltonian
+from hmlcore.ops.hamiltonian.naive import naive_hamiltonian
+from hmlcore.ops.hamiltonian.step import hamiltonian_step
 from hmlcore.ops.hamiltonian.triton import obstacle, triton_hamiltonian, unfit
 
 __all__ = [

@@ -22,41 +22,60 @@ def check_inputs(
     initial_state: Tensor | None,
     sequences: int | None = None,
 ) -> Tensor:
-    """Check shapes and devices; return the state to start from.
+    """Check shapes, devices and values; return the state to start from.
 
     Args: sequences, how many are packed along T; as many as the batch holds if None.
     Returns: `initial_state` or zeros, [B, H, p, N, D], in fp32 (float64 where an argument is).
     Raises: HmlcoreError naming the argument and what it should have been.
     """
-    require(k.ndim == 4, f"k must be [B, T, H, N], got shape {tuple(k.shape)}")
-    batch, length, heads, n = k.shape
-    require(length > 0, "k has T = 0 tokens; at least one is needed")
+    wanted = check_shapes(r, k, v, coefficients, sequences=sequences, initial_state=initial_state)
+    check_coefficients(coefficients)
+    tensors = (r, k, v, coefficients.c, *(() if initial_state is None else (initial_state,)))
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
+    return v.new_zeros(wanted, dtype=dtype) if initial_state is None else initial_state.to(dtype)
+
+
+def check_shapes(
+    r: Tensor,
+    k: Tensor,
+    v: Tensor,
+    coefficients: Coefficients,
+    *,
+    over: str = "B, T, H",
+    sequences: int | None = None,
+    **state: Tensor | None,
+) -> tuple[int, ...]:
+    """Check shapes and devices of what lies over the dimensions `over`, and of the one state by its name.
+
+    Returns: the shape of the state. Raises: HmlcoreError as :func:`check_inputs`.
+    """
+    dims = over.count(",") + 1
+    require(k.ndim == dims + 1, f"k must be [{over}, N], got shape {tuple(k.shape)}")
+    lead, n = tuple(k.shape[:-1]), k.shape[-1]
+    require(dims == 2 or lead[1] > 0, "k has T = 0 tokens; at least one is needed")
     require(r.shape == k.shape, f"r must have k's shape {tuple(k.shape)}, got {tuple(r.shape)}")
     require(
-        v.ndim == 4 and v.shape[:3] == k.shape[:3],
-        f"v must be [B, T, H, D] with [B, T, H] = {tuple(k.shape[:3])}, got {tuple(v.shape)}",
+        v.ndim == dims + 1 and v.shape[:-1] == k.shape[:-1],
+        f"v must be [{over}, D] with [{over}] = {lead}, got {tuple(v.shape)}",
     )
     rows = coefficients.rows
     require(rows in (1, 2), f"coefficients must have p = 1 or 2 rows, got {rows}")
+    tensors = {"r": r, "v": v}
     for name, x in zip(Coefficients._fields, coefficients, strict=True):
         if x is None:
             require(rows == 1, f"coefficients.{name} is None, which only p = 1 allows")
             continue
-        wanted = (batch, length, heads, rows) if name in ("c", "e", "f") else (batch, length, heads)
+        wanted = (*lead, rows) if name in ("c", "e", "f") else lead
         require(tuple(x.shape) == wanted, f"coefficients.{name} must have shape {wanted}, got {tuple(x.shape)}")
-    tensors = {"r": r, "k": k, "v": v, "coefficients.c": coefficients.c}
-    wanted = (sequences or batch, heads, rows, n, v.shape[-1])
-    if initial_state is not None:
-        require(
-            tuple(initial_state.shape) == wanted,
-            f"initial_state must have shape {wanted}, got {tuple(initial_state.shape)}",
-        )
-        tensors["initial_state"] = initial_state
+        tensors[f"coefficients.{name}"] = x
+    wanted = (sequences or lead[0], lead[-1], rows, n, v.shape[-1])
+    for name, x in state.items():
+        if x is not None:
+            require(tuple(x.shape) == wanted, f"{name} must have shape {wanted}, got {tuple(x.shape)}")
+            tensors[name] = x
     for name, x in tensors.items():
         require(x.device == k.device, f"{name} is on {x.device} but k is on {k.device}")
-    check_coefficients(coefficients)
-    dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors.values()), torch.float32)
-    return v.new_zeros(wanted, dtype=dtype) if initial_state is None else initial_state.to(dtype)
+    return wanted
 
 
 def check_coefficients(coefficients: Coefficients) -> None:
@@ -72,7 +91,7 @@ def check_coefficients(coefficients: Coefficients) -> None:
                 f"got {float(gamma[~within][0]):g} where log_alpha is {float(alpha[~within][0]):g}"
             )
     check_finite(**{f"coefficients.{name}": getattr(x, name) for name in ("drift", "c", "e", "f")})
-    if _asked():
+    if _asked() and _visible(x.e):
         check_stability(x)
 
 
@@ -114,4 +133,7 @@ def _asked() -> bool:
 
 
 def _visible(x: Tensor) -> bool:
+    # A compiled graph has no values yet, and a look at them would break it in two.
+    if torch.compiler.is_compiling():
+        return False
     return x.device.type == "cpu" or (x.device.type != "meta" and _asked())

@@ -5,129 +5,144 @@ Inside a chunk, with Φ(t, s) = G_t … G_{s+1} (`products.py`):
     M = cᵀΦ(t−1, s)e (s < t),  O = fᵀΦ(t, s)e (s ≤ t),  u = cᵀΦ(t−1, 0),  w = fᵀΦ(t, 0),  y = Φ(C, s)e
     T = (I + M ∘ KKᵀ)⁻¹,   Z = T(U S − V),   o = W S − (O ∘ RKᵀ) Z,   S′ = Φ(C, 0) S − Yᵀ Z
 
-and only the last two of Z, S′ are sequential, a few products a chunk. The gradient is written out rather
-than recorded, and runs the same way backwards; `README.md` beside this file derives both. The triangular
-system is the WY form of Yang et al. (arXiv 2406.06484), here for a memory of one or two rows.
+and only Z and S′ are sequential, a few products a chunk; all else is done at once for a group of chunks
+(`groups.py`). The gradient is written out rather than recorded, and takes the groups backwards: only the
+state before each group is kept, the rest is formed again. `README.md` beside this file derives both. The
+triangular system is the WY form of Yang et al. (arXiv 2406.06484), here for a memory of one or two rows.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hmlcore.errors import require
+from hmlcore.ops.hamiltonian import groups, library
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
-from hmlcore.ops.hamiltonian.products import chunk_products, products_gradient
 from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
+# Floats in the keys of a group: 512 kB in fp32. Smaller groups take more steps in Python; of larger ones the
+# two dozen tensors of this size leave the cache.
+GROUP = 2**17
+
 
 def default_chunk_size(n: int) -> int:
-    """The chunk size that trains fastest on a CPU for keys of dimension `n`.
+    """The chunk size that trains fastest on a CPU for keys of dimension `n`: 16, or 32 beyond 32 channels.
 
-    Work inside a chunk grows with C, the state pass shrinks with it; they balance near C = n. Beyond 64
-    nothing gains.
+    Work inside a chunk grows with C, the state pass shrinks with it.
     """
-    return min(64, max(16, n))
+    return 16 if n <= 32 else 32
 
 
-class _ChunkMemory(torch.autograd.Function):
-    """n chunks of S sequences and heads: r, k [n, S, C, N], v [n, S, C, D], state [S, pN, D], coefficients
-    [C, n·S] and [C, p, n·S] → o [n, S, C, D] and the last state [S, pN, D]."""
+def _forward(
+    r: Tensor, k: Tensor, v: Tensor, state: Tensor, x: Coefficients, size: int, keep: bool
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """o, the last state and, to be kept: T, Z and the state before each chunk, and after the last."""
+    o, parts = v.new_empty(v.shape), _groups(k, size)
+    # Where nothing is kept, every group writes over the one before.
+    length = k.shape[1] if keep else parts[0].stop
+    solve, errors, states = kept = _kept(v[:, :length], state, size)
+    states[0] = state.flatten(0, 1).flatten(1, 2)
+    for tokens in parts:
+        chunks = _chunks(tokens, size) if keep else _chunks(slice(0, tokens.stop - tokens.start), size)
+        at = solve[chunks], errors[chunks], states[chunks.start : chunks.stop + 1]
+        g = _prepared(r, k, x, tokens, size, state.dtype)
+        groups.state_pass(g, _flat(v, tokens, size, state.dtype), *at)
+        _join(o, groups.outputs(g, *at[1:]), tokens, size)
+        now = states[chunks.stop]
+        if not keep:
+            states[0] = now
+    return o, now.clone().view(state.shape), list(kept) if keep else []
 
-    @staticmethod
-    def forward(ctx, r, k, v, state, *coefficients):
-        x = Coefficients(*coefficients)
-        p = x.e.shape[1]
-        products = chunk_products(x)
-        predict, read, last = (_chunks_first(t, k) for t in (products.predict, products.read, products.last))
-        keys, asked = k @ k.mT, r @ k.mT
-        identity = torch.eye(k.shape[2], dtype=k.dtype, device=k.device).expand_as(keys)
-        solve = torch.linalg.solve_triangular(
-            predict[..., p:] * keys, identity, upper=False, unitriangular=True
+
+def _backward(
+    operands: Sequence[Tensor], x: Coefficients, kept: Sequence[Tensor], d_o: Tensor, d_state: Tensor, size: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Coefficients]:
+    """The gradients of r, k, v, the first state and the coefficients."""
+    (r, k, _v), (solve, errors, states) = operands, kept
+    d_r, d_k, d_v = (y.new_empty(y.shape) for y in operands)
+    d_x = x.map(lambda y: y.new_empty(y.shape))
+    now = d_state.flatten(0, 1).flatten(1, 2)
+    for tokens in reversed(_groups(k, size)):
+        chunks = _chunks(tokens, size)
+        g = _prepared(r, k, x, tokens, size, states.dtype)
+        seen = _flat(d_o, tokens, size, states.dtype)
+        d_values, d_states = groups.state_pass_gradient(g, solve[chunks], seen, now)
+        d_queries, d_keys, d_gates = groups.group_gradient(
+            g, seen, d_values, errors[chunks], states[chunks], d_states[1:]
         )
-        solved_u, errors = solve @ _rows(predict[..., :p], k), -(solve @ v)
-        phi, writes = last[..., :p], _rows(last[..., p:].mT, k)
-        states = torch.cat((state[None], torch.empty_like(state).expand(len(k), *state.shape)))
-        for i in range(len(k)):
-            errors[i].baddbmm_(solved_u[i], states[i])
-            _carry(phi[i], states[i], states[i + 1]).baddbmm_(writes[i].mT, errors[i], alpha=-1)
-        o = _rows(read[..., :p], r) @ states[:-1] - (read[..., p:] * asked) @ errors
-        ctx.save_for_backward(
-            r, k, predict, read, last, products.path, keys, asked, solve, solved_u, writes, states, errors,
-            *coefficients,
-        )  # fmt: skip
-        return o, states[-1].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, d_o, d_state):
-        (
-            r, k, predict, read, last, path, keys, asked, solve, solved_u, writes, states, errors,
-            *coefficients,
-        ) = ctx.saved_tensors  # fmt: skip
-        x = Coefficients(*coefficients)
-        p, starts = x.e.shape[1], states[:-1]
-        phi = last[..., :p]
-        # Negative gradients of the errors, first as outputs see them, then with what the state passes back.
-        d_errors = (read[..., p:] * asked).mT @ d_o
-        seen = _rows(read[..., :p], r).mT @ d_o
-        d_states = torch.cat((torch.empty_like(starts), d_state[None]))
-        for i in reversed(range(len(k))):
-            d_errors[i].baddbmm_(writes[i], d_states[i + 1])
-            _carry(phi[i].mT, d_states[i + 1], d_states[i]).add_(seen[i])
-            d_states[i].baddbmm_(solved_u[i].mT, d_errors[i], alpha=-1)
-        ends = d_states[1:]  # gradients of the states after each chunk
-        d_values = solve.mT @ d_errors
-        d_system, d_mixed = d_values @ errors.mT, -d_o @ errors.mT
-        d_u, d_w, d_y = -d_values @ starts.mT, d_o @ starts.mT, -errors @ ends.mT
-        d_keys, d_asked = d_system * predict[..., p:], d_mixed * read[..., p:]
-        d_k = (d_keys + d_keys.mT) @ k + d_asked.mT @ r
-        d_k += _weighted(predict[..., :p], d_u) + _weighted(last[..., p:].mT, d_y)
-        d_r = d_asked @ k + _weighted(read[..., :p], d_w)
-        pairs = (y.unflatten(-2, (p, -1)).flatten(-2) for y in (ends, starts))
-        d_phi = next(pairs) @ next(pairs).mT
-        tables = (
-            torch.cat((_dots(d_u, k), d_system * keys), -1),
-            torch.cat((_dots(d_w, r), d_mixed * asked), -1),
-            torch.cat((d_phi, _dots(d_y, k).mT), -1),
-        )
-        grads = products_gradient(x, path, *(_chunks_last(table) for table in tables))
-        return d_r, d_k, d_values, d_states[0], *grads
+        found = (d_r, d_queries), (d_k, d_keys), (d_v, d_values), *zip(d_x, d_gates, strict=True)
+        for whole, part in found:
+            if whole is not None:
+                _join(whole, part, tokens, size)
+        now = d_states[0]
+    return d_r, d_k, d_v, now.clone().view(d_state.shape), d_x
 
 
-def _carry(phi: Tensor, state: Tensor, out: Tensor) -> Tensor:
-    """(Φ ⊗ I)S into `out`: phi [S, p, p], states [S, pN, D]."""
-    across = (len(phi), phi.shape[-1], -1)
-    torch.bmm(phi, state.view(across), out=out.view(across))
-    return out
+def _kept(v: Tensor, state: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Empty T [m, S, C, C], Z [m, S, C, D] and states [m + 1, S, pN, D]."""
+    batch, heads, rows, n, d = state.shape
+    chunks, heads = -(-v.shape[1] // size), batch * heads
+    return (
+        state.new_empty(chunks, heads, size, size),
+        state.new_empty(chunks, heads, size, d),
+        state.new_empty(chunks + 1, heads, rows * n, d),
+    )
 
 
-def _chunks_first(table: Tensor, k: Tensor) -> Tensor:
-    """[C, columns, n·S] → [n, S, C, columns]."""
-    # As a matrix: transposing one is much faster than permuting three dimensions.
-    return table.flatten(0, 1).t().contiguous().unflatten(1, table.shape[:2]).unflatten(0, k.shape[:2])
+def _groups(k: Tensor, size: int) -> list[slice]:
+    """The tokens of each group: whole chunks, except at the end."""
+    batch, length, heads, n = k.shape
+    tokens = max(1, GROUP // (batch * heads * size * n)) * size
+    return [slice(first, min(first + tokens, length)) for first in range(0, length, tokens)]
 
 
-def _chunks_last(table: Tensor) -> Tensor:
-    """[n, S, C, columns] → [C, columns, n·S]."""
-    return table.flatten(0, 1).flatten(1).t().contiguous().unflatten(0, table.shape[2:])
+def _chunks(tokens: slice, size: int) -> slice:
+    return slice(tokens.start // size, -(-tokens.stop // size))
 
 
-def _rows(coefficient: Tensor, x: Tensor) -> Tensor:
-    """[x₀X | x₁X]: scalars [..., C, p] times vectors [..., C, N], as one [..., C, p·N] matrix."""
-    return (coefficient[..., None] * x[..., None, :]).flatten(-2)
+def _split(x: Tensor, tokens: slice, size: int) -> Tensor:
+    """[B, T, H, ...] to a view [m, B, H, C, ...] of these tokens, padded with zeros.
+
+    Zero padding is inert: log α = log γ = 0 keeps the state, a = e = 0 moves and writes nothing.
+    """
+    x = x[:, tokens]
+    if missing := -x.shape[1] % size:
+        x = F.pad(x, (0, 0) * (x.ndim - 2) + (0, missing))
+    return x.unflatten(1, (-1, size)).movedim(0, 1).transpose(2, 3)
 
 
-def _weighted(coefficient: Tensor, d: Tensor) -> Tensor:
-    """The gradient of :func:`_rows` with respect to its vectors."""
-    return (coefficient[..., None, :] @ d.unflatten(-1, (coefficient.shape[-1], -1))).squeeze(-2)
+def _flat(x: Tensor, tokens: slice, size: int, dtype: torch.dtype) -> Tensor:
+    """The same as a new [G, C, ...] in `dtype`."""
+    part = _split(x, tokens, size)
+    return torch.empty(part.shape, dtype=dtype, device=x.device).copy_(part).flatten(0, 2)
 
 
-def _dots(d: Tensor, x: Tensor) -> Tensor:
-    """The gradient of :func:`_rows` with respect to its scalars."""
-    return (d.unflatten(-1, (-1, x.shape[-1])) * x[..., None, :]).sum(-1)
+def _join(whole: Tensor, part: Tensor, tokens: slice, size: int) -> None:
+    """The inverse of :func:`_flat`, into `whole`."""
+    batch, _, heads = whole.shape[:3]
+    part = part.view(-1, batch, heads, *part.shape[1:]).transpose(2, 3).transpose(0, 1)  # [B, m, C, H, ...]
+    whole = whole[:, tokens]
+    chunks, rest = divmod(whole.shape[1], size)
+    whole[:, : chunks * size].unflatten(1, (chunks, size)).copy_(part[:, :chunks])
+    if rest:
+        whole[:, chunks * size :] = part[:, chunks, :rest]
+
+
+def _prepared(
+    r: Tensor, k: Tensor, x: Coefficients, tokens: slice, size: int, dtype: torch.dtype
+) -> groups.Group:
+    parts = [_split(y, tokens, size) for y in (k, r)]
+    vectors = torch.empty(2, *parts[0].shape, dtype=dtype, device=k.device)
+    for to, part in zip(vectors, parts, strict=True):
+        to.copy_(part)
+    return groups.prepare(vectors.flatten(1, 3), x.map(lambda y: _flat(y, tokens, size, dtype)))
+
+
+_memory = library.register("hamiltonian_chunk", _forward, _backward, _kept)
 
 
 @without_autocast
@@ -145,15 +160,14 @@ def chunk_hamiltonian(
     the other arguments as ``naive_hamiltonian``.
 
     State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype
-    and autocast; `o` has the dtype of `v`. Differentiable once. Work per token O(C(N + D) + pND), memory
-    O(T(C + pN)).
+    and autocast; `o` has the dtype of `v`. Differentiable once. Work per token O(C(N + D) + pND); memory
+    for the gradient, beside the arguments, a state for every group of chunks.
     """
     require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
     if cu_seqlens is not None:
         bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
         check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
-        # Zero padding is inert: log α = log γ = 0 keeps the state, a = e = 0 moves and writes nothing.
-        part = (unpack(x, bounds) for x in (r, k, v))
+        part = (unpack(x, bounds) for x in (r, k, v))  # zero padding is inert
         o, state = chunk_hamiltonian(
             *part, coefficients.map(lambda x: unpack(x, bounds)), initial_state, output_final_state,
             chunk_size=chunk_size,
@@ -161,20 +175,6 @@ def chunk_hamiltonian(
         return repack(o, bounds), state
 
     state = check_inputs(r, k, v, coefficients, initial_state)
-    (batch, length, heads, n), out_dtype = k.shape, v.dtype
-    size = min(chunk_size or default_chunk_size(n), length)
-
-    def split(x: Tensor) -> Tensor:
-        """[B, T, H, ...] to [n, B·H, C, ...], padded with zeros."""
-        x = F.pad(x.to(state.dtype).transpose(1, 2), (0, 0) * (x.ndim - 3) + (0, -length % size))
-        return x.flatten(0, 1).unflatten(1, (-1, size)).transpose(0, 1).contiguous()
-
-    def time_first(x: Tensor) -> Tensor:
-        """[B, T, H] to [C, n·B·H], [B, T, H, p] to [C, p, n·B·H]."""
-        return split(x).flatten(0, 1).movedim(0, -1).contiguous()
-
-    o, s = _ChunkMemory.apply(
-        split(r), split(k), split(v), state.flatten(0, 1).flatten(1, 2), *coefficients.map(time_first)
-    )
-    o = o.transpose(0, 1).flatten(1, 2)[:, :length].unflatten(0, (batch, heads)).transpose(1, 2)
-    return o.to(out_dtype), s.view_as(state) if output_final_state else None
+    size = min(chunk_size or default_chunk_size(k.shape[-1]), k.shape[1])
+    o, last = _memory(r, k, v, state, coefficients, size)
+    return o, last if output_final_state else None

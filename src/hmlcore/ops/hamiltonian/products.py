@@ -3,11 +3,15 @@ r"""Scalar coefficients of a chunk: every product Φ(t, s) = G_t … G_{s+1}, fo
 Column s of a table follows what token s wrote, e_s, through the maps of the tokens after it; p more
 columns follow the chunk's first state:
 
-    x_t(s) = G_t x_{t−1}(s) for s < t,   x_t(t) = e_t,       G = α [[1, a], [0, γ]] or α
-    M(t, s) = c_tᵀ x_{t−1}(s),   O(t, s) = f_tᵀ x_t(s)
+    x_t(s) = Φ(t, s)e_s,   G = α [[1, a], [0, γ]] or α
+    M(t, s) = c_tᵀ x_{t−1}(s),   O(t, s) = f_tᵀ x_t(s) = (G_tᵀf_t)ᵀ x_{t−1}(s) for s < t, f_tᵀe_t for s = t
 
-C steps for all chunks at once, a few vector operations each: products are formed as the recurrence forms
-them, so nothing cancels, divides or overflows. The gradient runs the same table backwards.
+With A and D′ the products of α and of αγ between s and t, the momentum is D′e², and the position gathers it:
+
+    x¹_t(s) = A(t, s)e¹_s + Σ_{j ≤ t} A(t, j) α_j a_j x²_{j−1}(s),
+
+a product of matrices. A and D′ are formed as the recurrence forms them, and sums have positive terms:
+nothing cancels, divides or overflows. The gradient runs through the same two products, transposed.
 """
 
 from typing import NamedTuple
@@ -21,74 +25,96 @@ from hmlcore.ops.hamiltonian.dynamics import Coefficients
 class Products(NamedTuple):
     """Of G chunks of C tokens: columns 0 … p − 1 stand for the first state, p + s for token s.
 
-    predict, read: M and O [C, p + C, G], zero where s ≥ t and s > t.
-    last: x_C [p, p + C, G], what reaches the chunk's last state.
-    path: x_0 … x_C [C + 1, p, p + C, G], kept for the gradient.
+    folded: M and O [2, G, C, p + C], zero where s ≥ t and s > t.
+    path: x_0 … x_C [p, G, C + 1, p + C], zero where s > t; its last row reaches the chunk's last state.
+    decays: A and D′ in the same places, [p, G, C + 1, p + C].
+    weights: c and Gᵀf, what M and O ask of x_{t−1}: [p, 2, G, C].
     """
 
-    predict: Tensor
-    read: Tensor
-    last: Tensor
+    folded: Tensor
     path: Tensor
+    decays: Tensor
+    weights: Tensor
 
 
 def chunk_products(x: Coefficients) -> Products:
-    """Coefficients over [C, G] and [C, p, G] (time first, chunks last: long contiguous rows)."""
-    size, rows, chunks = x.e.shape
-    path = x.e.new_zeros(size + 1, rows, rows + size, chunks)
+    """Coefficients over [G, C] and [G, C, p]."""
+    chunks, size, rows = x.e.shape
+    alpha, fade, drive = _gates(x)
+    decays = x.e.new_zeros(rows, chunks, size + 1, rows + size)
+    decays[:, :, 0, :rows] = 1
+    decays[:, :, 1:, rows:].diagonal(0, 2, 3).fill_(1)
+    lines = decays.unbind(2)
+    for t, gate in enumerate((alpha[None] if rows == 1 else torch.stack((alpha, fade)))[..., None].unbind(2)):
+        torch.mul(lines[t][..., : rows + t], gate, out=lines[t + 1][..., : rows + t])
+    starts = x.e.new_zeros(rows, chunks, 1, rows + size)
     for i in range(rows):
-        path[0, i, i] = 1
-    alpha = x.log_alpha.exp()
-    fade = alpha * x.log_gamma.exp() if rows == 2 else None
-    for t in range(size):
-        old = rows + t
-        before, after = path[t, :, :old], path[t + 1, :, :old]
-        if rows == 2:
-            torch.addcmul(before[0], x.drift[t], before[1], out=after[0]).mul_(alpha[t])
-            torch.mul(before[1], fade[t], out=after[1])
-        else:
-            torch.mul(before[0], alpha[t], out=after[0])
-        path[t + 1, :, old] = x.e[t]
-    return Products(_fold(x.c, path[:-1]), _fold(x.f, path[1:]), path[-1], path)
-
-
-def _fold(g: Tensor, path: Tensor) -> Tensor:
-    """gᵀx over the rows: [C, p, G] and [C, p, p + C, G] → [C, p + C, G]."""
-    folded = g[:, 0, None] * path[:, 0]
-    return folded if g.shape[1] == 1 else folded.addcmul_(g[:, 1, None], path[:, 1])
-
-
-def products_gradient(
-    x: Coefficients, path: Tensor, d_predict: Tensor, d_read: Tensor, d_last: Tensor
-) -> Coefficients:
-    """The gradient with respect to `x`, from those of predict, read and last; zero entries of M and O
-    may carry anything."""
-    size, rows, _ = x.e.shape
-    alpha = x.log_alpha.exp()
-    fade = alpha * x.log_gamma.exp() if rows == 2 else None
-    pull = alpha * x.drift if rows == 2 else None
-    grad = torch.zeros_like(path[1:])  # with respect to x_1 … x_C
-    now = d_last
-    for t in reversed(range(size)):
-        old = rows + t
-        here, last = grad[t, :, : old + 1], now[:, : old + 1]
-        for i in range(rows):
-            torch.addcmul(last[i], x.f[t, i], d_read[t, : old + 1], out=here[i])
-        here, asked = here[:, :old], d_predict[t, :old]
-        now = here * alpha[t] if rows == 1 else here * torch.stack((alpha[t], fade[t]))[:, None]
-        if rows == 2:
-            now[1].addcmul_(pull[t], here[0])
-        for i in range(rows):
-            now[i].addcmul_(x.c[t, i], asked)
-    # The column that token t itself opens gives e's gradient and is not moved by G_t.
-    opened = grad.diagonal(rows, 0, 2)  # [p, G, C]
-    d_e = opened.movedim(-1, 0).clone()
-    opened.zero_()
-    # Entries of M and O that are zero by construction meet zeros of the path.
-    d_c = (d_predict[:, None] * path[:-1]).sum(2)
-    d_f = (d_read[:, None] * path[1:]).sum(2)
-    moved = (grad * path[1:]).sum(2)  # [C, p, G]: x ∂L/∂x, the gradient of log α; of log γ, its second row
-    d_gamma, d_drift = None, None
+        starts[i, :, 0, i] = 1
+    starts[:, :, 0, rows:] = x.e.movedim(-1, 0)
+    path = decays * starts
     if rows == 2:
-        d_gamma, d_drift = moved[:, 1], alpha * (grad[:, 0] * path[:-1, 1]).sum(1)
-    return Coefficients(moved.sum(1), d_gamma, d_drift, d_c, d_e, d_f)
+        path[0].baddbmm_(decays[0, :, :, rows:], drive[..., None] * path[1, :, :-1])
+
+    weights = x.e.new_empty(rows, 2, chunks, size)
+    weights[:, 0] = x.c.movedim(-1, 0)
+    torch.mul(alpha, x.f[..., 0], out=weights[0, 1])
+    folded = weights[0, ..., None] * path[0, :, :-1]
+    if rows == 2:
+        torch.mul(drive, x.f[..., 0], out=weights[1, 1]).addcmul_(fade, x.f[..., 1])
+        folded.addcmul_(weights[1, ..., None], path[1, :, :-1])
+    folded[1].diagonal(rows, 1, 2).copy_((x.e * x.f).sum(-1))
+    return Products(folded, path, decays, weights)
+
+
+def _gates(x: Coefficients) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The entries of G: α, αγ and αa."""
+    alpha = x.log_alpha.exp()
+    if x.log_gamma is None:
+        return alpha, None, None
+    return alpha, alpha * x.log_gamma.exp(), alpha * x.drift
+
+
+def products_gradient(x: Coefficients, products: Products, d_folded: Tensor, d_last: Tensor) -> Coefficients:
+    """The gradient with respect to `x`, from those of `folded` and of the path's last row [p, G, p + C].
+
+    Entries of d_folded where M and O are zero may carry anything: they meet zeros of the path.
+    """
+    _, path, decays, weights = products
+    rows = len(path)
+    alpha, fade, drive = _gates(x)
+    # What the tables ask of x_0 … x_C, and then, in `grad`, with what later tokens hand back.
+    asked, grad = torch.empty_like(path), torch.empty_like(path)
+    for i in range(rows):
+        torch.mul(weights[i, 0, ..., None], d_folded[0], out=asked[i, :, :-1])
+        asked[i, :, :-1].addcmul_(weights[i, 1, ..., None], d_folded[1])
+    asked[:, :, -1] = d_last
+    torch.bmm(decays[0, :, :, rows - 1 :].mT, asked[0], out=grad[0])
+    if rows == 2:
+        asked[1, :, :-1].addcmul_(drive[..., None], grad[0, :, 1:])
+        torch.bmm(decays[1, :, :, rows - 1 :].mT, asked[1], out=grad[1])
+    before, after, grad = path[:, :, :-1], path[:, :, 1:], grad[:, :, 1:]
+    # The column that token t itself opens gives e's gradient and is not moved by G_t.
+    opened = grad[..., rows:].diagonal(0, 2, 3)
+    d_e = opened.movedim(0, -1).contiguous()
+    opened.zero_()
+    itself = d_folded[1].diagonal(rows, 1, 2)[..., None]  # of f_tᵀe_t
+    d_e.addcmul_(itself, x.f)
+    d_c = torch.stack([_rows_dot(d_folded[0], row) for row in before], -1)
+    d_read = [_rows_dot(d_folded[1], row) for row in before]  # of Gᵀf
+    moved = [_rows_dot(g, row) for g, row in zip(grad, after, strict=True)]  # x ∂L/∂x: of log α, of log γ
+    d_alpha = moved[0].clone().addcmul_(weights[0, 1], d_read[0])
+    d_f = itself * x.e
+    d_f[..., 0].addcmul_(alpha, d_read[0])
+    if rows == 1:
+        return Coefficients(d_alpha, None, None, d_c, d_e, d_f)
+    d_alpha.add_(moved[1]).addcmul_(weights[1, 1], d_read[1])
+    d_f[..., 0].addcmul_(drive, d_read[1])
+    faded = fade * d_read[1]
+    d_f[..., 1].add_(faded)
+    d_gamma = moved[1].addcmul_(faded, x.f[..., 1])
+    d_drift = _rows_dot(grad[0], before[1]).addcmul_(x.f[..., 0], d_read[1]).mul_(alpha)
+    return Coefficients(d_alpha, d_gamma, d_drift, d_c, d_e, d_f)
+
+
+def _rows_dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1)

@@ -10,14 +10,15 @@ from hmlcore.ops.oscillator.chunk import chunk_oscillator
 from hmlcore.ops.oscillator.naive import (
     as_complex,
     as_real,
+    multiply_pairs,
     naive_oscillator,
     oscillator_step,
     write_strength,
 )
 
 __all__ = [
-    "as_complex", "as_real", "chunk_oscillator", "naive_oscillator", "oscillator", "oscillator_step",
-    "random_inputs", "write_strength",
+    "as_complex", "as_real", "chunk_oscillator", "multiply_pairs", "naive_oscillator", "oscillator",
+    "oscillator_step", "random_inputs", "write_strength",
 ]  # fmt: skip
 
 

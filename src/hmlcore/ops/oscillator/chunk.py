@@ -1,12 +1,12 @@
-"""The chunkwise-parallel addressed oscillator: exact, sequential only across chunks.
+r"""The chunkwise-parallel addressed oscillator: exact, sequential only across chunks.
 
 With A(t, s) = Π_{j=s+1..t} α_j and y_s = e_s z_s, what token s writes, a chunk that starts at S₀ has
 
     z_t = A(t, 0) k_tᵀS₀ − Σ_{s<t} A(t, s)(k_t·k_s) e_s z_s − v_t
     o_t = A(t, 0) r_tᵀS₀ − Σ_{s≤t} A(t, s)(r_t·k_s) y_s,     S_C = A(C, 0)S₀ − Σ_s A(C, s) k_s y_sᵀ.
 
-Only the first line, a unit lower triangular system, is complex; keys and queries are real, so the other
-two are products of real matrices with the channels of S and y as they lie (`README.md` beside this file).
+Only the first line, a unit lower triangular system, is complex (`solve.py`). Keys and queries are real, so
+the other two are products of real matrices (`README.md` beside this file).
 """
 
 import torch
@@ -15,8 +15,19 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops.hamiltonian import default_chunk_size
 from hmlcore.ops.matrix_memory import decay_matrix, each_sequence, join_chunks, split_chunks
-from hmlcore.ops.oscillator.naive import as_complex, as_real, check_oscillator, write_strength
+from hmlcore.ops.oscillator.naive import check_oscillator, write_parts
+from hmlcore.ops.oscillator.solve import oscillator_solve
 from hmlcore.ops.precision import without_autocast
+
+
+def apart(x: Tensor) -> Tensor:
+    """Packed channels q, p, q, p, … as q, q, …, p, p, …: real parts first, then imaginary ones."""
+    return x.unflatten(-1, (-1, 2)).mT.flatten(-2)
+
+
+def together(x: Tensor) -> Tensor:
+    """The inverse of :func:`apart`."""
+    return x.unflatten(-1, (2, -1)).mT.flatten(-2)
 
 
 @without_autocast
@@ -43,19 +54,20 @@ def chunk_oscillator(
     size = min(chunk_size or default_chunk_size(n), length)
     # Zeros after the last token are inert: α = 1 keeps the state, ρ = 1 and θ = 0 write nothing.
     q, k, v, *gates = (split_chunks(x, size, state.dtype) for x in (q, k, v, log_alpha, log_rho, theta))
-    e, decay = write_strength(*gates[1:])[..., None], decay_matrix(gates[0])
+    v, state = apart(v), apart(state)
+    real, imag = write_parts(*gates[1:])
+    decay = decay_matrix(gates[0])
     faded, weight = decay[..., 1:, :1], decay[..., 1:, 1:]
-    system = (weight * (k @ k.mT)).tril(-1) * e.mT
-    right = torch.cat(((faded * k).to(e.dtype), as_complex(v)), -1)
-    solved = e * torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
-    solved_k, solved_v = solved[..., :n].unbind(2), solved[..., n:].unbind(2)
+    solved_k, solved_v, _ = oscillator_solve((weight * (k @ k.mT)).tril(-1), real, imag, faded * k, v)
     keys, keep = (weight[..., -1, :, None] * k).mT.unbind(2), decay[..., -1:, :1].unbind(2)
 
     starts, written = [], []
-    for u, tv, k_out, alpha in zip(solved_k, solved_v, keys, keep, strict=True):
-        y = as_real(u @ as_complex(state) - tv)
+    for u, tv, k_out, alpha in zip(solved_k.unbind(2), solved_v.unbind(2), keys, keep, strict=True):
+        (a, b), (c, d) = (half.chunk(2, -1) for half in (u @ state).chunk(2, -2))
+        y = torch.cat((a - d, b + c), -1) - tv
         starts.append(state)
         written.append(y)
         state = alpha * state - k_out @ y
     read = (faded * q) @ torch.stack(starts, 2) - (weight * (q @ k.mT)).tril() @ torch.stack(written, 2)
-    return join_chunks(read, length).to(out_dtype), state if output_final_state else None
+    o = together(join_chunks(read, length)).to(out_dtype)
+    return o, together(state) if output_final_state else None

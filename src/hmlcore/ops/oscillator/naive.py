@@ -19,10 +19,24 @@ def as_real(x: Tensor) -> Tensor:
     return torch.view_as_real(x).flatten(-2)
 
 
-def write_strength(log_rho: Tensor, theta: Tensor) -> Tensor:
-    """e = 1 − ρe^{iθ}, complex, to full relative precision where ρe^{iθ} is near 1."""
+def write_parts(log_rho: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Re e and Im e of e = 1 − ρe^{iθ}, to full relative precision where ρe^{iθ} is near 1."""
     real = 2 * (theta / 2).sin().square() - log_rho.expm1() * theta.cos()
-    return torch.complex(real, -log_rho.exp() * theta.sin())
+    return real, -log_rho.exp() * theta.sin()
+
+
+def write_strength(log_rho: Tensor, theta: Tensor) -> Tensor:
+    """:func:`write_parts` as one complex number, e."""
+    return torch.complex(*write_parts(log_rho, theta))
+
+
+def multiply_pairs(real: Tensor, imag: Tensor, x: Tensor) -> Tensor:
+    """(real + i·imag)(q + ip) for each pair of neighbouring channels (q, p) of x [..., D]; the factors [...].
+
+    In real numbers: a compiled graph has no complex ones.
+    """
+    (q, p), real, imag = x.unflatten(-1, (-1, 2)).unbind(-1), real[..., None], imag[..., None]
+    return torch.stack((real * q - imag * p, imag * q + real * p), -1).flatten(-2)
 
 
 def check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state) -> Tensor:
@@ -53,8 +67,8 @@ def oscillator_step(
     Returns: o [B, H, D] and the new state.
     """
     state = log_alpha.exp()[..., None, None] * state
-    z = as_complex(torch.einsum("bhn,bhnd->bhd", k, state) - v)
-    written = as_real(write_strength(log_rho, theta)[..., None] * z)
+    z = torch.einsum("bhn,bhnd->bhd", k, state) - v
+    written = multiply_pairs(*write_parts(log_rho, theta), z)
     state = state - torch.einsum("bhn,bhd->bhnd", k, written)
     return torch.einsum("bhn,bhnd->bhd", q, state), state
 

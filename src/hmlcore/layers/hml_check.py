@@ -1,0 +1,49 @@
+"""What an HML layer refuses before work starts: operands, states and gates that do not fit."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.ops.hamiltonian.check import check_finite
+
+MEANING = {"phase": " (rotation_heads last)"}
+
+
+def check_operand(x: Tensor, weight: Tensor) -> None:
+    """Refuse x that is not of the weights' device and dtype; autocast may bring fp32 and narrower together."""
+    require(x.device == weight.device, f"x is on {x.device} but the layer is on {weight.device}")
+    mixed = torch.is_autocast_enabled(x.device.type) and torch.float64 not in (x.dtype, weight.dtype)
+    require(
+        x.dtype == weight.dtype or (mixed and x.is_floating_point()),
+        f"x must have the dtype of the layer's weights, {weight.dtype}, got {x.dtype}",
+    )
+
+
+def check_state(state: NamedTuple, wanted: dict[str, tuple[int, ...]], x: Tensor) -> Tensor:
+    """Refuse a state of another layer, of another number of sequences, or of another device than x.
+
+    Args: wanted, part of the state → its shape.
+    Returns: the memory in fp32, or wider if it is.
+    Raises: HmlcoreError naming the part, its shape and what the shape must be.
+    """
+    for name, shape in wanted.items():
+        part = getattr(state, name, None)
+        found = None if part is None else tuple(part.shape)
+        require(found == shape, f"state.{name} must have shape {shape}{MEANING.get(name, '')}, got {found}")
+        require(part.is_floating_point(), f"state.{name} must be of floating point, got {part.dtype}")
+        require(part.device == x.device, f"state.{name} is on {part.device} but x is on {x.device}")
+    require(
+        "phase" in wanted or getattr(state, "phase", None) is None,
+        "state.phase is given, but the layer has rotation_heads = 0 and keeps none",
+    )
+    return state.memory.to(torch.promote_types(state.memory.dtype, torch.float32))
+
+
+def check_gates(raw: dict[str, Tensor]) -> None:
+    """Refuse gates, before their nonlinearities, that are not finite: a sigmoid would hide an infinity.
+
+    Looks at values where the ops do: on a CPU, and elsewhere with ``HMLCORE_CHECK_GATES=1``.
+    """
+    check_finite(**{f"gate {name} (of x, before its nonlinearity)": x for name, x in raw.items()})

@@ -1,0 +1,114 @@
+"""The memory as operators of torch: one for its forward pass and one for its gradient, for every parallel form.
+
+torch.compile takes an operator as one node and asks only for its shapes, so that what is inside (loops over
+chunks, kernels, looks at values) breaks no graph. A form gives three functions:
+
+    forward(r, k, v, state, x, size, keep) → o, last state, what the gradient reads beside its operands
+    backward(operands, x, kept, d_o, d_state, size) → gradients of r, k, v, state; of the coefficients
+    kept(v, state, size) → empty tensors like those that forward keeps
+
+with r, k [B, T, H, N], v [B, T, H, D], state [B, H, p, N, D], and `size` tokens a chunk. What they return
+is contiguous and new, as an operator's outputs must be.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.ops.hamiltonian.check import check_coefficients
+from hmlcore.ops.hamiltonian.dynamics import Coefficients
+from hmlcore.ops.precision import without_autocast
+
+Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Coefficients, int], tuple[Tensor, Tensor]]
+
+
+def register(name: str, forward: Callable, backward: Callable, kept: Callable, operands: int = 3) -> Operator:
+    """Register `hmlcore::name` and `hmlcore::name_backward`; return the op as a function
+    (r, k, v, state, coefficients, size) → o, last state.
+
+    Args: operands, how many of r, k, v `backward` reads: no others are kept alive for it.
+    """
+
+    @torch.library.custom_op(f"hmlcore::{name}", mutates_args=())
+    def run(
+        r: Tensor, k: Tensor, v: Tensor, state: Tensor, gates: Sequence[Tensor],
+        size: int, keep: bool, check: bool,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
+        x = _coefficients(gates)
+        if check:
+            check_coefficients(x)
+        return _forward(r, k, v, state, x, size, keep)
+
+    @torch.library.custom_op(f"hmlcore::{name}_backward", mutates_args=())
+    def run_back(
+        held: Sequence[Tensor], gates: Sequence[Tensor], kept: Sequence[Tensor],
+        d_o: Tensor, d_state: Tensor, size: int,
+    ) -> list[Tensor]:  # fmt: skip
+        *grads, of_gates = _backward(held, _coefficients(gates), kept, d_o, d_state, size)
+        return [*grads, *_present(of_gates)]
+
+    # The gradient may be asked for under autocast too.
+    _forward, _backward = without_autocast(forward), _exact_backward(backward)
+
+    @run.register_fake
+    def _(r, k, v, state, gates, size, keep, check):
+        o, last = v.new_empty(v.shape), state.new_empty(state.shape)
+        return o, last, list(kept(v, state, size)) if keep else []
+
+    @run_back.register_fake
+    def _(held, gates, kept, d_o, d_state, size):
+        # v may not be among `held`: its gradient is like that of o.
+        like = (*held[:2], d_o, d_state, *gates)
+        return [x.new_empty(x.shape) for x in like]
+
+    def hold(ctx, inputs, output):
+        r, k, v, _, gates, size, *_ = inputs
+        o, last, kept = output
+        ctx.set_materialize_grads(False)
+        ctx.size, ctx.count, ctx.like = size, len(gates), (o.shape, o.dtype, last.shape, last.dtype)
+        ctx.save_for_backward(*(r, k, v)[:operands], *gates, *kept)
+
+    def differentiate(ctx, d_o, d_last, _):
+        saved, end = list(ctx.saved_tensors), operands + ctx.count
+        o_shape, o_dtype, shape, dtype = ctx.like
+        k = saved[1]
+        d_o = k.new_zeros(o_shape, dtype=o_dtype) if d_o is None else d_o
+        d_last = k.new_zeros(shape, dtype=dtype) if d_last is None else d_last
+        grads = run_back(saved[:operands], saved[operands:end], saved[end:], d_o, d_last, ctx.size)
+        return *grads[:4], grads[4:], None, None, None
+
+    def refuse(ctx, *_):
+        raise HmlcoreError(
+            f"{name} can be differentiated once only; for a gradient of its gradient use naive_hamiltonian"
+        )
+
+    run.register_autograd(differentiate, setup_context=hold)
+    run_back.register_autograd(refuse)
+
+    def op(r, k, v, state, x, size):
+        gates = _present(x)
+        keep = torch.is_grad_enabled() and any(y.requires_grad for y in (r, k, v, state, *gates))
+        # A graph that is being compiled has no values to look at; the operator sees them when it runs.
+        o, last, _ = run(r, k, v, state, gates, size, keep, torch.compiler.is_compiling())
+        return o, last
+
+    return op
+
+
+def _exact_backward(backward: Callable) -> Callable:
+    def exact(held, x, kept, d_o, d_state, size):
+        with torch.autocast(d_o.device.type, enabled=False):
+            return backward(held, x, kept, d_o, d_state, size)
+
+    return exact
+
+
+def _present(x: Coefficients) -> list[Tensor]:
+    return [y for y in x if y is not None]
+
+
+def _coefficients(gates: Sequence[Tensor]) -> Coefficients:
+    log_alpha, *rest, c, e, f = gates
+    return Coefficients(log_alpha, *(rest or (None, None)), c, e, f)

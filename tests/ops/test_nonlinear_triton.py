@@ -1,0 +1,271 @@
+"""The nonlinear oscillators' Triton kernels against the law, token by token.
+
+On a GPU they are tested at real sizes. Without one they run in Triton's interpreter at small sizes, where
+Triton is installed: this file, run as a program with TRITON_INTERPRET=1, prints each case and its errors.
+There every output is poisoned before it is written, and every address of every load and store is checked.
+Without that variable the program compiles both kernels for a Hopper GPU, which takes none.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from matrix_memory_cases import convert
+from memory_cases import assert_close, errors
+from nonlinear_cases import apply, draw, everything
+from test_hamiltonian_triton import watch_addresses
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.ops import backend, extras
+from hmlcore.ops.nonlinear import Net, naive_nonlinear, nonlinear, segment_nonlinear, triton_nonlinear
+from hmlcore.ops.nonlinear.triton import unfit
+
+both = pytest.mark.parametrize("potential", ["sep", "mlp"])
+
+
+# In the interpreter.
+
+
+def small(potential, length, segment=8, *, start=True, shut=(), alpha=None, **sizes):
+    """Errors of outputs, final state and every gradient, by name; α = 0 at the tokens `shut`."""
+    x = draw(potential, length, **{"batch": 1, "seed": length} | sizes)
+    with torch.no_grad():
+        if alpha is not None:
+            x["log_alpha"].fill_(alpha).log_()
+        for t in shut:
+            x["log_alpha"][:, t, 0] = -torch.inf
+    found = everything(triton_nonlinear, convert(x, torch.float32), start=start, segment=segment)
+    return errors(found, everything(naive_nonlinear, x, start=start))
+
+
+def packed(potential):
+    bounds = torch.tensor([0, 1, 12, 15])
+    x = draw(potential, 15, batch=1)
+    x["initial_state"] = draw(potential, 1, batch=3, seed=1)["initial_state"]
+    found = everything(triton_nonlinear, convert(x, torch.float32), cu_seqlens=bounds)
+    return errors(found, everything(naive_nonlinear, x, cu_seqlens=bounds))
+
+
+def strided(potential):
+    x = draw(potential, 6)
+    y = {
+        name: torch.stack((t, torch.full_like(t, torch.nan)), -1).float()[..., 0].detach().requires_grad_()
+        for name, t in x.items()
+    }
+    assert not y["k"].is_contiguous()
+    return errors(everything(triton_nonlinear, y), everything(naive_nonlinear, x))
+
+
+KERNELS = ("_forward", "_backward")
+CASES = {
+    f"{potential}, {name}": lambda potential=potential, case=case: case(potential)
+    for potential in ("sep", "mlp")
+    for name, case in {
+        **{f"{t} tokens": lambda p, t=t: small(p, t) for t in (1, 8, 9, 21)},
+        "from nothing": lambda p: small(p, 11, start=False),
+        "two sequences": lambda p: small(p, 11, batch=2),
+        "several blocks of columns": lambda p: small(p, 9, n=17, d=19),
+        "no padding": lambda p: small(p, 9, n=16, d=16),
+        "gates shut": lambda p: small(p, 21, shut=(3, 17)),
+        "strong friction": lambda p: small(p, 21, alpha=0.3),
+        "packed sequences": packed,
+        "strides": strided,
+    }.items()
+} | {"mlp, a wide network": lambda: small("mlp", 9, hidden=19)}
+
+
+def count_with_integers():
+    """Let the kernels' loops count to a number; Triton 3.6 and NumPy 2.4 disagree about arrays of one."""
+    from hmlcore.ops.nonlinear.triton import backward, forward
+
+    def loop(*bounds):
+        return range(*(int(b.handle.data.item()) if hasattr(b, "handle") else int(b) for b in bounds))
+
+    forward.range = backward.range = loop
+
+
+def interpret():
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    assert torch.empty(3).isnan().all()
+    watch_addresses()
+    count_with_integers()
+    for name, case in CASES.items():
+        print(json.dumps([name, {what: str(gap) for what, gap in case().items()}]), flush=True)
+
+
+VARIANTS = [(net, scratch) for net in (False, True) for scratch in (False, True)]
+
+
+def compile_all():
+    """Both kernels for compute capability 9.0, with and without a network and a scratch; prints each."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+
+    from hmlcore.ops.nonlinear.triton import backward, forward
+
+    for net, scratch in VARIANTS:
+        sizes = forward.Sizes(2, 24, 24, 24 if net else 0, 32, 32, 32 if net else 16, 16, net, "tf32x3")
+        fixed = sizes._asdict() | {"SCRATCH": scratch}
+        for kernel in (forward._forward, backward._backward):
+            given = {name: value for name, value in fixed.items() if name in kernel.arg_names}
+            kinds = {name: "constexpr" if name in given else "*fp32" for name in kernel.arg_names}
+            kinds |= {"tokens": "i32"} | ({"flags": "*i32"} if "flags" in kinds else {})
+            source = triton.compiler.ASTSource(kernel, kinds, given)
+            compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
+            name = f"{kernel.fn.__name__} {net} {scratch}"
+            print(json.dumps([name, len(compiled.asm["cubin"])]), flush=True)
+
+
+def as_a_program(**variables):
+    """What this file prints, run as a program, line by line, and the end of what it says of errors."""
+    if not importlib.util.find_spec("triton") and "HMLCORE_REQUIRE_TRITON" not in os.environ:
+        pytest.skip("needs Triton, which comes with a CUDA torch (on a CPU: make kernels, about 1 GB)")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment |= {"OMP_NUM_THREADS": "1"} | variables
+    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
+    return dict(json.loads(line) for line in done.stdout.splitlines()), done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    """Case → errors, from the interpreter."""
+    return as_a_program(TRITON_INTERPRET="1")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_kernels_are_naive_in_the_interpreter(interpreted, case):
+    found, failure = interpreted
+    assert case in found, failure
+    off = {name: gap for name, gap in found[case].items() if not float(gap) < 3e-5}
+    assert not off
+
+
+def test_the_kernels_compile(tmp_path):
+    """The interpreter runs what the compiler may refuse."""
+    found, failure = as_a_program(TRITON_CACHE_DIR=str(tmp_path))
+    assert len(found) == len(KERNELS) * len(VARIANTS), failure
+    assert all(size > 0 for size in found.values())
+
+
+# Anywhere.
+
+
+def test_importing_the_op_does_not_import_triton():
+    """Nor does asking which form runs on a CPU: segments."""
+    code = (
+        "import sys; sys.modules['triton'] = None; from hmlcore.ops import backend; "
+        "print(backend.choose('nonlinear', 'cpu').form.name)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HMLCORE_BACKEND"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "segments", done.stderr
+
+
+def test_the_kernels_come_first_and_never_run_on_a_cpu():
+    kernel = backend._FORMS["nonlinear"][0]
+    assert kernel.name == "triton" and kernel.kernel
+    assert kernel.obstacle(torch.device("cpu")) == "it needs a CUDA device"
+
+
+@pytest.mark.parametrize(("bytes_", "fits"), [(65536, False), (81920, True), (232448, True)])
+def test_a_device_with_little_shared_memory_is_passed_over(monkeypatch, bytes_, fits):
+    properties = SimpleNamespace(shared_memory_per_block_optin=bytes_)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(extras, "imports_on_cuda", lambda *names: backend.anywhere)
+    problem = backend._FORMS["nonlinear"][0].obstacle(torch.device("cuda"))
+    assert problem is None if fits else "81920 bytes of shared memory" in problem
+
+
+def test_what_the_kernels_do_not_take():
+    for potential, n, hidden, problem in (
+        ("sep", 129, 0, "keys of at most 128 channels, given 129"),
+        ("sep", 128, 0, None),
+        ("mlp", 65, 4, "keys of at most 64 channels, given 65"),
+        ("mlp", 4, 65, "networks of at most 64 hidden units, given 65"),
+        ("mlp", 64, 64, None),
+    ):
+        x = draw(potential, 2, n=n, hidden=hidden, dtype=torch.float32)
+        net = Net(*(x[name] for name in Net._fields)) if hidden else None
+        found = unfit(x["r"], x["k"], x["v"], net)
+        assert found is None if problem is None else problem in found
+    with pytest.raises(HmlcoreError, match="kernels cannot run: it computes in fp32 at most, given float64"):
+        apply(triton_nonlinear, draw("sep", 3))
+    with pytest.raises(HmlcoreError, match="segment must be at least 1, got 0"):
+        apply(triton_nonlinear, draw("sep", 3, dtype=torch.float32), segment=0)
+
+
+@both
+def test_the_op_goes_on_with_segments_where_the_kernels_do_not_fit(monkeypatch, potential):
+    """As on a GPU: the kernels are there, and say no to float64."""
+    kernel, *others = backend._FORMS["nonlinear"]
+    ready = kernel._replace(obstacle=backend.anywhere, kernel=False)
+    monkeypatch.setitem(backend._FORMS, "nonlinear", [ready, *others])
+    monkeypatch.delenv("HMLCORE_BACKEND", raising=False)
+    x = draw(potential, 5)
+    assert torch.equal(apply(nonlinear, x)[0], apply(segment_nonlinear, x)[0])
+
+
+# On a GPU.
+
+
+@pytest.fixture
+def cuda():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    if problem := backend._FORMS["nonlinear"][0].obstacle(torch.device("cuda")):
+        pytest.skip(problem)
+    return torch.device("cuda")
+
+
+def real(potential, length, device, *, n=32, d=32, batch=2, heads=4, hidden=None):
+    """Leaves on `device` in fp32, with steps small enough for no chaos, and the same numbers in float64."""
+    hidden = n if hidden is None and potential == "mlp" else hidden
+    x = draw(potential, length, batch=batch, heads=heads, n=n, d=d, hidden=hidden, seed=length)
+    for name in ("drift", "pull"):
+        x[name] = x[name].detach() / 4
+    x = convert({name: t.to(device) for name, t in x.items()}, torch.float32)
+    return x, convert(x, torch.float64)
+
+
+@pytest.mark.gpu
+@both
+@pytest.mark.parametrize("length", [1, 64, 500])
+def test_the_kernels_are_naive_at_real_sizes(cuda, potential, length):
+    x, wide = real(potential, length, cuda)
+    assert_close(everything(triton_nonlinear, x), everything(naive_nonlinear, wide), 2e-4)
+
+
+@pytest.mark.gpu
+@both
+@pytest.mark.parametrize(("n", "d"), [(64, 64), (16, 128), (5, 3)])
+def test_every_size_fits(cuda, potential, n, d):
+    x, wide = real(potential, 70, cuda, n=n, d=d)
+    with torch.no_grad():  # one segment that cannot be inverted
+        x["log_alpha"][:, 40, 0], wide["log_alpha"][:, 40, 0] = -torch.inf, -torch.inf
+    assert_close(everything(triton_nonlinear, x), everything(segment_nonlinear, wide), 2e-4)
+
+
+@pytest.mark.gpu
+@both
+def test_a_run_repeats_itself_bit_for_bit(cuda, potential):
+    """No two programs write to one place: a moving result would be a race."""
+    x, _ = real(potential, 200, cuda)
+    first, second = (everything(triton_nonlinear, x) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.gpu
+def test_the_op_runs_the_kernels_on_a_gpu(cuda, monkeypatch):
+    monkeypatch.delenv("HMLCORE_BACKEND", raising=False)
+    choice = backend.choose("nonlinear", cuda)
+    assert choice.form.name == "triton" and "of naive" in choice.reason
+
+
+if __name__ == "__main__":
+    interpret() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()

@@ -1,0 +1,63 @@
+"""Word problems: the groups are groups, and the answers are their products."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.tasks import IGNORE, build_task
+from hmlcore.tasks.word_problem import GROUPS, multiplication
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_tables_are_groups(group):
+    table = multiplication(group)
+    n = len(table)
+    assert table.tolist()[0] == table[:, 0].tolist() == list(range(n))
+    for a, b, c in itertools.product(range(n), repeat=3):
+        assert table[table[a, b], c] == table[a, table[b, c]]
+    assert all(sorted(row) == list(range(n)) for row in table.tolist())
+    assert (table == table.T).all() == (group != "S3")
+
+
+def test_parity_and_sums_by_hand():
+    class Dealt:
+        def integers(self, high, size):
+            return np.array([[1, 0, 1, 1, 2]]) % high
+
+    batch = build_task("word_problem", group="Z3", length=5).generate(Dealt(), 1)
+    assert batch.targets.tolist() == [[1, 1, 2, 0, 2]]
+    batch = build_task("word_problem", group="Z2", length=5).generate(Dealt(), 1)
+    assert batch.targets.tolist() == [[1, 1, 0, 1, 1]]
+
+
+def test_s3_composes_permutations():
+    permutations = list(itertools.permutations(range(3)))
+    task = build_task("word_problem", group="S3", length=9, scored=4)
+    inputs, targets = task.batch("test", 0, 20, 0)
+    for row, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):
+        now = (0, 1, 2)
+        for t, x in enumerate(row):
+            now = tuple(permutations[x][i] for i in now)
+            assert wanted[t] == (permutations.index(now) if t >= 5 else IGNORE)
+
+
+def test_no_answer_is_more_frequent_than_another():
+    targets = build_task("word_problem", group="Z5", length=50).batch("train", 0, 400, 0).targets.numpy()
+    counts = np.bincount(targets[:, -1], minlength=5)
+    assert abs(counts - 80).max() < 5 * np.sqrt(80)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"group": "Z4"}, "Z4"),
+        ({"group": 3}, "group must be one of"),
+        ({"length": 0}, "length must be an integer of at least 1, not 0"),
+        ({"length": 4, "scored": 5}, "scored must be at most length=4, not 5"),
+    ],
+)
+def test_refusals_name_the_knob(knobs, said):
+    with pytest.raises(HmlcoreError, match=said):
+        build_task("word_problem", **knobs)
