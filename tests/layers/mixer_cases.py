@@ -16,7 +16,7 @@ CASES = {
         for dynamics, rule in FAMILY.items()
         if not isinstance(rule, Nonlinear)
     },
-    "hml-oscillator-few": ("hml", {"dynamics": "oscillator", "theta": "few"}),
+    "hml-oscillator-head": ("hml", {"dynamics": "oscillator", "theta": "head"}),
     "hml-oscillator-token": ("hml", {"dynamics": "oscillator", "theta": "token", "rotation_heads": 4}),
     "hml-wide": ("hml", {"num_heads": 3, "head_dim": 6}),
     "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),

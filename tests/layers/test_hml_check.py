@@ -40,7 +40,7 @@ def test_gates_that_are_not_finite_are_refused(case, value):
     [
         ("hml-leapfrog", "log_h", r"coefficients\.drift must be finite, got inf"),
         ("hml-leapfrog", "mu", r"coefficients\.f must be finite, got inf"),
-        ("hml-oscillator", "theta", "theta must be finite, got inf"),
+        ("hml-oscillator-head", "theta", "theta must be finite, got inf"),
         ("hml-quad", "mu", r"coefficients\.mu must be finite, got inf"),
         ("hml-quad", "log_omega", r"coefficients\.matrix must be finite, got nan"),
     ],

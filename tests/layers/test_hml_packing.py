@@ -211,7 +211,7 @@ def test_bounds_that_do_not_fit_are_refused(bounds, message):
 
 
 def test_a_batch_and_a_state_of_another_number_of_sequences_are_refused():
-    layer = make("hml")
+    layer = make("hml-leapfrog")
     with pytest.raises(HmlcoreError, match="cu_seqlens needs tensors of batch 1, got batch 2"):
         layer(normal(2, 6, WIDTH), cu_seqlens=[0, 2, 6])
     wanted = r"state.memory must have shape \(2, 4, 2, 4, 4\), got \(3, 4, 2, 4, 4\)"

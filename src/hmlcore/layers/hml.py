@@ -49,7 +49,9 @@ class HML(Mixer):
 
         H_t(Q, P) = ½‖P‖² + ½ β_t‖k_tᵀQ − v_tᵀ‖²      with friction γ_t at the kick,
 
-    by drift–kick–drift leapfrog of size h, and reads o_t = r_tᵀ(Q + μP).
+    by drift–kick–drift leapfrog of size h, and reads o_t = r_tᵀ(Q + μP). That is the layer as first proposed,
+    `dynamics` "leapfrog"; the default is the exact flow of an oscillator about the association, which won
+    the bake-off of the family (`experiments.bakeoff`): S ← αS, S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ), ρ = 1 − β.
 
         r, k, v = SiLU(conv(W x)), ‖r‖ = ‖k‖ = 1;   β = σ(w_β·x − 2)
         γ = σ(w_γ·x − 2);   α = exp(−a·softplus(w_α·x − 4)), a = 0.05 e^A;   h = e^ℓ

@@ -1,17 +1,19 @@
 """The chunkwise form as Triton kernels, forward and backward; importing this package does not need Triton.
 
 ``forward.py`` and ``backward.py`` are the kernels, ``tables.py`` what they share. Between autograd and the
-kernels stands one torch function, as in ``chunk.py`` beside this folder, whose hand-written backward says the
+kernels stands one operator of torch, as in ``chunk.py`` one folder up, whose hand-written backward says the
 same in torch. State, solve and coefficients are fp32; matrices are multiplied in bf16 where r, k and v are
 bf16, and otherwise in fp32 (three TF32 products each).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hmlcore.errors import require
 from hmlcore.ops import extras
+from hmlcore.ops.hamiltonian import library
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
@@ -24,29 +26,43 @@ SHARED_MEMORY = 163 * 1024  # bytes a program may take: what the largest sizes n
 __all__ = ["CHUNK_SIZES", "LARGEST", "obstacle", "triton_hamiltonian", "unfit"]
 
 
-class _Kernels(torch.autograd.Function):
-    """r, k [B, T, H, N], v [B, T, H, D] of one dtype, state [B, H, p, N, D] and coefficients in fp32, all
-    contiguous → o like v, and the last state."""
+def _forward(
+    r: Tensor, k: Tensor, v: Tensor, state: Tensor, x: Coefficients, size: int, keep: bool
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """r, k, v of one dtype, state and coefficients in fp32, all contiguous → o like v, the last state, and
+    what the gradient needs."""
+    from hmlcore.ops.hamiltonian.triton.forward import forward
 
-    @staticmethod
-    def forward(ctx, sizes, r, k, v, state, *coefficients):
-        from hmlcore.ops.hamiltonian.triton.forward import forward
+    o, last, kept = forward(r, k, v, state, x, _sizes(k, v.shape[-1], x.rows, size))
+    return o, last, list(kept) if keep else []
 
-        o, final, kept = forward(r, k, v, state, Coefficients(*coefficients), sizes)
-        ctx.sizes = sizes
-        ctx.save_for_backward(r, k, *kept, *coefficients)
-        return o, final
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, d_o, d_final):
-        from hmlcore.ops.hamiltonian.triton.backward import backward
-        from hmlcore.ops.hamiltonian.triton.forward import Kept
+def _backward(
+    operands: Sequence[Tensor], x: Coefficients, kept: Sequence[Tensor], d_o: Tensor, d_state: Tensor, size: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Coefficients]:
+    """The gradients of r, k, v, the first state and the coefficients."""
+    from hmlcore.ops.hamiltonian.triton.backward import backward
+    from hmlcore.ops.hamiltonian.triton.forward import Kept
 
-        r, k, *rest = ctx.saved_tensors
-        kept, x = Kept(*rest[: len(Kept._fields)]), Coefficients(*rest[len(Kept._fields) :])
-        *grads, gates = backward(r, k, x, kept, d_o.contiguous(), d_final.contiguous(), ctx.sizes)
-        return None, *grads, *gates
+    r, k = operands
+    sizes = _sizes(k, d_o.shape[-1], x.rows, size)
+    return backward(r, k, x, Kept(*kept), d_o.contiguous(), d_state.contiguous(), sizes)
+
+
+def _kept(v: Tensor, state: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Tensors like those of ``forward.Kept``."""
+    (batch, length, _, _), (_, heads, rows, n, d) = v.shape, state.shape
+    heads, chunks = batch * heads, -(-length // size)
+    return (
+        v.new_empty(heads, chunks, size, size),
+        state.new_empty(heads, chunks, 3, rows, size),
+        state.new_empty(heads, chunks, 3),
+        v.new_empty(heads, chunks, rows, n, d),
+        v.new_empty(v.shape),
+    )
+
+
+_memory = library.register("hamiltonian_kernels", _forward, _backward, _kept, operands=2)
 
 
 def obstacle(device: torch.device) -> str | None:
@@ -103,21 +119,23 @@ def triton_hamiltonian(
     operands = [x.contiguous() for x in extras.operands(r, k, v)]
     if operands[0].dtype != torch.bfloat16:
         operands = [x.float() for x in operands]
-    o, final = _Kernels.apply(
-        _sizes(operands[1], operands[2], coefficients.rows, chunk_size), *operands, state.contiguous(),
-        *coefficients.map(lambda x: x.float().contiguous()),
+    size = chunk_size or min(64, max(16, _padded(k.shape[1])))
+    o, last = _memory(
+        *operands, state.contiguous(), coefficients.map(lambda x: x.float().contiguous()), size
     )  # fmt: skip
-    return o.to(v.dtype), final if output_final_state else None
+    return o.to(v.dtype), last if output_final_state else None
 
 
-def _sizes(k: Tensor, v: Tensor, rows: int, chunk_size: int | None):
-    from triton import next_power_of_2
+def _padded(n: int) -> int:
+    """The least power of two that is not below n."""
+    return 1 << (int(n) - 1).bit_length()
 
+
+def _sizes(k: Tensor, d: int, rows: int, size: int):
     from hmlcore.ops.hamiltonian.triton.forward import Sizes
 
-    (_, length, heads, n), d = k.shape, v.shape[-1]
-    size = chunk_size or min(64, max(16, next_power_of_2(length)))
-    padded_n, padded_d = (max(16, next_power_of_2(x)) for x in (n, d))
+    heads, n = k.shape[2:]
+    padded_n, padded_d = (max(16, _padded(x)) for x in (n, d))
     if k.dtype == torch.bfloat16:
         columns, precision = 32, "bf16"
     else:  # three products for one take three times the registers
