@@ -131,7 +131,7 @@ def test_mixed_profiles_are_refused(tmp_path, name):
 def test_missing_and_unknown_figures(tmp_path):
     with pytest.raises(HmlcoreError, match="hml run recall --profile full"):
         draw("recall_curves", Store(tmp_path), "full")
-    with pytest.raises(HmlcoreError, match="unknown figure 'pie'; known: bytes_by_context"):
+    with pytest.raises(HmlcoreError, match="unknown figure 'pie'; known: bakeoff_scores, bytes_by_context"):
         draw("pie", Store(tmp_path), "full")
 
 

@@ -71,7 +71,8 @@ def grid(profile: str) -> list[dict]:
         make_spec(
             "physics", profile, "hml", seed=0, dynamics=name, precision="fp64",
             model={"d_model": _PORTRAIT["d_model"], "layers": 1,
-                   "mixer_args": {"num_heads": 1, "head_dim": _PORTRAIT["head_dim"], "dynamics": name}},
+                   "mixer_args": {"num_heads": 1, "head_dim": _PORTRAIT["head_dim"], "dynamics": name}
+                   | ({"theta": "head"} if name == "oscillator" else {})},
             portrait={k: v for k, v in _PORTRAIT.items() if k not in ("d_model", "head_dim")},
             train=[], evaluate=[], **(_SETTINGS[profile] if name in KNOBS else rest),
         )
