@@ -38,7 +38,7 @@ def test_a_run_leaves_its_measurements(store):
     assert (exact["payload"], exact["delay"], exact["length"], exact["n"]) == (2, 6, 10, 8)
     (accuracy,) = results.metric("accuracy", split="validation").to_dict("records")
     assert (accuracy["delay"], accuracy["n"]) == (1, 16)
-    assert exact["state_bytes"] == 4 * exact["state_floats"] == 4 * (2 * 2 * 4 * 4 + 3 * 24)
+    assert exact["state_bytes"] == 4 * exact["state_floats"] == 4 * (2 * 4 * 4 + 3 * 24)
     assert not runs.checkpoint_path(spec).exists()
 
 

@@ -106,14 +106,15 @@ def scan_backward(
 ) -> list[Tensor]:
     """The gradients of M, b and h_0, component by component, from those of h."""
     r = len(h)
-    adjoint = [m[j * r + i].conj() for i in range(r) for j in range(r)]
+    # Conjugates are formed: a compiled graph runs operators where torch's lazy ones pass for the number itself.
+    adjoint = [torch.conj_physical(m[j * r + i]) for i in range(r) for j in range(r)]
     back = [torch.zeros_like(x) for x in h]
     _add_product_(back, adjoint, d)
     sweep_(adjoint, back, reverse=True)
     g = [x.clone(memory_format=torch.contiguous_format) for x in d]
     for x, y in zip(g, back, strict=True):
         x[:, :-1] += y[:, 1:]
-    before = [torch.cat((s[:, None], x[:, :-1]), 1).conj() for s, x in zip(state, h, strict=True)]
+    before = [torch.conj_physical(torch.cat((s[:, None], x[:, :-1]), 1)) for s, x in zip(state, h, strict=True)]
     of_m = [(g[i] * before[j]).sum_to_size(m[i * r + j].shape) for i in range(r) for j in range(r)]
     return [*of_m, *g, *(x.contiguous() for x in _at(back, 0))]
 

@@ -4,6 +4,7 @@ r"""A group of chunks of the Hamiltonian memory: what they do at once, and what 
 ``d_`` of names here. A group holds G chunks: m in time, one after the other, of S sequences and heads.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -59,12 +60,10 @@ def state_pass(g: Group, values: Tensor, solve: Tensor, errors: Tensor, states: 
     inverse = torch.linalg.solve_triangular(system, identity, upper=False, unitriangular=True)
     solve.copy_(inverse.view(solve.shape))
     at, across = _between(states, g.phi)
-    heads = states.shape[1]
-    steps = zip(
-        *_chunk_by_chunk(heads, g.rows[0], values.neg_(), g.phi, g.writes.mT),
-        solve.unbind(0), errors.unbind(0), strict=True,
-    )  # fmt: skip
-    for i, (u, guess, phi, y, t, z) in enumerate(steps):
+    steps = _chunk_by_chunk(
+        states.shape[1], g.rows[0], values.neg_(), solve.flatten(0, 1), errors.flatten(0, 1), g.phi, g.writes.mT
+    )
+    for i, (u, guess, t, z, phi, y) in enumerate(steps):
         torch.bmm(t, guess.baddbmm_(u, at[i]), out=z)
         at[i + 1].baddbmm_(y, z, beta=0, alpha=-1)
         across[i + 1].baddbmm_(phi, across[i])
@@ -86,13 +85,10 @@ def state_pass_gradient(g: Group, solve: Tensor, d_o: Tensor, d_last: Tensor) ->
     d_states[-1] = d_last
     torch.bmm(g.rows[1].mT, d_o, out=d_states[:-1].flatten(0, 1))
     at, across = _between(d_states, g.phi)
-    heads = len(d_last)
-    steps = zip(
-        *_chunk_by_chunk(heads, d_errors, g.writes, d_values, g.phi.mT, g.rows[0].mT),
-        solve.mT.unbind(0),
-        strict=True,
+    steps = _chunk_by_chunk(
+        len(d_last), d_errors, g.writes, d_values, solve.flatten(0, 1).mT, g.phi.mT, g.rows[0].mT
     )
-    for i, (d_error, y, d_value, phi, u, t) in reversed(list(enumerate(steps))):
+    for i, (d_error, y, d_value, t, phi, u) in reversed(list(enumerate(steps))):
         torch.bmm(t, d_error.baddbmm_(y, at[i + 1]), out=d_value)
         at[i].baddbmm_(u, d_value, alpha=-1)
         across[i].baddbmm_(phi, across[i + 1])
@@ -134,9 +130,9 @@ def group_gradient(
     return d_queries, d_keys, products_gradient(g.x, g.products, d_folded, d_table)
 
 
-def _chunk_by_chunk(heads: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Of each tensor [G, ...], its m views [S, ...]."""
-    return [x.unflatten(0, (-1, heads)).unbind(0) for x in tensors]
+def _chunk_by_chunk(heads: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Of tensors [G, ...], the views [S, ...] of each chunk in time."""
+    return zip(*(x.unflatten(0, (-1, heads)).unbind(0) for x in tensors), strict=True)
 
 
 def _between(states: Tensor, phi: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

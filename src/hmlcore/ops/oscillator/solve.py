@@ -57,10 +57,12 @@ def oscillator_solve_backward(
     """The gradients of :func:`oscillator_solve`'s arguments, from those of Y."""
     e, x = torch.complex(real, imag), torch.view_as_complex(x)
     d_y = torch.cat((_complex(d_keys, -2), _complex(d_values, -1)), -1)
-    back = (lower * e[..., None, :]).mH
-    d_right = torch.linalg.solve_triangular(back, e.conj()[..., None] * d_y, upper=True, unitriangular=True)
-    d_system = (d_right @ x.mH).neg_()
-    d_e = (lower * d_system).sum(-2) + (x.conj() * d_y).sum(-1)
+    # Conjugates are formed: a compiled graph runs operators where torch's lazy ones pass for the number itself.
+    e_bar, x_bar = torch.conj_physical(e), torch.conj_physical(x)
+    back = (lower * e_bar[..., None, :]).mT
+    d_right = torch.linalg.solve_triangular(back, e_bar[..., None] * d_y, upper=True, unitriangular=True)
+    d_system = (d_right @ x_bar.mT).neg_()
+    d_e = (lower * d_system).sum(-2) + (x_bar * d_y).sum(-1)
     d_lower = (d_system.real * real[..., None, :] + d_system.imag * imag[..., None, :]).tril_(-1)
     of_keys, of_values = d_right.split((d_keys.shape[-1], d_values.shape[-1] // 2), -1)
     return (
