@@ -144,9 +144,9 @@ class HML(Mixer):
             weight, bias = self.gate_proj.weight, self.gate_proj.bias
             wide = torch.promote_types(x.dtype, torch.float32)
             gates = F.linear(x.to(wide), weight.to(wide), bias.to(wide))
-            gates = gates.unflatten(-1, (-1, self.num_heads)).unbind(-2)
-            raw = dict(zip(self.rule.gates, gates, strict=True))
-            check_gates(raw)
+            gates = gates.unflatten(-1, (-1, self.num_heads))
+            check_gates(gates, self.rule.gates)
+            raw = dict(zip(self.rule.gates, gates.unbind(-2), strict=True))
             log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(raw["alpha"])
             if self.rotation is not None:
                 keep = self.num_heads - self.rotation.heads

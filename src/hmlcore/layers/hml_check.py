@@ -1,12 +1,13 @@
 """What an HML layer refuses before work starts: operands, states and gates that do not fit."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.ops.hamiltonian.check import check_finite
+from hmlcore.ops.hamiltonian.check import check_finite, visible
 
 MEANING = {"phase": " (rotation_heads last)"}
 
@@ -41,9 +42,9 @@ def check_state(state: NamedTuple, wanted: dict[str, tuple[int, ...]], x: Tensor
     return state.memory.to(torch.promote_types(state.memory.dtype, torch.float32))
 
 
-def check_gates(raw: dict[str, Tensor]) -> None:
-    """Refuse gates, before their nonlinearities, that are not finite: a sigmoid would hide an infinity.
-
-    Looks at values where the ops do: on a CPU, and elsewhere with ``HMLCORE_CHECK_GATES=1``.
-    """
-    check_finite(**{f"gate {name} (of x, before its nonlinearity)": x for name, x in raw.items()})
+def check_gates(gates: Tensor, names: Iterable[str]) -> None:
+    """Refuse gates [..., G, H], before their nonlinearities, that are not finite: a sigmoid would hide an
+    infinity. Looks at values where the ops do: on a CPU, and elsewhere with ``HMLCORE_CHECK_GATES=1``."""
+    if visible(gates) and not gates.detach().isfinite().all():
+        for name, x in zip(names, gates.unbind(-2), strict=True):
+            check_finite(**{f"gate {name} (of x, before its nonlinearity)": x})

@@ -66,7 +66,8 @@ def check_shapes(
             require(rows == 1, f"coefficients.{name} is None, which only p = 1 allows")
             continue
         wanted = (*lead, rows) if name in ("c", "e", "f") else lead
-        require(tuple(x.shape) == wanted, f"coefficients.{name} must have shape {wanted}, got {tuple(x.shape)}")
+        if x.shape != wanted:  # every token comes by here: a message is formed where it is needed
+            raise HmlcoreError(f"coefficients.{name} must have shape {wanted}, got {tuple(x.shape)}")
         tensors[f"coefficients.{name}"] = x
     wanted = (sequences or lead[0], lead[-1], rows, n, v.shape[-1])
     for name, x in state.items():
@@ -74,7 +75,8 @@ def check_shapes(
             require(tuple(x.shape) == wanted, f"{name} must have shape {wanted}, got {tuple(x.shape)}")
             tensors[name] = x
     for name, x in tensors.items():
-        require(x.device == k.device, f"{name} is on {x.device} but k is on {k.device}")
+        if x.device != k.device:
+            raise HmlcoreError(f"{name} is on {x.device} but k is on {k.device}")
     return wanted
 
 
@@ -82,7 +84,7 @@ def check_coefficients(coefficients: Coefficients) -> None:
     """Refuse gates outside their range and numbers that are not finite; where asked, unstable steps too."""
     x = coefficients
     check_log_gates(log_alpha=x.log_alpha)
-    if x.log_gamma is not None and _visible(x.log_gamma):
+    if x.log_gamma is not None and visible(x.log_gamma):
         alpha, gamma = x.log_alpha.detach(), x.log_gamma.detach()
         # Momentum keeps αγ: a rule with a momentum gate of its own, μ = αγ ≤ 1, has γ = μ/α.
         if not (within := gamma <= -alpha).all():
@@ -91,14 +93,14 @@ def check_coefficients(coefficients: Coefficients) -> None:
                 f"got {float(gamma[~within][0]):g} where log_alpha is {float(alpha[~within][0]):g}"
             )
     check_finite(**{f"coefficients.{name}": getattr(x, name) for name in ("drift", "c", "e", "f")})
-    if _asked() and _visible(x.e):
+    if _asked() and visible(x.e):
         check_stability(x)
 
 
 def check_log_gates(**gates: Tensor | None) -> None:
     """Refuse logarithms of gates above 0 or NaN. −inf, a gate that is shut, is the limit and is allowed."""
     for name, x in gates.items():
-        if x is not None and _visible(x) and not (x.detach() <= 0).all():
+        if x is not None and visible(x) and not (x.detach() <= 0).all():
             gate = name.removeprefix("log_")
             raise HmlcoreError(f"{name} must be at most 0 ({gate} in [0, 1]), got {float(x.detach().max()):g}")
 
@@ -106,7 +108,7 @@ def check_log_gates(**gates: Tensor | None) -> None:
 def check_finite(**tensors: Tensor | None) -> None:
     """Refuse NaN and infinity."""
     for name, x in tensors.items():
-        if x is not None and _visible(x) and not (found := x.detach().isfinite()).all():
+        if x is not None and visible(x) and not (found := x.detach().isfinite()).all():
             raise HmlcoreError(f"{name} must be finite, got {float(x.detach()[~found][0]):g}")
 
 
@@ -132,7 +134,8 @@ def _asked() -> bool:
     return os.environ.get("HMLCORE_CHECK_GATES", "") == "1"
 
 
-def _visible(x: Tensor) -> bool:
+def visible(x: Tensor) -> bool:
+    """Whether the values of `x` are looked at."""
     # A compiled graph has no values yet, and a look at them would break it in two.
     if torch.compiler.is_compiling():
         return False

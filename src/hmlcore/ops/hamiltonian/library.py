@@ -31,6 +31,8 @@ def register(name: str, forward: Callable, backward: Callable, kept: Callable, o
     Args: operands, how many of r, k, v `backward` reads: no others are kept alive for it.
     """
 
+    exact_backward = without_autocast(backward)  # the gradient may be asked for under autocast too
+
     @torch.library.custom_op(f"hmlcore::{name}", mutates_args=())
     def run(
         r: Tensor, k: Tensor, v: Tensor, state: Tensor, gates: Sequence[Tensor],
@@ -39,18 +41,15 @@ def register(name: str, forward: Callable, backward: Callable, kept: Callable, o
         x = _coefficients(gates)
         if check:
             check_coefficients(x)
-        return _forward(r, k, v, state, x, size, keep)
+        return forward(r, k, v, state, x, size, keep)
 
     @torch.library.custom_op(f"hmlcore::{name}_backward", mutates_args=())
     def run_back(
         held: Sequence[Tensor], gates: Sequence[Tensor], kept: Sequence[Tensor],
         d_o: Tensor, d_state: Tensor, size: int,
     ) -> list[Tensor]:  # fmt: skip
-        *grads, of_gates = _backward(held, _coefficients(gates), kept, d_o, d_state, size)
+        *grads, of_gates = exact_backward(held, _coefficients(gates), kept, d_o, d_state, size)
         return [*grads, *_present(of_gates)]
-
-    # The gradient may be asked for under autocast too.
-    _forward, _backward = without_autocast(forward), _exact_backward(backward)
 
     @run.register_fake
     def _(r, k, v, state, gates, size, keep, check):
@@ -95,14 +94,6 @@ def register(name: str, forward: Callable, backward: Callable, kept: Callable, o
         return o, last
 
     return op
-
-
-def _exact_backward(backward: Callable) -> Callable:
-    def exact(held, x, kept, d_o, d_state, size):
-        with torch.autocast(d_o.device.type, enabled=False):
-            return backward(held, x, kept, d_o, d_state, size)
-
-    return exact
 
 
 def _present(x: Coefficients) -> list[Tensor]:
