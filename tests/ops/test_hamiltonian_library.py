@@ -41,7 +41,8 @@ def is_registered_well(name, dynamics, x, operands=3):
     found = torch.library.opcheck(operator, arguments(dynamics, x))
     checks = ("test_schema", "test_faketensor")
     given = backward_arguments(operator, dynamics, x, operands)
-    return found | {f"{c} of gradient": s for c, s in torch.library.opcheck(gradient, given, test_utils=checks).items()}
+    of_gradient = torch.library.opcheck(gradient, given, test_utils=checks)
+    return found | {f"{check} of gradient": status for check, status in of_gradient.items()}
 
 
 @every_dynamics

@@ -34,6 +34,8 @@ def _forward(
     from hmlcore.ops.hamiltonian.triton.forward import forward
 
     o, last, kept = forward(r, k, v, state, x, _sizes(k, v.shape[-1], x.rows, size))
+    if keep and x.rows == 1:
+        kept.phi[..., 1:].zero_()  # not written, not read; but what an operator returns must repeat itself
     return o, last, list(kept) if keep else []
 
 
