@@ -178,6 +178,7 @@ def _ranks(table: pd.DataFrame, order: list[str]) -> go.Scatter:
         },
         text=[f"{mean:.1f}" for mean in means],
         textposition="middle left",
+        cliponaxis=False,
         textfont={"size": 11, "color": GREY},
         hovertemplate="mean rank %{x:.2f}<extra></extra>",
         showlegend=False,
