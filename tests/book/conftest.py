@@ -93,6 +93,9 @@ class Page:
 
     def open(self, path: str) -> None:
         self.chrome.get(f"{self.site}/{path}")
+        # A large page may still be parsed when the driver says that it has been opened.
+        here = "document.readyState === 'complete' && location.pathname.endsWith(args[0])"
+        self.wait(here, path.split("?")[0], what=f"{path} loaded", seconds=60)
 
     def js(self, script: str, *args):
         """The value of a script; `await` may be used in it."""
