@@ -10,6 +10,10 @@ On every task the variants are ranked by score, equal scores sharing the mean of
 mean rank over the five tasks wins; of equal mean ranks the one with fewer operations a token.** The winner is
 the default of the layer.
 
+Two things were changed after the first seed had run, from its validation scores alone: rates are tried with
+that seed only, for time; and the phases of rotating heads learn ten times more slowly, since they had become
+noise on text. The two variants that rotate were then run anew, the others stand as they were.
+
 "delta" is gated DeltaNet with HML's start of the gates, the special case that the family must at least match;
 what the winner loses or gains against it is reported task by task.
 
