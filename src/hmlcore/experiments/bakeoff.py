@@ -10,9 +10,10 @@ On every task the variants are ranked by score, equal scores sharing the mean of
 mean rank over the five tasks wins; of equal mean ranks the one with fewer operations a token.** The winner is
 the default of the layer.
 
-Two things were changed after the first seed had run, from its validation scores alone: rates are tried with
-that seed only, for time; and the phases of rotating heads learn ten times more slowly, since they had become
-noise on text. The two variants that rotate were then run anew, the others stand as they were.
+Two things were changed after the runs had begun. At `laptop` rates are tried with the first seed only, for
+time; no test score had been looked at then. Later the phases of rotating heads were made to learn ten times
+more slowly, since they had become noise on text: standings on test had been seen by then, the factor was
+chosen on validation. The two variants that rotate were run anew, the others stand as they were.
 
 "delta" is gated DeltaNet with HML's start of the gates, the special case that the family must at least match;
 what the winner loses or gains against it is reported task by task.
