@@ -3,14 +3,11 @@
 Run as a program with TRITON_INTERPRET=1, this file checks the operator of the kernels and prints what it found.
 """
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
+from kernel_programs import as_a_program
 from memory_cases import DYNAMICS, apply, assert_close, coefficients, draw, errors, everything
 
 from hmlcore.errors import HmlcoreError
@@ -39,9 +36,8 @@ def is_registered_well(name, dynamics, x, operands=3):
     """torch's own checks of an operator and of its gradient: schema, shapes, autograd, tracing."""
     operator, gradient = (getattr(torch.ops.hmlcore, f"{name}{end}").default for end in ("", "_backward"))
     found = torch.library.opcheck(operator, arguments(dynamics, x))
-    checks = ("test_schema", "test_faketensor")
     given = backward_arguments(operator, dynamics, x, operands)
-    of_gradient = torch.library.opcheck(gradient, given, test_utils=checks)
+    of_gradient = torch.library.opcheck(gradient, given)
     return found | {f"{check} of gradient": status for check, status in of_gradient.items()}
 
 
@@ -162,11 +158,7 @@ def interpret():
 @pytest.fixture(scope="module")
 def interpreted():
     """What :func:`interpret` prints, by name, and the end of what it says of errors."""
-    if not importlib.util.find_spec("triton") and "HMLCORE_REQUIRE_TRITON" not in os.environ:
-        pytest.skip("needs Triton, which comes with a CUDA torch (on a CPU: make kernels, about 1 GB)")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
-    return dict(json.loads(line) for line in done.stdout.splitlines()), done.stderr[-2000:]
+    return as_a_program(__file__, TRITON_INTERPRET="1")
 
 
 @every_dynamics

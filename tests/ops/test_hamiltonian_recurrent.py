@@ -5,14 +5,12 @@ errors, with outputs poisoned before they are written and every address checked;
 compiles the kernel for a Hopper GPU.
 """
 
-import importlib.util
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
+from kernel_programs import as_a_program
 from memory_cases import DYNAMICS, coefficients, draw, errors
 from test_hamiltonian_triton import watch_addresses
 
@@ -172,20 +170,10 @@ def compile_all():
         print(json.dumps([f"{rows} {operand} {n} {d}", len(compiled.asm["cubin"])]), flush=True)
 
 
-def as_a_program(**variables):
-    """What this file prints, run as a program, line by line, and the end of what it says of errors."""
-    if not importlib.util.find_spec("triton") and "HMLCORE_REQUIRE_TRITON" not in os.environ:
-        pytest.skip("needs Triton, which comes with a CUDA torch (on a CPU: make kernels, about 1 GB)")
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment |= {"OMP_NUM_THREADS": "1"} | variables
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
-    return dict(json.loads(line) for line in done.stdout.splitlines()), done.stderr[-2000:]
-
-
 @pytest.fixture(scope="module")
 def interpreted():
     """Case → errors, from the interpreter."""
-    return as_a_program(TRITON_INTERPRET="1")
+    return as_a_program(__file__, TRITON_INTERPRET="1")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -197,7 +185,7 @@ def test_the_kernel_is_the_law_in_the_interpreter(interpreted, case):
 
 
 def test_the_kernel_compiles(tmp_path):
-    found, failure = as_a_program(TRITON_CACHE_DIR=str(tmp_path))
+    found, failure = as_a_program(__file__, TRITON_CACHE_DIR=str(tmp_path))
     assert len(found) == 4, failure
     assert all(size > 0 for size in found.values())
 

@@ -6,7 +6,6 @@ There every output is poisoned before it is written, and every address of every 
 Without that variable the program compiles every kernel for a Hopper GPU, which takes none.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from kernel_programs import as_a_program
 from memory_cases import DYNAMICS, assert_close, coefficients, draw, errors, everything
 
 from hmlcore.errors import HmlcoreError
@@ -171,20 +171,10 @@ def compile_all():
             print(json.dumps([f"{name} {rows} {precision}", len(compiled.asm["cubin"])]), flush=True)
 
 
-def as_a_program(**variables):
-    """What this file prints, run as a program, line by line, and the end of what it says of errors."""
-    if not importlib.util.find_spec("triton") and "HMLCORE_REQUIRE_TRITON" not in os.environ:
-        pytest.skip("needs Triton, which comes with a CUDA torch (on a CPU: make kernels, about 1 GB)")
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment |= {"OMP_NUM_THREADS": "1"} | variables
-    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True)
-    return dict(json.loads(line) for line in done.stdout.splitlines()), done.stderr[-2000:]
-
-
 @pytest.fixture(scope="module")
 def interpreted():
     """Case → errors, from the interpreter."""
-    return as_a_program(TRITON_INTERPRET="1")
+    return as_a_program(__file__, TRITON_INTERPRET="1")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -197,7 +187,7 @@ def test_the_kernels_are_naive_in_the_interpreter(interpreted, case):
 
 def test_the_kernels_compile(tmp_path):
     """The interpreter runs what the compiler may refuse."""
-    found, failure = as_a_program(TRITON_CACHE_DIR=str(tmp_path))
+    found, failure = as_a_program(__file__, TRITON_CACHE_DIR=str(tmp_path))
     assert len(found) == 3 * len(KERNELS), failure
     assert all(size > 0 for size in found.values())
 

@@ -6,8 +6,8 @@ Inside a chunk, with Φ(t, s) = G_t … G_{s+1} (`products.py`):
     T = (I + M ∘ KKᵀ)⁻¹,   Z = T(U S − V),   o = W S − (O ∘ RKᵀ) Z,   S′ = Φ(C, 0) S − Yᵀ Z
 
 and only Z and S′ are sequential, a few products a chunk; all else is done at once for a group of chunks
-(`groups.py`). The gradient is written out rather than recorded, and takes the groups backwards: only the
-state before each group is kept, the rest is formed again. `README.md` beside this file derives both. The
+(`groups.py`). The gradient is written out rather than recorded, and takes the groups backwards: T, Z and the
+states between chunks are kept, the tables are formed again. `README.md` beside this file derives both. The
 triangular system is the WY form of Yang et al. (arXiv 2406.06484), here for a memory of one or two rows.
 """
 
@@ -161,7 +161,7 @@ def chunk_hamiltonian(
 
     State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype
     and autocast; `o` has the dtype of `v`. Differentiable once. Work per token O(C(N + D) + pND); memory
-    for the gradient, beside the arguments, a state for every group of chunks.
+    for the gradient, beside the arguments, C + D + pND/C numbers a token and head.
     """
     require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
     if cu_seqlens is not None:
