@@ -32,7 +32,7 @@ _SETTINGS = {
     ),
     # The width and heads that the other laptop experiments train.
     "laptop": dict(
-        d_model=64, heads=4, lengths=[2**n for n in range(9, 16)], tokens=2**15, repeats=7, share_s=10.0,
+        d_model=64, heads=4, lengths=[2**n for n in range(9, 15)], tokens=2**14, repeats=7, share_s=10.0,
         decode_steps=32, limit_s=10.0,
     ),
     "full": dict(
