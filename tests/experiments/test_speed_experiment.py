@@ -49,7 +49,7 @@ def test_grids_are_storable_and_their_passes_equally_large(profile):
         assert is_side_by_side(spec)
     assert len({label(spec) for spec in grid}) == len({spec_hash(spec) for spec in grid}) == len(ALL_MIXERS)
     if profile == "laptop":
-        assert (min(spec["lengths"]), max(spec["lengths"])) == (512, 32768)
+        assert (min(spec["lengths"]), max(spec["lengths"])) == (512, 16384)
 
 
 def test_every_mixer_has_every_row(tiny, store):
