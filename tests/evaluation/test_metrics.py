@@ -44,7 +44,10 @@ class Echo(torch.nn.Module):
         super().__init__()
         self.sharpness = sharpness
 
-    def hidden(self, tokens):
+    def state_size(self, length):
+        return 0
+
+    def hidden(self, tokens, state=None):
         assert not self.training, "evaluated in training mode"
         return torch.nn.functional.one_hot(tokens, VOCAB).double(), None
 
@@ -61,6 +64,11 @@ def test_accuracies_by_hand():
     found = score()
     assert (found.tokens, found.correct, found.sequences, found.exact) == (8, 5, 4, 2)
     assert found.accuracy == 5 / 8 and found.exact_accuracy == 2 / 4
+
+
+def test_answers_off_by_one_by_hand():
+    """The wrong ones say 3 for 0, 2 for 1 and 0 for 3: one of them is near."""
+    assert score().near == 6 and score().accuracy_within_one == 6 / 8
 
 
 def test_likelihoods_by_hand():
@@ -104,7 +112,7 @@ def test_bits_by_position():
     """Positions 0..5 cost 1..6 bits a token, one token each but none at 2: bins of two positions."""
     bits = torch.tensor([1.0, 2, 0, 4, 5, 6]).double()
     tokens = torch.tensor([1.0, 1, 0, 1, 1, 1]).double()
-    scores = Scores(5, 1, 0, 0, float(bits.sum()) * math.log(2), bits * math.log(2), tokens)
+    scores = Scores(5, 1, 0, 0, 0, float(bits.sum()) * math.log(2), bits * math.log(2), tokens)
     found = scores.bits_by_position(3)
     assert [(a, b, n) for a, b, _, n in found] == [(0, 2, 2), (2, 4, 1), (4, 6, 2)]
     assert [bpt for _, _, bpt, _ in found] == pytest.approx([1.5, 4, 5.5])
@@ -146,3 +154,20 @@ def test_no_gradient_is_kept():
 def test_bad_sizes_are_refused(examples, batch_size, message):
     with pytest.raises(HmlcoreError, match=message):
         evaluate(Echo(1.0), Fixed(), "test", examples, batch_size, CPU)
+
+
+@pytest.mark.parametrize("mixer", ["hml", "gru", "mamba", "linoss", "attention", "hyena"])
+def test_long_sequences_are_read_in_stretches_that_pass_the_state_on(mixer, monkeypatch):
+    """Bounded memories in stretches of 5 tokens; the others, whose state grows, always whole."""
+    task = build_task("copy", payload=4, delay=9)
+    torch.manual_seed(0)
+    model = Backbone(BackboneConfig(task.vocab_size, mixer, 8, 2, 8))
+    whole, lengths = evaluate(model, task, "test", 8, 4, CPU), []
+    monkeypatch.setattr(metrics, "STRETCH", 5)
+    hidden = model.hidden
+    monkeypatch.setattr(model, "hidden", lambda x, state: lengths.append(x.shape[1]) or hidden(x, state))
+    parts = evaluate(model, task, "test", 8, 4, CPU)
+    assert lengths == ([17, 17] if mixer in ("attention", "hyena") else [5, 5, 5, 2] * 2)
+    assert (parts.correct, parts.near, parts.exact) == (whole.correct, whole.near, whole.exact)
+    assert torch.equal(parts.tokens_at, whole.tokens_at)
+    torch.testing.assert_close(parts.nats_at, whole.nats_at, rtol=1e-5, atol=1e-6)

@@ -20,7 +20,8 @@ class Scores:
 
     Attributes:
         tokens, sequences: how many were scored.
-        correct: tokens whose most likely answer is right; exact: sequences with every token right.
+        correct: tokens whose most likely answer is right; near: right or the neighbouring token, for answers
+            that are numbers; exact: sequences with every token right.
         nats: negative log-likelihood summed over tokens.
         nats_at, tokens_at: the same by position [T].
     """
@@ -28,6 +29,7 @@ class Scores:
     tokens: int
     sequences: int
     correct: int
+    near: int
     exact: int
     nats: float
     nats_at: Tensor
@@ -37,6 +39,11 @@ class Scores:
     def accuracy(self) -> float:
         """Fraction of scored tokens answered right."""
         return self.correct / self.tokens
+
+    @property
+    def accuracy_within_one(self) -> float:
+        """Fraction of scored tokens answered with an error of at most one."""
+        return self.near / self.tokens
 
     @property
     def exact_accuracy(self) -> float:
@@ -61,6 +68,8 @@ class Scores:
 
 # Positions whose logits are held at once: bounds memory for large vocabularies and long sequences.
 _HEAD_ROWS = 8192
+# Tokens that a bounded memory reads at once; longer sequences go on from its state, in constant memory.
+STRETCH = 4096
 
 
 @torch.no_grad()
@@ -68,6 +77,9 @@ def evaluate(
     model: Backbone | Classifier, task: Task, split: str, examples: int, batch_size: int, device: torch.device
 ) -> Scores | LabelScores:
     """Score `examples` examples of `task`'s split, the same ones for every model.
+
+    A memory of bounded state reads :data:`STRETCH` tokens after another and passes its state on; one that keeps
+    everything reads the whole sequence.
 
     Returns: :class:`LabelScores` for a task with labels, else :class:`Scores`.
 
@@ -82,26 +94,42 @@ def evaluate(
     was_training = model.training
     model.eval()
     nats_at, tokens_at = (torch.zeros(task.length, dtype=torch.float64) for _ in range(2))
-    correct = exact = 0
+    bounded = model.state_size(2 * task.length) == model.state_size(task.length)
+    stretch = STRETCH if bounded else task.length
+    correct = near = exact = 0
     for index in range(examples // batch_size):
         inputs, targets = (x.to(device) for x in task.batch(split, index, batch_size, seed=0))
-        hidden, _ = model.hidden(inputs)
-        scored = targets != IGNORE
-        answers = targets[scored]
-        nats, right = [], []
-        for rows, wanted in zip(hidden[scored].split(_HEAD_ROWS), answers.split(_HEAD_ROWS), strict=True):
-            logits = model.logits(rows).float()
-            nats.append(F.cross_entropy(logits, wanted, reduction="none"))
-            right.append(logits.argmax(-1) == wanted)
-        loss = torch.zeros(targets.shape, dtype=torch.float64)
-        loss[scored.cpu()] = torch.cat(nats).double().cpu()
-        hit = torch.ones(targets.shape, dtype=torch.bool)
-        hit[scored.cpu()] = torch.cat(right).cpu()
-        nats_at += loss.sum(0)
-        tokens_at += scored.sum(0).cpu()
-        correct += int(torch.cat(right).sum())
-        exact += int(hit.all(1).sum())
+        hit, state = torch.ones(len(inputs), dtype=torch.bool), None
+        for start in range(0, task.length, stretch):
+            here = slice(start, start + stretch)
+            hidden, state = model.hidden(inputs[:, here], state)
+            scored = targets[:, here] != IGNORE
+            if not scored.any():
+                continue
+            loss, error = _answers(model, hidden[scored], targets[:, here][scored])
+            scored = scored.cpu()
+            nats_at[here] += _placed(loss, scored, 0.0).sum(0)
+            tokens_at[here] += scored.sum(0)
+            correct += int((error == 0).sum())
+            near += int((error <= 1).sum())
+            hit &= (_placed(error, scored, 0) == 0).all(1)
+        exact += int(hit.sum())
     model.train(was_training)
     return Scores(
-        int(tokens_at.sum()), examples, correct, exact, float(nats_at.sum()), nats_at, tokens_at
+        int(tokens_at.sum()), examples, correct, near, exact, float(nats_at.sum()), nats_at, tokens_at
     )  # fmt: skip
+
+
+def _answers(model: Backbone, hidden: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy [n] in nats, and how far the most likely token is from the one that is wanted [n]."""
+    losses, errors = [], []
+    for rows, targets in zip(hidden.split(_HEAD_ROWS), wanted.split(_HEAD_ROWS), strict=True):
+        logits = model.logits(rows).float()
+        losses.append(F.cross_entropy(logits, targets, reduction="none"))
+        errors.append((logits.argmax(-1) - targets).abs())
+    return torch.cat(losses).double().cpu(), torch.cat(errors).cpu()
+
+
+def _placed(values: Tensor, where: Tensor, rest: float) -> Tensor:
+    """[B, T] with `values` [n] where `where` holds and `rest` elsewhere."""
+    return torch.full(where.shape, rest, dtype=values.dtype).masked_scatter(where, values)
