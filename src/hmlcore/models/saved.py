@@ -1,0 +1,136 @@
+"""A finished model in one safetensors file: the weights, and in the metadata all that rebuilds it."""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.models.backbone import Backbone, BackboneConfig
+from hmlcore.models.classifier import Classifier
+
+_FORMAT = "hmlcore model 1"
+_CHECKPOINT = "hmlcore checkpoint"
+_FIELDS = {f.name for f in fields(BackboneConfig)}
+
+
+class Saved(NamedTuple):
+    """A model as it was saved, and what was saved with it (the spec of its run, say)."""
+
+    model: Backbone | Classifier
+    extra: dict
+
+
+def save_model(path: Path | str, model: Backbone | Classifier, extra: dict | None = None) -> None:
+    """Write `model` so that :func:`load_model` rebuilds it; the file appears whole or not at all.
+
+    Args: extra, anything else worth keeping, as JSON knows it.
+    Raises: HmlcoreError for a model of another class, an `extra` or mixer argument that JSON does not know,
+        and where the disk refuses (an earlier file stays as it was).
+    """
+    path, tensors = Path(path), {}
+    # The file must not share storage, and the model may be on any device.
+    for name, x in model.state_dict().items():
+        tensors[name] = x.detach().cpu().clone().contiguous()
+    try:
+        config = json.dumps(_config(model), allow_nan=False)
+        extra_text = json.dumps(extra or {}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise HmlcoreError(f"the model cannot be saved to {path}: {error}") from error
+    metadata = {"format": _FORMAT, "config": config, "extra": extra_text}
+    metadata["sha256"] = _digest(tensors, config, extra_text)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(to_bytes(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise HmlcoreError(f"cannot write the model {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def load_model(path: Path | str) -> Saved:
+    """The model that :func:`save_model` wrote, on the CPU, in the dtype it had, and its `extra`.
+
+    Nothing in the file is executed.
+    Raises: HmlcoreError naming the file, where it is missing, corrupt, or not of this format; and for a
+        mixer that is not registered here.
+    """
+    path = Path(path)
+    require(path.exists(), f"there is no model {path}")
+    require(path.is_file(), f"{path} is a folder, not a saved model")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            found = metadata.get("format", "")
+            require(
+                not found.startswith(_CHECKPOINT), f"{path} is the checkpoint of an unfinished run, no model"
+            )
+            require(found == _FORMAT, f"{path} is no hmlcore model of this version")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise HmlcoreError(f"the model {path} is corrupt ({error})") from error
+    texts = metadata.get("config", ""), metadata.get("extra", "")
+    require(
+        metadata.get("sha256") == _digest(tensors, *texts),
+        f"the model {path} is corrupt (its contents do not match their hash)",
+    )
+    try:
+        config, extra = map(json.loads, texts)
+        with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
+            model = _build(config)
+        for name, parameter in model.named_parameters():
+            if name in tensors:
+                parameter.data = parameter.data.to(tensors[name].dtype)
+        model.load_state_dict(tensors)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise HmlcoreError(f"the model {path} cannot be rebuilt: {error}") from error
+    return Saved(model, extra)
+
+
+def _config(model: Backbone | Classifier) -> dict:
+    """What rebuilds `model`, without its weights."""
+    if type(model) is Backbone:
+        return {"class": "Backbone", "backbone": asdict(model.config)}
+    if type(model) is Classifier:
+        return {
+            "class": "Classifier", "backbone": asdict(model.backbone.config),
+            "classes": model.head.out_features, "bidirectional": model.bidirectional,
+        }  # fmt: skip
+    raise unknown("class of model", type(model).__name__, ("Backbone", "Classifier"))
+
+
+def _build(config: dict) -> Backbone | Classifier:
+    foreign = sorted(set(config["backbone"]) - _FIELDS)
+    require(not foreign, f"its backbone has fields that this version does not know: {', '.join(foreign)}")
+    backbone = BackboneConfig(**config["backbone"])
+    if config["class"] == "Backbone":
+        return Backbone(backbone)
+    if config["class"] == "Classifier":
+        return Classifier(backbone, config["classes"], config["bidirectional"])
+    raise unknown("class of model", config["class"], ("Backbone", "Classifier"))
+
+
+def _digest(tensors: dict[str, Tensor], *texts: str) -> str:
+    """SHA-256 of names, contents and `texts`: safetensors itself does not notice a flipped bit."""
+    digest = hashlib.sha256()
+    for name, x in sorted(tensors.items()):
+        digest.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
+        digest.update(x.reshape(-1).view(torch.uint8).numpy())
+    for text in texts:
+        digest.update(f"{len(text)} {text}".encode())
+    return digest.hexdigest()
