@@ -80,12 +80,14 @@ def _run(options) -> int:
     # One choice over all of a family: what one member lacks, another may have.
     grids = [e.grid(options.profile) for e in experiments_named(options.experiment)]
     specs = select([spec for grid in grids for spec in grid], _only(options.only), options.seeds)
-    jobs = default_jobs() if options.jobs is None else options.jobs
+    jobs, folder = default_jobs() if options.jobs is None else options.jobs, options.save_models
     require(jobs >= 1, f"--jobs must be at least 1, got {jobs}")
+    require(not folder or not folder.is_file(), f"--save-models takes a folder, and {folder} is a file")
     gpu = f" on {device_name(default_device())}" if default_device().type == "cuda" else ""
     print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time{gpu}")
     outcome = run_grid(
-        specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force, log=options.log
+        specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force, log=options.log,
+        save_models=folder,
     )  # fmt: skip
     for message in sorted(set(outcome.failed.values())):
         which = [name for name, text in outcome.failed.items() if text == message]
@@ -227,6 +229,11 @@ def _parser() -> argparse.ArgumentParser:
         "--log", metavar="TRACKER",
         help="follow learning curves as they grow: terminal, trackio, wandb or tensorboard "
         "(all but the first: pip install hmlcore[log])",
+    )  # fmt: skip
+    run.add_argument(
+        "--save-models", type=Path, metavar="FOLDER",
+        help="keep the trained model of each run made here, for `hml generate`; runs that the store has "
+        "are skipped as ever",
     )  # fmt: skip
     run.add_argument(
         "--force",

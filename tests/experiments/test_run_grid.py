@@ -7,12 +7,16 @@ import threading
 import time
 
 import pytest
+import torch
 from tiny_runs import impossible, tiny, values
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.evaluation.metrics import evaluate
 from hmlcore.experiments import EXPERIMENTS, grid, run_grid
 from hmlcore.experiments import run as runs
+from hmlcore.experiments.base import task_from
 from hmlcore.experiments.grid import label
+from hmlcore.models.saved import load_model
 from hmlcore.results import Store, spec_hash
 
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -65,6 +69,30 @@ def test_two_processes_make_what_one_makes(store, own_folders):
     alone = Store(own_folders / "alone")
     run_grid(specs, alone)
     assert values(store) == pytest.approx(values(alone), rel=1e-4)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_models_of_runs_that_are_made_are_kept(jobs, store, own_folders):
+    specs, folder = [tiny("gru", seed) for seed in (0, 1, 2)], own_folders / "models"
+    run_grid(specs[:1], store)
+    run_grid(specs, store, jobs=jobs, save_models=folder)
+    names = [f"copy-{spec_hash(spec)[:16]}.safetensors" for spec in specs]
+    assert sorted(p.name for p in folder.iterdir()) == sorted(names[1:])
+    for spec, name in zip(specs[1:], names[1:], strict=True):
+        model, extra = load_model(folder / name)
+        assert extra == {"spec": spec}
+        task = task_from(spec["evaluate"][0])
+        scores = evaluate(model, task, "validation", 8, 4, torch.device("cpu"))
+        kept = store.load("smoke", "copy").metric("accuracy", split="validation", seed=spec["seed"])
+        assert kept["value"].tolist() == [scores.accuracy]
+
+
+def test_a_model_that_cannot_be_kept_leaves_the_run_to_be_resumed(store, own_folders):
+    spec, folder = tiny("gru"), own_folders / "models"
+    folder.write_text("in the way")
+    outcome = run_grid([spec], store, save_models=folder)
+    assert list(outcome.failed) == [label(spec)] and "cannot write the model" in outcome.failed[label(spec)]
+    assert not store.has(spec)
 
 
 def test_a_budget_pauses_and_the_next_call_goes_on(store, own_folders):

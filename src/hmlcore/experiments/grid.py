@@ -70,6 +70,7 @@ def run_grid(
     jobs: int = 1,
     force: bool = False,
     log: str | None = None,
+    save_models: Path | None = None,
 ) -> Outcome:
     """Make every run of `specs` that the store lacks.
 
@@ -80,6 +81,7 @@ def run_grid(
         budget: seconds; nothing is started after them, and runs under way pause with a checkpoint.
         jobs: processes, which share the cores (or the GPU).
         log: where learning curves go besides the store, a name of ``training.trackers.TRACKERS``.
+        save_models: a folder that keeps the model of each run that is made (timings have none).
     """
     check_log(log)
     require(jobs >= 1, f"jobs must be at least 1, got {jobs}")
@@ -101,7 +103,7 @@ def run_grid(
         _side_by_side(anew, store, outcome, force)
     if missing:
         work = _in_this_process if jobs == 1 else _in_processes
-        work(missing, store, outcome, deadline, min(jobs, len(missing)), force, log)
+        work(missing, store, outcome, deadline, min(jobs, len(missing)), force, log, save_models)
     return outcome
 
 
@@ -168,7 +170,13 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _attempt(
-    spec: dict, root: Path, deadline: float | None, force: bool, log: str | None, threads: int | None
+    spec: dict,
+    root: Path,
+    deadline: float | None,
+    force: bool,
+    log: str | None,
+    models: Path | None,
+    threads: int | None,
 ) -> tuple:
     """Run one spec; what happened as plain data, so that it travels between processes."""
     try:
@@ -177,7 +185,9 @@ def _attempt(
             signal.signal(signal.SIGINT, _interrupt_once)
             if _asked_to_stop:
                 return "left", ""
-        execute(spec, Store(root), deadline=deadline, force=force, label=label(spec), log=log)
+        execute(
+            spec, Store(root), deadline=deadline, force=force, label=label(spec), log=log, save_models=models
+        )
         return "made", ""
     except Paused as paused:
         return "paused", str(paused)
@@ -207,7 +217,7 @@ def _bar(count: int) -> tqdm:
     return tqdm(total=count, desc="runs", disable=None, unit="run")
 
 
-def _in_this_process(specs, store, outcome, deadline, _jobs, force, log) -> None:
+def _in_this_process(specs, store, outcome, deadline, _jobs, force, log, models) -> None:
     with _bar(len(specs)) as bar:
         for i, spec in enumerate(specs):
             late = deadline is not None and time.monotonic() >= deadline
@@ -215,10 +225,10 @@ def _in_this_process(specs, store, outcome, deadline, _jobs, force, log) -> None
                 outcome.left += [label(s) for s in specs[i:]]
                 return
             bar.set_postfix_str(label(spec))
-            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, None), bar)
+            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, models, None), bar)
 
 
-def _in_processes(specs, store, outcome, deadline, jobs, force, log) -> None:
+def _in_processes(specs, store, outcome, deadline, jobs, force, log, models) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     # Threads and CUDA do not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -239,7 +249,9 @@ def _in_processes(specs, store, outcome, deadline, jobs, force, log) -> None:
                 late = deadline is not None and time.monotonic() >= deadline
                 while waiting and len(running) < jobs and not late and not outcome.interrupted:
                     with _interrupts_blocked():
-                        future = pool.submit(_attempt, waiting[0], store.root, deadline, force, log, threads)
+                        future = pool.submit(
+                            _attempt, waiting[0], store.root, deadline, force, log, models, threads
+                        )
                         running[future] = waiting.pop(0)
                 if not running:
                     break

@@ -10,6 +10,7 @@ from hmlcore.evaluation.metrics import evaluate
 from hmlcore.experiments.base import build_model, check_machine, task_from
 from hmlcore.experiments.registry import get_experiment
 from hmlcore.models import Backbone, Classifier
+from hmlcore.models.saved import save_model
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
 from hmlcore.tasks import Task
@@ -35,6 +36,7 @@ def execute(
     force: bool = False,
     label: str = "",
     log: str | None = None,
+    save_models: Path | None = None,
 ) -> Path:
     """Run `spec` and store the result; an earlier unfinished attempt is resumed.
 
@@ -42,6 +44,7 @@ def execute(
         deadline: ``time.monotonic()`` value after which to save a checkpoint and raise ``Paused``.
         force: allow what the profile forbids (see ``check_machine``).
         log: where the learning curve goes besides the store, a name of ``training.trackers.TRACKERS``.
+        save_models: a folder that keeps the trained model, under the name of its checkpoint.
     Returns: the stored file.
     Raises: Paused, KeyboardInterrupt after a checkpoint; HmlcoreError for what cannot run.
     """
@@ -61,6 +64,8 @@ def execute(
             label=label, on_point=tracker.log,
         )  # fmt: skip
     run = measure(spec, model, tasks, progress, device, started)
+    if save_models is not None:  # before the store, after which the run would not be made again
+        save_model(save_models / waiting.name, model, {"spec": spec})
     path = store.write(run)
     waiting.unlink(missing_ok=True)
     return path
