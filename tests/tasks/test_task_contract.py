@@ -18,6 +18,9 @@ SMALL = {
     "overwrite": {"keys": 3, "writes": 6, "vocab": 16},
     "needle": {"length": 20, "needles": 2, "values": 2},
     "word_problem": {"group": "S3", "length": 12},
+    "addition": {"digits": 3, "base": 5},
+    "recurrence": {"length": 12, "order": 2, "modulus": 5},
+    "adding": {"length": 9, "levels": 6},
     "listops": {"max_length": 48, "training_examples": 400, "held_out": 100},
 }
 
@@ -135,7 +138,7 @@ def test_conditions_and_provenance_are_plain(task):
 
 
 def test_unknown_task_and_knob_list_the_known():
-    with pytest.raises(HmlcoreError, match="unknown task 'recall'; known: bytes, copy, listops, mqar"):
+    with pytest.raises(HmlcoreError, match="unknown task 'recall'; known: adding, addition, bytes, copy"):
         build_task("recall")
     with pytest.raises(
         HmlcoreError, match="unknown knob of task 'copy' 'lag'; known: alphabet, cue, delay, payload"

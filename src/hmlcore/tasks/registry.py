@@ -4,6 +4,8 @@ from dataclasses import fields
 from typing import Any
 
 from hmlcore.errors import unknown
+from hmlcore.tasks.adding import Adding
+from hmlcore.tasks.addition import Addition
 from hmlcore.tasks.base import Task
 from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.copy import Copy
@@ -11,10 +13,12 @@ from hmlcore.tasks.listops import ListOps
 from hmlcore.tasks.mqar import MQAR
 from hmlcore.tasks.needle import Needle
 from hmlcore.tasks.overwrite import Overwrite
+from hmlcore.tasks.recurrence import Recurrence
 from hmlcore.tasks.word_problem import WordProblem
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Bytes, Copy, ListOps, MQAR, Needle, Overwrite, WordProblem)
+    task.name: task
+    for task in (Adding, Addition, Bytes, Copy, ListOps, MQAR, Needle, Overwrite, Recurrence, WordProblem)
 }
 
 
