@@ -17,6 +17,7 @@ SMALL = {
     "bytes": {"corpus": "stdlib", "length": 24},
     "overwrite": {"keys": 3, "writes": 6, "vocab": 16},
     "needle": {"length": 20, "needles": 2, "values": 2},
+    "needle_text": {"length": 300},
     "word_problem": {"group": "S3", "length": 12},
     "addition": {"digits": 3, "base": 5},
     "recurrence": {"length": 12, "order": 2, "modulus": 5},

@@ -12,13 +12,26 @@ from hmlcore.tasks.copy import Copy
 from hmlcore.tasks.listops import ListOps
 from hmlcore.tasks.mqar import MQAR
 from hmlcore.tasks.needle import Needle
+from hmlcore.tasks.needle_text import NeedleText
 from hmlcore.tasks.overwrite import Overwrite
 from hmlcore.tasks.recurrence import Recurrence
 from hmlcore.tasks.word_problem import WordProblem
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
-    for task in (Adding, Addition, Bytes, Copy, ListOps, MQAR, Needle, Overwrite, Recurrence, WordProblem)
+    for task in (
+        Adding,
+        Addition,
+        Bytes,
+        Copy,
+        ListOps,
+        MQAR,
+        Needle,
+        NeedleText,
+        Overwrite,
+        Recurrence,
+        WordProblem,
+    )
 }
 
 
