@@ -8,15 +8,20 @@ import sys
 import time
 
 import pytest
+import torch
 
 from hmlcore import cli
+from hmlcore.arguments import duration
 from hmlcore.experiments import EXPERIMENTS, Experiment, Outcome
 from hmlcore.layers import MIXERS
+from hmlcore.models import Backbone, BackboneConfig, Classifier
+from hmlcore.models.generation import generate
+from hmlcore.models.saved import load_model, save_model
 from hmlcore.ops import backend
 from hmlcore.results import Run, Store, collect_provenance
 from hmlcore.tasks import TASKS
 
-VERBS = ("list", "run", "verify", "figures", "book", "doctor")
+VERBS = ("list", "run", "generate", "verify", "figures", "book", "doctor")
 pytestmark = pytest.mark.usefixtures("own_folders")
 
 
@@ -72,6 +77,7 @@ def test_the_version(capsys):
 
 NO_PROFILE = "unknown profile 'huge'; known: full, laptop, smoke"
 NO_EXPERIMENT = "unknown experiment 'chess'; known: .*bytes, .*copy, .*recall"
+ASK = ["generate", "--checkpoint", "no/such/file", "--prompt", "a"]
 NO_FAMILY = "unknown experiment 'chess'; known: .*bytes, .*copy, .*lra, .*lra_listops, .*recall"
 BAD = {
     "no command": ([], "required: COMMAND"),
@@ -98,6 +104,13 @@ BAD = {
         ["run", "copy", "--log", "paper"],
         "unknown tracker in --log 'paper'; known: tensorboard, terminal, trackio, wandb",
     ),
+    "generate from what": (["generate", "--prompt", "a"], "required: --checkpoint"),
+    "generate after what": (["generate", "--checkpoint", "file"], "required: --prompt"),
+    "generate from nothing": (ASK, "there is no model no/such/file"),
+    "temperature below 0": ([*ASK, "--temperature", "-1"], "temperature must be at least 0 .*, got -1.0"),
+    "no byte kept": ([*ASK, "--top-k", "0"], "top_k must be an integer of at least 1, got 0"),
+    "more than all bytes": ([*ASK, "--top-p", "1.5"], "top_p must be above 0 and at most 1, got 1.5"),
+    "seed of a word": ([*ASK, "--seed", "one"], "--seed: invalid int value: 'one'"),
     "nothing in a family": (["run", "lra", "--only", "mixer=no"], "unknown mixer in --only 'no'; known: "),
     "verify an empty store": (["verify", "--profile", "smoke"], "sample = 3, but profile 'smoke' has 0 runs"),
     "verify nothing": (["verify", "--sample", "0"], "sample must be at least 1, got 0"),
@@ -143,7 +156,7 @@ def test_a_corrupt_result_is_one_line(own_folders, capsys):
     ("text", "seconds"), [("90", 90), ("90s", 90), ("9m", 540), ("1.5h", 5400), ("0.5s", 0.5)]
 )
 def test_durations(text, seconds):
-    assert cli.duration(text) == seconds
+    assert duration(text) == seconds
 
 
 def test_only_gathers_fields():
@@ -233,6 +246,47 @@ def test_a_tracker_is_asked_for_by_name_and_refused_before_work(asked, monkeypat
     assert hml("run", "copy", "--log", "wandb") == 2 and len(asked) == 2
     out, err = capsys.readouterr()
     assert out == "" and re.fullmatch(r"hml: --log wandb needs the package 'wandb'.*hmlcore\[log\]\n", err)
+
+
+def test_models_are_kept_where_they_are_asked_for(asked, tmp_path, capsys):
+    assert hml("run", "copy") == 0 and asked[-1][1]["save_models"] is None
+    assert hml("run", "copy", "--save-models", str(tmp_path / "m")) == 0
+    assert asked[-1][1]["save_models"] == tmp_path / "m"
+    (tmp_path / "file").write_text("")
+    capsys.readouterr()
+    assert hml("run", "copy", "--save-models", str(tmp_path / "file")) == 2 and len(asked) == 2
+    assert re.fullmatch(r"hml: --save-models takes a folder, and .*file is a file\n", capsys.readouterr().err)
+
+
+def saved_model(folder, vocabulary=256, **labels):
+    torch.manual_seed(0)
+    config = BackboneConfig(vocabulary, "gru", 8, 1, 12)
+    save_model(folder / "model", Classifier(config, **labels) if labels else Backbone(config))
+    return str(folder / "model")
+
+
+def test_generate_prints_what_follows_and_a_seed_repeats_it(tmp_path, capsys):
+    ask = ["generate", "--checkpoint", saved_model(tmp_path), "--prompt", "Once", "--max-new", "40"]
+    texts = []
+    for options in (["--seed", "1"], ["--seed", "1"], ["--seed", "2"], [], [], ["--temperature", "0"]):
+        assert hml(*ask, *options) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and len(set(texts)) == 5
+    model, _ = load_model(tmp_path / "model")
+    prompt = torch.tensor([list(b"Once")])
+    new = generate(model, prompt, 40, generator=torch.Generator().manual_seed(1))
+    assert texts[0] == bytes(new[0].tolist()).decode("utf-8", "replace") + "\n"
+
+
+def test_generate_refuses_what_cannot_continue_a_text(tmp_path, capsys):
+    for file, prompt, message in (
+        (saved_model(tmp_path), "", "prompt is empty; at least one character is needed"),
+        (saved_model(tmp_path / "words", 300), "a", "a prompt of text needs a model of bytes, .* has 300"),
+        (saved_model(tmp_path / "labels", classes=2), "a", "only a Backbone generates, .* a Classifier"),
+    ):
+        assert hml("generate", "--checkpoint", file, "--prompt", prompt) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and re.fullmatch(rf"hml: {message}\n", err), err
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -1,0 +1,160 @@
+"""What `hml` can be asked: every command, its options and their help."""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from hmlcore import __version__
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose refusals are one line, like every other."""
+
+    def error(self, message: str):
+        self.exit(2, f"hml: {message}; see {self.prog} --help\n")
+
+
+def duration(text: str) -> float:
+    """Seconds in ``90``, ``90s``, ``9m`` or ``1.5h``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not match or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration above 0, such as 90s, 9m or 1.5h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
+    """The parser of the whole command line: `options.verb` is the one of `functions` that was asked for."""
+    parser = _Parser(
+        prog="hml",
+        description="Bounded memory for long sequences, measured honestly: run the experiments, read the "
+        "store, build the book.",
+        epilog="Profiles: smoke (any CPU, minutes), laptop (2 to 8 cores, committed results), full (one GPU).",
+    )
+    parser.add_argument("--version", action="version", version=f"hmlcore {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def verb(name: str, summary: str, details: str = "", profile: str | None = None):
+        command = verbs.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}".strip()
+        )
+        command.set_defaults(verb=functions[name])
+        if profile:
+            command.add_argument(
+                "--profile", default=profile, metavar="P", help=f"smoke, laptop or full (default {profile})"
+            )
+        return command
+
+    verb("list", "show mixers, tasks, experiments, and what the store has of each profile")
+
+    run = verb(
+        "run", "make the runs of an experiment that the store lacks",
+        "Runs that the store has are skipped; interrupted ones resume from their checkpoint. "
+        "Example: hml run copy --profile laptop --only mixer=hml,attention --seeds 0 1 2 --budget 9m --jobs 2",
+        profile="smoke",
+    )  # fmt: skip
+    run.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a name that `hml list` shows, or what several begin with: lra"
+    )
+    run.add_argument(
+        "--only", nargs="+", default=[], metavar="FIELD=VALUES",
+        help="only runs whose field has one of the values, e.g. mixer=hml,attention lr=0.003; other fields "
+        "are seed, d_model, layers, task, corpus, direction",
+    )  # fmt: skip
+    run.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these seeds (default: all)")
+    run.add_argument(
+        "--budget", type=duration, metavar="TIME",
+        help="stop in time, saving checkpoints: 90s, 9m, 1.5h (default: no limit)",
+    )  # fmt: skip
+    run.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; one on a GPU)")
+    run.add_argument(
+        "--log", metavar="TRACKER",
+        help="follow learning curves as they grow: terminal, trackio, wandb or tensorboard "
+        "(all but the first: pip install hmlcore[log])",
+    )  # fmt: skip
+    run.add_argument(
+        "--save-models", type=Path, metavar="FOLDER",
+        help="keep the trained model of each run made here, for `hml generate`; runs that the store has "
+        "are skipped as ever",
+    )  # fmt: skip
+    run.add_argument(
+        "--force",
+        action="store_true",
+        help="allow a full run on a CPU or from uncommitted code; the rows say so",
+    )
+
+    generate = verb(
+        "generate", "continue a text with a trained model of bytes",
+        "Prints what follows the prompt, as it is drawn. Example: hml generate --checkpoint "
+        "models/bytes-0123456789abcdef.safetensors --prompt 'Once upon' --temperature 0.8 --top-p 0.95",
+    )  # fmt: skip
+    generate.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FILE", help="a model that `--save-models` kept"
+    )
+    generate.add_argument("--prompt", required=True, metavar="TEXT", help="what the model reads first")
+    generate.add_argument(
+        "--max-new", type=int, default=256, metavar="N", help="how many bytes follow (default 256)"
+    )
+    generate.add_argument(
+        "--temperature", type=float, default=1.0, metavar="X",
+        help="below 1 likely bytes become likelier; 0 takes the likeliest (default 1)",
+    )  # fmt: skip
+    generate.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest bytes (default: all)")
+    generate.add_argument(
+        "--top-p", type=float, default=1.0, metavar="P",
+        help="only the fewest likeliest bytes that together have probability P (default 1: all)",
+    )  # fmt: skip
+    generate.add_argument("--seed", type=int, metavar="N", help="make what is drawn repeatable")
+
+    check = verb(
+        "verify", "make stored runs again and compare every value", profile="laptop",
+        details="On the machine that made them they agree exactly, elsewhere within the tolerance.",
+    )  # fmt: skip
+    check.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
+    check.add_argument(
+        "--sample", type=int, default=3, metavar="K", help="how many runs, at random (default 3)"
+    )
+    check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
+
+    bench = verb(
+        "bench", "time every mixer, and every op, side by side, in training and decoding, by length",
+        "Prints times a token, their ratios, the machine's floors, which implementation ran and whether the "
+        "goals for the ops hold; replaces the stored timings of the profile. Takes under five minutes on two "
+        "cores; let the machine do nothing else.",
+        profile="laptop",
+    )  # fmt: skip
+    bench.add_argument(
+        "--only", nargs="+", default=[], metavar="FIELD=VALUES",
+        help="only these mixers or ops, e.g. mixer=hml,attention or mixer=op:hml-p2,op:sdpa; nothing is stored",
+    )  # fmt: skip
+    bench.add_argument(
+        "--lengths", nargs="+", type=int, metavar="T", help="these lengths in tokens; nothing is stored"
+    )
+    bench.add_argument("--force", action="store_true", help="allow the full profile on a CPU")
+
+    figures = verb(
+        "figures", "write every figure, table and number of a profile from the store",
+        profile="laptop",
+        details="Plotly JSON for the book; SVG and PDF for the paper where a Chromium is found.",
+    )  # fmt: skip
+    figures.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to (default: the profile's folder in the store)"
+    )
+
+    book = verb(
+        "book", "execute the chapters by papermill and build the HTML book", profile="laptop",
+        details="Prints the path of the first page last.",
+    )  # fmt: skip
+    book.add_argument(
+        "--fresh", action="store_true", help="execute all again; in smoke, make all results again"
+    )
+    book.add_argument("--run-missing", action="store_true", help="make results that the store lacks")
+    book.add_argument(
+        "--commit-chapters", action="store_true", help="copy executed chapters to book/chapters instead"
+    )
+
+    verb(
+        "doctor", "verify the GPU runtime, show what is installed, and check the backend of each op",
+        "Exit code 1 where something is present but does not work; it says what to do.",
+    )  # fmt: skip
+    return parser

@@ -1,0 +1,189 @@
+"""Generation: read a prompt in parallel, then draw one token after another from the model's state."""
+
+import codecs
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.models.backbone import Backbone
+
+# Prompt tokens that are read at once; longer prompts go on from the state, so activations stay bounded.
+STRETCH = 2048
+BYTES = 256
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn from logits: divided by the temperature, then cut to top-k, then to top-p.
+
+    Attributes:
+        temperature: 0 takes the most likely token (the first of equals), 1 the model's own distribution.
+        top_k: only the k most likely tokens; None: all.
+        top_p: only the smallest set of most likely tokens that together have probability top_p or more
+            (among the top k); 1: all. Source: Holtzman et al. (arXiv 1904.09751).
+    Raises: HmlcoreError for a value outside its range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.temperature < math.inf,
+            f"temperature must be at least 0 and finite, got {self.temperature}",
+        )
+        require(
+            self.top_k is None or (isinstance(self.top_k, int) and self.top_k >= 1),
+            f"top_k must be an integer of at least 1, got {self.top_k!r}",
+        )
+        require(0 < self.top_p <= 1, f"top_p must be above 0 and at most 1, got {self.top_p}")
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The distribution that tokens are drawn from: logits [..., V] to probabilities [..., V], in float64.
+
+        Raises: HmlcoreError for logits that are not finite.
+        """
+        require(bool(torch.isfinite(logits).all()), "the model's logits are not finite; nothing can be drawn")
+        ranked, order = logits.double().sort(dim=-1, descending=True, stable=True)
+        if self.temperature == 0:
+            kept = torch.zeros_like(ranked)
+            kept[..., 0] = 1
+        else:
+            # Differences to the largest are divided, which at worst become −∞; torch divides by a number by
+            # way of its reciprocal, which must be finite.
+            divisor = max(self.temperature, torch.finfo(ranked.dtype).tiny)
+            kept = torch.softmax((ranked - ranked[..., :1]) / divisor, -1)
+            if self.top_k is not None:
+                kept[..., self.top_k :] = 0
+                kept = kept / kept.sum(-1, keepdim=True)
+            if self.top_p < 1:
+                before = F.pad(kept.cumsum(-1)[..., :-1], (1, 0))
+                kept = torch.where(before < self.top_p, kept, 0)
+        return torch.zeros_like(kept).scatter(-1, order, kept / kept.sum(-1, keepdim=True))
+
+    def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One token for each row of logits [B, V]: [B]. Temperature 0 leaves the generator alone."""
+        chances = self.probabilities(logits)
+        if self.temperature == 0:
+            return chances.argmax(-1)
+        return torch.multinomial(chances, 1, generator=generator)[:, 0]
+
+
+@torch.no_grad()
+def read(
+    model: Backbone, tokens: Tensor, state: list | None = None, stretch: int = STRETCH
+) -> tuple[Tensor, list]:
+    """What the model expects after tokens [B, T]: logits [B, V], and the state there.
+
+    The tokens are read in parallel, `stretch` at a time.
+    Raises: HmlcoreError for tokens of another shape, none, or outside the vocabulary; stretch below 1.
+    """
+    _check_tokens(model, tokens)
+    require(stretch >= 1, f"stretch must be at least 1, got {stretch}")
+    for part in tokens.split(stretch, 1):
+        hidden, state = model.hidden(part, state)
+    return model.logits(hidden[:, -1]), [type(s)(*map(_alone, s)) for s in state]
+
+
+def stream(
+    model: Backbone,
+    prompt: Tensor,
+    max_new: int,
+    sampling: Sampling | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Tensor]:
+    """Continue prompt [B, T], each row a sequence of its own: yields `max_new` times the next tokens [B].
+
+    A token costs one :meth:`Backbone.step`, so memory stays constant where the mixer's state is bounded.
+
+    Args:
+        sampling: the model's own distribution if None.
+        generator: of the model's device; its seed decides everything that is drawn. None: torch's own.
+    Raises: HmlcoreError at the call, before anything is yielded, for a prompt as in :func:`read` and
+        max_new below 1.
+    """
+    require(isinstance(model, Backbone), f"only a Backbone generates, and this is a {type(model).__name__}")
+    _check_tokens(model, prompt)
+    require(max_new >= 1, f"max_new must be at least 1, got {max_new}")
+    return _stream(model, prompt, max_new, sampling or Sampling(), generator)
+
+
+@torch.no_grad()
+def _stream(model, prompt, max_new, sampling, generator) -> Iterator[Tensor]:
+    logits, state = read(model, prompt)
+    for left in range(max_new, 0, -1):
+        token = sampling.draw(logits, generator)
+        yield token
+        if left > 1:
+            logits, state = model.step(token, state)
+
+
+def generate(
+    model: Backbone,
+    prompt: Tensor,
+    max_new: int,
+    sampling: Sampling | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """All that :func:`stream` yields: prompt [B, T] to the tokens after it [B, max_new]."""
+    return torch.stack(list(stream(model, prompt, max_new, sampling, generator)), 1)
+
+
+def stream_text(
+    model: Backbone,
+    prompt: str,
+    max_new: int,
+    sampling: Sampling | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[str]:
+    """Continue a text with a model of bytes: yields what the next bytes, `max_new` in all, say in UTF-8.
+
+    A character is held back until it is whole; bytes that are none become U+FFFD.
+    Raises: HmlcoreError at the call, for an empty prompt, a model that does not read bytes, and as in
+        :func:`stream`.
+    """
+    require(isinstance(model, Backbone), f"only a Backbone generates, and this is a {type(model).__name__}")
+    vocabulary = model.config.vocab_size
+    require(
+        vocabulary == BYTES,
+        f"a prompt of text needs a model of bytes, with vocab_size = {BYTES}; this one has {vocabulary}",
+    )
+    require(len(prompt) > 0, "prompt is empty; at least one character is needed")
+    # What the command line could not decode comes back as the bytes that it was.
+    start = prompt.encode("utf-8", "surrogateescape")
+    tokens = torch.tensor([list(start)], device=model.embedding.weight.device)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(start)  # a character that the prompt leaves open may be closed
+    return _decoded(stream(model, tokens, max_new, sampling, generator), decoder)
+
+
+def _decoded(tokens: Iterable[Tensor], decoder: codecs.IncrementalDecoder) -> Iterator[str]:
+    for token in tokens:
+        if text := decoder.decode(bytes(token.tolist())):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+def _check_tokens(model: Backbone, tokens: Tensor) -> None:
+    require(
+        tokens.ndim == 2 and len(tokens) >= 1 and not tokens.is_floating_point(),
+        f"prompt must be whole numbers [B, T], got {tokens.dtype} of shape {tuple(tokens.shape)}",
+    )
+    require(tokens.shape[1] >= 1, "prompt is empty; at least one token is needed")
+    low, high, size = int(tokens.min()), int(tokens.max()), model.config.vocab_size
+    require(
+        low >= 0 and high < size, f"prompt must lie within 0 … {size - 1}, got tokens within {low} … {high}"
+    )
+
+
+def _alone(x: Any) -> Any:
+    """A part of the state without the storage of the whole prompt that it may be a view of."""
+    return x.clone() if x.untyped_storage().nbytes() > x.numel() * x.element_size() else x
