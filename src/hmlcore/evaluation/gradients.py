@@ -65,7 +65,8 @@ def input_gradients(
     """‖∂(g·hidden_T)/∂x_t‖ for every t, root mean square over `count` random unit g: [B, T].
 
     x_t is the embedding of token t, hidden_T the last normalised hidden state. For many g it is the
-    Frobenius norm ‖∂hidden_T/∂x_t‖ over √d_model.
+    Frobenius norm ‖∂hidden_T/∂x_t‖ over √d_model. In fp32 Hyena's transforms leave 1e-7 of the largest
+    gradient at every t; a model in fp64 has no such floor.
 
     Args:
         tokens: [B, T].
