@@ -1,0 +1,356 @@
+"""Behind the interface of transformers every mixer is the same model: logits, decoding, files, padding."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.layers import MIXERS
+from hmlcore.models import Backbone, BackboneConfig
+from hmlcore.models.generation import Sampling, generate
+
+transformers = pytest.importorskip("transformers")
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache  # noqa: E402
+
+from hmlcore.models.hf import HmlCache, HmlConfig, HmlForCausalLM  # noqa: E402
+
+transformers.utils.logging.disable_progress_bar()
+every_mixer = pytest.mark.parametrize("mixer", MIXERS)
+VOCABULARY = 11
+
+
+def make(mixer="hml", **arguments):
+    """Stirred until different tokens are likely at different places."""
+    torch.manual_seed(0)
+    model = Backbone(BackboneConfig(VOCABULARY, mixer, 16, 2, 24, arguments))
+    with torch.no_grad():
+        model.embedding.weight.mul_(25)
+        for p in model.blocks.parameters():
+            p.add_(0.4 * torch.randn_like(p))
+    return model
+
+
+def wrapped(mixer="hml", **arguments):
+    return HmlForCausalLM.from_backbone(make(mixer, **arguments)).eval()
+
+
+def tokens(*shape):
+    return torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(1))
+
+
+def close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def unbounded(mixer):
+    backbone = make(mixer)
+    return backbone.state_size(9) != backbone.state_size(5)
+
+
+@every_mixer
+def test_a_round_trip_through_files_changes_no_bit(mixer, tmp_path):
+    arguments = {"num_heads": 2} if mixer in ("hml", "attention") else {}
+    model = wrapped(mixer, **arguments)
+    model.save_pretrained(tmp_path)
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".json", ".safetensors"]
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert type(again) is HmlForCausalLM and not again.training
+    assert again.backbone.config == model.backbone.config
+    assert AutoConfig.from_pretrained(tmp_path).backbone == model.backbone.config
+    assert torch.equal(again(tokens(2, 9)).logits, model.backbone(tokens(2, 9))[0])
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert len(file.keys()) == len(list(model.parameters()))  # the shared embedding once
+    marks = [
+        {n for n, p in m.named_parameters() if getattr(p, "_no_weight_decay", False)} for m in (model, again)
+    ]
+    assert marks[0] == marks[1]
+
+
+@every_mixer
+def test_single_steps_are_our_own(mixer):
+    model, x = wrapped(mixer), tokens(2, 8)
+    with torch.no_grad():
+        read = model(x[:, :5], use_cache=True)
+        logits, state = model.backbone(x[:, :5])
+        assert torch.equal(read.logits, logits)
+        cache = read.past_key_values
+        for t in range(5, 8):
+            ours, state = model.backbone.step(x[:, t], state)
+            theirs = model(x[:, t : t + 1], past_key_values=cache)
+            assert theirs.past_key_values is cache and cache.get_seq_length() == t + 1
+            assert torch.equal(theirs.logits[:, 0], ours)
+    for a, b in zip(cache.states, state, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@every_mixer
+def test_greedy_decoding_is_our_own(mixer):
+    model, prompt = wrapped(mixer), tokens(2, 7)
+    ours = torch.cat((prompt, generate(model.backbone, prompt, 10, Sampling(temperature=0))), 1)
+    assert len(ours[:, 7:].unique()) > 2
+    for options in ({}, {"use_cache": False}, {"do_sample": True, "top_k": 1}, {"prefill_chunk_size": 3}):
+        assert torch.equal(model.generate(prompt, **({"do_sample": False} | options), max_new_tokens=10), ours)
+
+
+@every_mixer
+def test_beams_carry_their_own_memory(mixer, monkeypatch):
+    """With the states reordered as when every beam is read anew."""
+    model, prompt, orders = wrapped(mixer), tokens(2, 6), []
+    reorder = HmlCache.reorder_cache
+
+    def noted(self, beam_idx):
+        orders.append(beam_idx.tolist())
+        reorder(self, beam_idx)
+
+    monkeypatch.setattr(HmlCache, "reorder_cache", noted)
+    asked = {"num_beams": 3, "max_new_tokens": 8, "num_return_sequences": 2, "do_sample": False}
+    carried = model.generate(prompt, **asked)
+    assert any(order != list(range(6)) for order in orders)
+    orders.clear()
+    assert torch.equal(carried, model.generate(prompt, **asked, use_cache=False)) and orders == []
+
+
+def test_sampling_repeats_with_a_seed_and_keeps_to_the_top():
+    model, prompt = wrapped(), tokens(1, 6).expand(64, 6)
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(model.generate(prompt, do_sample=True, top_k=3, top_p=0.9, max_new_tokens=1)[:, -1])
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    chances = Sampling(top_k=3, top_p=0.9).probabilities(model.backbone(prompt[:1])[0][0, -1])
+    assert set(torch.cat(drawn).tolist()) == set(chances.nonzero()[:, 0].tolist())
+
+
+def test_a_conversation_goes_on_from_its_cache():
+    model, prompt = wrapped(), tokens(2, 6)
+    first = model.generate(prompt, do_sample=False, max_new_tokens=4, return_dict_in_generate=True)
+    longer = torch.cat((first.sequences, tokens(2, 3)), 1)
+    fresh = model.generate(longer, do_sample=False, max_new_tokens=5)
+    assert first.past_key_values.get_seq_length() == 9
+    goes_on = model.generate(longer, do_sample=False, max_new_tokens=5, past_key_values=first.past_key_values)
+    assert torch.equal(goes_on, fresh)
+
+
+LENGTHS = (3, 6, 3, 1)
+
+
+def padded(side):
+    """Rows of LENGTHS tokens filled up to 6, and their mask."""
+    x, mask = tokens(4, 6), torch.zeros(4, 6, dtype=torch.long)
+    for row, length in zip(mask, LENGTHS, strict=True):
+        row[(6 - length) if side == "left" else 0 : 6 if side == "left" else length] = 1
+    return x, mask
+
+
+@every_mixer
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_is_seen_by_no_memory(mixer, side):
+    model, (x, mask) = wrapped(mixer), padded(side)
+    with torch.no_grad():
+        logits = model(x, attention_mask=mask, use_cache=False).logits
+        assert (logits[mask == 0] == 0).all()
+        for i in range(4):
+            close(logits[i][mask[i] == 1], model(x[i][mask[i] == 1][None]).logits[0])
+        if unbounded(mixer):
+            with pytest.raises(HmlcoreError, match=rf"mixer '{mixer}' keeps every token, .* without a cache"):
+                model(x, attention_mask=mask)
+            return
+        cache = model(x, attention_mask=mask).past_key_values
+        after = model(x[:, :1], attention_mask=F.pad(mask, (0, 1), value=1), past_key_values=cache).logits
+        for i in range(4):
+            alone = torch.cat((x[i][mask[i] == 1], x[i, :1]))[None]
+            close(after[i, 0], model(alone).logits[0, -1])
+
+
+@every_mixer
+def test_generation_of_rows_padded_on_the_left_is_that_of_each_alone(mixer):
+    model, (x, mask) = wrapped(mixer), padded("left")
+    options = {"use_cache": False} if unbounded(mixer) else {}
+    new = model.generate(x, attention_mask=mask, do_sample=False, max_new_tokens=6, **options)[:, 6:]
+    for i, length in enumerate(LENGTHS):
+        alone = generate(model.backbone, x[i : i + 1, 6 - length :], 6, Sampling(temperature=0))
+        assert torch.equal(new[i], alone[0])
+    if not options:  # a stretch of the prompt in which a row has no token yet
+        chunked = model.generate(
+            x, attention_mask=mask, do_sample=False, max_new_tokens=6, prefill_chunk_size=2
+        )
+        assert torch.equal(chunked[:, 6:], new)
+
+
+def test_the_loss_is_of_the_next_token():
+    model, x = wrapped(), tokens(3, 8)
+    labels = x.clone()
+    labels[0, :4] = -100
+    out = model(x, labels=labels)
+    logits = model.backbone(x)[0]
+    wanted = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+    torch.testing.assert_close(out.loss, wanted)
+    counted = int((labels[:, 1:] != -100).sum())
+    summed = model(x, labels=labels, num_items_in_batch=torch.tensor(2 * counted)).loss
+    torch.testing.assert_close(summed, wanted / 2)
+    loss, logits = model(x, labels=labels, return_dict=False, use_cache=False)
+    torch.testing.assert_close(loss, wanted)
+    assert logits.shape == (3, 8, VOCABULARY)
+
+
+def test_training_keeps_no_memory_and_reaches_every_weight():
+    model = wrapped().train()
+    out = model(tokens(2, 8), labels=tokens(2, 8))
+    assert out.past_key_values is None
+    out.loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+@every_mixer
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_dtype_that_is_asked_for(mixer, dtype, tmp_path):
+    torch.manual_seed(0)
+    model = HmlForCausalLM.from_backbone(Backbone(BackboneConfig(VOCABULARY, mixer, 16, 2, 24))).eval()
+    model.save_pretrained(tmp_path)
+    other = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)
+    assert {p.dtype for p in other.parameters()} == {dtype} and other.dtype == dtype
+    logits = other(tokens(2, 9)).logits
+    assert logits.dtype == dtype
+    error = (logits - model(tokens(2, 9)).logits).abs().mean() / logits.std()
+    assert error < (0.1 if dtype == torch.bfloat16 else 1e-4)
+    assert other.generate(tokens(2, 5), max_new_tokens=3, do_sample=False).shape == (2, 8)
+
+
+def test_logits_of_chosen_places():
+    model, x = wrapped(), tokens(2, 7)
+    whole = model(x).logits
+    assert torch.equal(model(x, logits_to_keep=2).logits, whole[:, -2:])
+    close(model(x, logits_to_keep=torch.tensor([0, 4])).logits, whole[:, [0, 4]])
+
+
+def test_a_new_configuration_builds_the_model_that_we_would():
+    config = HmlConfig(vocab_size=7, mixer="gru", d_model=8, layers=1, d_ff=12, mixer_args={"hidden": 5})
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_config(config)
+    torch.manual_seed(3)
+    ours = Backbone(BackboneConfig(7, "gru", 8, 1, 12, {"hidden": 5}))
+    assert (config.hidden_size, config.num_hidden_layers) == (8, 1)
+    for a, b in zip(model.parameters(), ours.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_vocabulary_can_grow(tmp_path):
+    model = wrapped()
+    before = model(tokens(2, 5)).logits
+    model.resize_token_embeddings(VOCABULARY + 3)
+    model.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert again.backbone.config.vocab_size == again.config.vocab_size == VOCABULARY + 3
+    close(again(tokens(2, 5)).logits[..., :VOCABULARY], before)
+
+
+def test_missing_weights_are_refused(tmp_path):
+    wrapped().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["backbone.norm.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(HmlcoreError, match=rf"{tmp_path} lacks weights: backbone.norm.weight"):
+        AutoModelForCausalLM.from_pretrained(tmp_path)
+
+
+GAPS = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1]])
+BAD = {
+    "untied": (lambda m: HmlConfig(tie_word_embeddings=False), "tie_word_embeddings must be True, got False"),
+    "mixer": (lambda m: HmlForCausalLM(HmlConfig(mixer="no")), "unknown mixer 'no'; known: attention"),
+    "no backbone": (lambda m: HmlForCausalLM.from_backbone(m), "backbone must be a Backbone, got HmlForC"),
+    "embeddings": (lambda m: m(inputs_embeds=torch.zeros(1, 2, 16)), "inputs_embeds is not supported"),
+    "hidden states": (lambda m: m(tokens(2, 4), output_hidden_states=True), "output_hidden_states is not supp"),
+    "nothing": (lambda m: m(), r"input_ids must be \[B, T\], got None"),
+    "no batch": (lambda m: m(tokens(4)), r"input_ids must be \[B, T\], got \(4,\)"),
+    "gaps": (lambda m: m(tokens(2, 4), attention_mask=GAPS), "mask must count tokens .* it has gaps"),
+    "mask": (lambda m: m(tokens(2, 5), attention_mask=GAPS), r"attention_mask must be \[B, 5\], got \(2, 4\)"),
+    "right": (
+        lambda m: m.generate(tokens(2, 4), attention_mask=GAPS.sort(descending=True).values, max_new_tokens=2),
+        "attention_mask ends in padding; to generate, pad on the left",
+    ),
+    "cache": (
+        lambda m: m(tokens(2, 4), past_key_values=DynamicCache()),
+        "past_key_values must be an HmlCache, got DynamicCache",
+    ),
+    "static": (
+        lambda m: m.generate(tokens(2, 4), cache_implementation="static", max_new_tokens=2),
+        "cache_implementation must be None, .* got 'static'",
+    ),
+    "batches": (
+        lambda m: m(tokens(3, 4), past_key_values=m(tokens(2, 4)).past_key_values),
+        "past_key_values holds 2 sequences, and input_ids has 3",
+    ),
+    "crop": (lambda m: m(tokens(2, 4)).past_key_values.crop(1), "a cache of states cannot take back 1 tokens"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_not_supported_is_refused(case):
+    call, message = BAD[case]
+    with pytest.raises(HmlcoreError, match=message):
+        call(wrapped("gru"))
+
+
+def test_assisted_generation_is_refused():
+    model = wrapped("gru")
+    with pytest.raises(ValueError, match="not supported with stateful models, such as HmlForCausalLM"):
+        model.generate(tokens(1, 4), assistant_model=wrapped("gru"), max_new_tokens=3)
+
+
+def test_a_cache_can_be_multiplied_chosen_from_and_emptied():
+    model, x = wrapped(), tokens(3, 5)
+    cache = model(x).past_key_values
+    cache.batch_repeat_interleave(2)
+    assert cache.batch_size == 6
+    cache.batch_select_indices(torch.tensor([5, 0]))
+    after = model(x[:2, :1], past_key_values=cache).logits[:, 0]
+    close(after, model(torch.cat((x[[2, 0]], x[:2, :1]), 1)).logits[:, -1])
+    cache.reset()
+    assert (cache.batch_size, cache.get_seq_length()) == (-1, 0)
+    close(model(x, past_key_values=cache).logits, model(x).logits)
+
+
+def test_transformers_is_imported_by_nobody_else_and_missed_by_name(monkeypatch):
+    code = "import sys, hmlcore.cli, hmlcore.models, hmlcore.experiments; print('transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.delitem(sys.modules, "hmlcore.models.hf")
+    with pytest.raises(HmlcoreError, match=r"needs the package 'transformers' \(pip install hmlcore\[hf\]\)"):
+        importlib.import_module("hmlcore.models.hf")
+
+
+def byte_tokenizer():
+    """Each byte is a token of its own."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    inner.decoder = decoders.ByteLevel()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token=letters[0], pad_token=letters[0]
+    )
+
+
+def test_lm_evaluation_harness_scores_what_we_score():
+    pytest.importorskip("lm_eval")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    torch.manual_seed(0)
+    model = HmlForCausalLM.from_backbone(Backbone(BackboneConfig(256, "hml", 16, 2, 24)), max_length=64).eval()
+    tokenizer = byte_tokenizer()
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=2, max_length=64, device="cpu")
+    pairs = [("Once upon", " a time"), ("To be or", " not")]
+    asked = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    for (context, rest), (score, _) in zip(pairs, harness.loglikelihood(asked), strict=True):
+        x = torch.tensor([tokenizer(context + rest)["input_ids"]])
+        chances = model.backbone(x[:, :-1])[0].log_softmax(-1).gather(-1, x[:, 1:, None])[0, :, 0]
+        assert score == pytest.approx(chances[-len(rest) :].sum().item(), rel=1e-4)
