@@ -49,8 +49,8 @@ def label(spec: dict) -> str:
     """A run for people: experiment, mixer and what tells it apart."""
     parts = [spec["experiment"], spec["mixer"], f"d={spec['model']['d_model']}"]
     corpus = spec["train"][0].get("corpus") if spec["train"] else None
-    parts += [spec["task"], spec["variant"]] if "variant" in spec else []
-    parts += [corpus] if corpus and "variant" not in spec else []
+    parts += [spec[field] for field in ("task", "variant") if field in spec]
+    parts += [corpus] if corpus and "task" not in spec else []
     parts += [spec["dynamics"]] if "dynamics" in spec else []
     parts += ["both ways"] if spec.get("direction") == "bidirectional" else []
     parts += [f"lr={spec['lr']:g}"] if "lr" in spec else []

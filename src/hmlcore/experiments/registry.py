@@ -10,10 +10,15 @@ from hmlcore.experiments.op_speed import OP_SPEED
 from hmlcore.experiments.physics import PHYSICS
 from hmlcore.experiments.recall import RECALL
 from hmlcore.experiments.speed import SPEED
+from hmlcore.experiments.synthetic_recall import SYNTHETIC_RECALL
+from hmlcore.experiments.synthetic_tasks import SYNTHETIC_TASKS
 
 EXPERIMENTS: dict[str, Experiment] = {
-    e.name: e for e in (COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS)
-}
+    e.name: e
+    for e in (
+        COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_RECALL, SYNTHETIC_TASKS,
+    )
+}  # fmt: skip
 
 
 def families() -> set[str]:

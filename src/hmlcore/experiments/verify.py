@@ -23,6 +23,7 @@ _KEYS = [
     "metric", "split", "payload", "delay", "pairs", "length", "corpus", "context", "position", "direction",
     "dynamics", "eta", "gamma", "alpha", "rho", "theta", "head_dim", "tokens", "lag", "t", "keys", "energy",
     "writes", "needles", "queries", "values", "depth", "group",
+    "kind", "haystack", "scattered", "digits", "layout", "order", "modulus", "levels", "sigma",
 ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ CRITERION = {
     "bytes": ("bits_per_byte", "min"),
     "lra_listops": ("accuracy", "max"),
     "bakeoff": ("bits_per_token", "min"),  # the one score that all its tasks have
+    "synthetic_recall": ("bits_per_token", "min"),
+    "synthetic_tasks": ("bits_per_token", "min"),
 }
 """Experiment to the validation metric that chooses its learning rates, and whether more of it is better."""
 
