@@ -31,6 +31,7 @@ class Experiment:
         grid: profile → the specs of all its runs, in the order they are worth having.
         measure: (task, scores, split) → result rows of one evaluation.
         trace: None, or (model, task) → the rows of a trace, for specs that ask for one.
+        examine: None, or (trained model, the same untrained, spec) → further rows of a run.
         mixers: those that the grid compares.
         together: None, or (specs, device) → runs, for what must be measured side by side in one process
             (timings) instead of trained run by run.
@@ -45,6 +46,7 @@ class Experiment:
     mixers: tuple[str, ...] = COMPARED
     together: Callable[[list[dict], torch.device], list[Run]] | None = None
     repeatable: bool = False
+    examine: Callable[[Backbone, Backbone, dict], list[dict]] | None = None
 
 
 def make_spec(experiment: str, profile: str, mixer: str, **settings) -> dict:

@@ -10,13 +10,17 @@ from hmlcore.experiments.op_speed import OP_SPEED
 from hmlcore.experiments.physics import PHYSICS
 from hmlcore.experiments.recall import RECALL
 from hmlcore.experiments.speed import SPEED
+from hmlcore.experiments.synthetic_ablation import SYNTHETIC_ABLATION
+from hmlcore.experiments.synthetic_gradient import SYNTHETIC_GRADIENT
+from hmlcore.experiments.synthetic_needle import SYNTHETIC_NEEDLE
 from hmlcore.experiments.synthetic_recall import SYNTHETIC_RECALL
 from hmlcore.experiments.synthetic_tasks import SYNTHETIC_TASKS
 
 EXPERIMENTS: dict[str, Experiment] = {
     e.name: e
     for e in (
-        COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_RECALL, SYNTHETIC_TASKS,
+        COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_NEEDLE, SYNTHETIC_TASKS,
+        SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION,
     )
 }  # fmt: skip
 

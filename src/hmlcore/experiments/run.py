@@ -56,6 +56,7 @@ def execute(
     config = TrainingConfig(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
         record_every=max(1, spec["steps"] // 40),
+        energy_penalty=spec.get("energy_penalty", 0.0),
     )
     waiting = checkpoint_path(spec)
     with open_tracker(log, spec, label) as tracker:
@@ -96,6 +97,8 @@ def measure(
         # What tells runs of one grid apart, where it is not the mixer.
         own = {field: spec[field] for field in ("direction", "variant", "task") if field in spec}
         rows = [row | own for row in rows]
+        if experiment.examine is not None:
+            rows += [row | own for row in experiment.examine(model, build_model(spec, tasks[0]), spec)]
         trace = experiment.trace(model, task_from(spec["trace"])) if "trace" in spec else None
     length = max(t.length for t in tasks)
     source = tasks[0].provenance()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, no_decay, split_heads
-from hmlcore.layers.hml_check import check_gates, check_operand, check_state
+from hmlcore.layers.hml_check import check_choices, check_gates, check_operand, check_state
 from hmlcore.layers.hml_dynamics import Delta, Dynamics, Oscillator, Stepped
 from hmlcore.layers.hml_kick import Kick, KickState
 from hmlcore.layers.hml_nonlinear import Mlp, Nonlinear, Sep
@@ -69,6 +69,11 @@ class HML(Mixer):
         rotation_heads: how many of the heads, the last ones, turn their value pairs by a phase that
             each token chooses, and never forget (α = 1): counters and clocks. A minority is enough.
             None with "sep", "mlp" and "kick", whose forces no such phase commutes with.
+        damping: None, each token chooses how much is lost; a number in (0, 1], it is that for every token, γ of
+            the leapfrog and of Euler, ρ of the oscillator, and nothing else decays: α = 1. 1 is undamped.
+        step_size: h at the start, for the leapfrog and Euler; h is learned.
+        injection: where a token's error is written, for these: by the kick to the "momentum" alone, or to
+            "both", to the position as the delta rule does too.
         theta: where the oscillator's angle comes from: learned for each "head", from each "token", or from
             each token in a "few" heads, the last quarter of them, while the others keep θ = 0.
     State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head; for
@@ -90,6 +95,9 @@ class HML(Mixer):
         conv_size: int = 4,
         rotation_heads: int = 0,
         theta: str = "few",
+        damping: float | None = None,
+        step_size: float = 1.0,
+        injection: str = "momentum",
     ):
         super().__init__(d_model)
         if dynamics not in FAMILY:
@@ -109,6 +117,8 @@ class HML(Mixer):
             f"rotation_heads must be 0 with dynamics={dynamics!r}, whose forces are not linear, "
             f"got {rotation_heads}",
         )
+        self.damping, self.step_size, self.injection = damping, step_size, injection
+        check_choices(self, isinstance(self.rule, Stepped), isinstance(self.rule, Oscillator))
         self.rows = self.rule.rows
         require(
             self.head_dim % 2 == 0 or not (rotation_heads or self.rule.pairs),
@@ -151,6 +161,8 @@ class HML(Mixer):
             if self.rotation is not None:
                 keep = self.num_heads - self.rotation.heads
                 log_alpha = F.pad(log_alpha[..., :keep], (0, self.rotation.heads))
+            if self.damping is not None:
+                log_alpha = torch.zeros_like(log_alpha)
             return self.rule.coefficients(self, x.to(wide), log_alpha, raw)
 
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
@@ -202,7 +214,8 @@ class HML(Mixer):
         coefficients = self._timed(coefficients, state, bounds)
         o, end = self.rule.scan(r, k, v, coefficients, memory, cu_seqlens=bounds)
         if self.trace is not None:
-            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            follow = self.trace.differentiable and torch.is_grad_enabled()
+            with torch.set_grad_enabled(follow), torch.autocast(x.device.type, enabled=False):
                 record(self, r, k, v, coefficients, gates, memory, turns, bounds)
         o, state = self._turned_back(o, end, conv, turns, coefficients, bounds)
         return self._read_out(o, x), state

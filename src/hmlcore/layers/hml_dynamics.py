@@ -4,6 +4,7 @@ A :class:`Dynamics` names the gates that it asks for, turns them into coefficien
 runs those over a sequence or for one token. It keeps nothing: parameters belong to the layer.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
@@ -87,14 +88,19 @@ class Stepped(_Addressed):
         self.step = step
 
     def add_parameters(self, layer):
-        layer.log_h = no_decay(nn.Parameter(torch.zeros(layer.num_heads)))
+        layer.log_h = no_decay(nn.Parameter(torch.full((layer.num_heads,), math.log(layer.step_size))))
         layer.mu = no_decay(nn.Parameter(torch.zeros(layer.num_heads)))
 
     def coefficients(self, layer, x, log_alpha, raw):
         beta, log_gamma = raw["beta"].sigmoid(), F.logsigmoid(raw["gamma"])
+        if layer.damping is not None:
+            log_gamma = torch.full_like(log_gamma, math.log(layer.damping))
         h, mu = layer.log_h.to(x.dtype).exp(), layer.mu.to(x.dtype)
         named = {"beta": beta, "alpha": log_alpha.exp(), "gamma": log_gamma.exp()}
-        return self.step(log_alpha, log_gamma, beta, h, mu), named
+        c = self.step(log_alpha, log_gamma, beta, h, mu)
+        if layer.injection == "both":  # the delta rule's write to Q beside the kick's to P
+            c = c._replace(e=c.e + torch.stack((beta, torch.zeros_like(beta)), -1))
+        return c, named
 
 
 class Delta(_Addressed):
@@ -139,11 +145,13 @@ class Oscillator(Dynamics):
 
     def coefficients(self, layer, x, log_alpha, raw):
         theta, log_rho = layer.theta.to(x.dtype), F.logsigmoid(-raw["beta"])
+        if layer.damping is not None:
+            log_rho = torch.full_like(log_rho, math.log(layer.damping))
         if theta.ndim == 2:
             theta = torch.pi * torch.tanh(0.1 * F.linear(x, theta))
             theta = F.pad(theta, (layer.num_heads - theta.shape[-1], 0))
         theta = theta.expand_as(log_rho)
-        named = {"beta": raw["beta"].sigmoid(), "alpha": log_alpha.exp(), "theta": theta}
+        named = {"beta": -torch.expm1(log_rho), "alpha": log_alpha.exp(), "theta": theta}
         return Turns(log_alpha, log_rho, theta), named
 
     def scan(self, r, k, v, c, memory, cu_seqlens=None):

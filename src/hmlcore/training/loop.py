@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,11 @@ import torch
 from tqdm import tqdm
 
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Labelled, Task
 from hmlcore.training.checkpoint import load_checkpoint, save_checkpoint
+from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.monitor import Monitor
 from hmlcore.training.objective import on_device, scored_loss
 from hmlcore.training.optim import build_optimizer, learning_rate
@@ -30,6 +32,8 @@ class TrainingConfig:
         lr: peak learning rate; warmup: its steps; weight_decay: of matrices only.
         clip: largest gradient norm. precision: "fp32", or "bf16" autocast on a GPU.
         record_every: steps between points of the learning curve (each the mean since the last).
+        energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
+            loss without it.
     """
 
     steps: int
@@ -41,10 +45,12 @@ class TrainingConfig:
     clip: float = 1.0
     precision: str = "fp32"
     record_every: int = 50
+    energy_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "record_every"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        require(self.energy_penalty >= 0, f"energy_penalty must be at least 0, got {self.energy_penalty}")
         require(self.clip > 0, f"clip must be above 0, got {self.clip}")
         require(
             self.precision in ("fp32", "bf16"), f"precision must be 'fp32' or 'bf16', got {self.precision!r}"
@@ -177,14 +183,17 @@ def train(
 
 def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, device) -> None:
     step = progress.step
-    batch = tasks[step % len(tasks)].batch("train", step, config.batch_size, config.seed)
+    task = tasks[step % len(tasks)]
+    batch = task.batch("train", step, config.batch_size, config.seed)
     rate = learning_rate(step, config.steps, config.lr, config.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    with autocast(device, config.precision):
-        loss, accuracy = scored_loss(model, on_device(batch, device))
+    here = on_device(batch, device)
+    with autocast(device, config.precision), _energies(model, config) as traces:
+        loss, accuracy = scored_loss(model, here)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    penalty = config.energy_penalty * energy_change(traces, here.inputs == blank_of(task)) if traces else 0.0
+    (loss + penalty).backward()
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip))
     value, right = torch.stack((loss.detach(), accuracy)).tolist()
     for name, x in (("loss", value), ("gradient norm", norm)):
@@ -199,6 +208,11 @@ def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, d
             means = (sum(column) / len(progress.pending) for column in zip(*progress.pending, strict=True))
             progress.curve.append((progress.step, *means))
             progress.pending.clear()
+
+
+def _energies(model: Backbone | Classifier, config: TrainingConfig) -> AbstractContextManager:
+    """Records what the penalty needs, if there is one: a walk token by token, which costs several passes."""
+    return recording(model, differentiable=True) if config.energy_penalty else nullcontext()
 
 
 def _tokens(batch: Batch | Labelled) -> int:
