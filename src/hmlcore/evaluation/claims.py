@@ -8,6 +8,7 @@ import pandas as pd
 from hmlcore.evaluation.bakeoff_claims import BAKEOFF_CLAIMS
 from hmlcore.evaluation.physics_claims import PHYSICS_CLAIMS
 from hmlcore.evaluation.speed_claims import SPEED_CLAIMS
+from hmlcore.evaluation.synthetic_claims import SYNTHETIC_CLAIMS
 from hmlcore.evaluation.verdicts import CONFIRMED, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
@@ -166,6 +167,7 @@ CLAIMS = [
     *BAKEOFF_CLAIMS,
     *PHYSICS_CLAIMS,
     *SPEED_CLAIMS,
+    *SYNTHETIC_CLAIMS,
 ]  # fmt: skip
 
 

@@ -36,8 +36,8 @@ _SETTINGS = {
     "laptop": dict(
         copy=[(4, 8), (8, 16), (4, 64)], seeds=3, steps=800, batch_size=16, d_model=32, heads=4, layers=1,
         examples=256,
-        examine=dict(lags=[2**n for n in range(4, 15)], state_lags=[4**n for n in range(2, 8)], batch=2,
-                     chunk=1024, probe_lags=[256, 1024, 4096, 16_384], probe_sequences=128, growth_lag=1024,
+        examine=dict(lags=[2**n for n in range(4, 15)], state_lags=[4**n for n in range(2, 8)], batch=1,
+                     chunk=1024, probe_lags=[256, 1024, 4096], probe_sequences=128, growth_lag=1024,
                      blanks=256, noise=[0.0, 0.1, 0.3, 1.0]),
     ),
     "full": dict(

@@ -34,7 +34,7 @@ _SETTINGS = {
     # length → examples at each depth; the longest is 128 times the longest of training.
     "laptop": dict(
         keys=16, lengths=[32, 64, 128], test={128: 64, 1024: 32, 4096: 16, 16_384: 8}, kinds=128, seeds=3,
-        headline_seeds=5, lrs=[3e-3, 1e-2], steps=800, batch_size=16, d_model=32, heads=4, layers=2,
+        lrs=[1e-2], steps=800, batch_size=16, d_model=32, heads=4, layers=2,
         examples=256,
     ),
     "full": dict(

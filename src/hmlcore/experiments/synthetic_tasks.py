@@ -1,4 +1,4 @@
-"""Controlled tasks: rewriting, counting, carrying, predicting, waiting; trained short, tested long.
+"""Controlled tasks: rewriting, counting, adding, predicting, waiting; trained short, tested long.
 
 Claims under test (``evaluation/synthetic_claims.py``), at equal parameters, state and tuning: HML rewrites as
 well as gated DeltaNet; its turning heads follow sums modulo m beyond the lengths of training, where decaying
@@ -76,7 +76,6 @@ def _tasks(profile: str) -> dict[str, dict]:
             ),
         )
     found["addition"] = both("digits", lambda x, _: task_spec("addition", digits=x)) | {"layers": 2}
-    found["carrying"] = both("digits", lambda x, _: task_spec("addition", digits=x, layout="columns"))
     found["recurrence"] = both(
         "terms", lambda x, beyond: task_spec("recurrence", length=x, **scored(beyond, x))
     ) | {"layers": 2}
@@ -92,5 +91,5 @@ def grid(profile: str) -> list[dict]:
 
 
 SYNTHETIC_TASKS = Experiment(
-    "synthetic_tasks", "What can each memory rewrite, count and carry?", grid, measure, mixers=ALL_MIXERS
+    "synthetic_tasks", "What can each memory rewrite, count and add up?", grid, measure, mixers=ALL_MIXERS
 )
