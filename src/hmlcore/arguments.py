@@ -115,6 +115,13 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         "--sample", type=int, default=3, metavar="K", help="how many runs, at random (default 3)"
     )
     check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
+    check.add_argument("--run", metavar="HASH", help="this run instead, by the first digits of its spec hash")
+
+    show = verb(
+        "show", "show the run behind a number: its file, scores, spec and the command that makes it again",
+        "Figures show the first digits of a run's spec hash where the pointer rests on a seed.",
+    )  # fmt: skip
+    show.add_argument("run", metavar="HASH", help="the first digits of a spec hash, at least four")
 
     bench = verb(
         "bench", "time every mixer, and every op, side by side, in training and decoding, by length",

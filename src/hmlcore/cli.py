@@ -121,13 +121,23 @@ def _verify(options) -> int:
 
     check_profile(options.profile)
     names = [get_experiment(n).name for n in options.experiments] or list(EXPERIMENTS)
-    verdicts = verify(Store(paths.results()), options.profile, names, options.sample, options.seed)
+    verdicts = verify(
+        Store(paths.results()), options.profile, names, options.sample, options.seed, options.run or ""
+    )
     for v in verdicts:
         print(
             f"{'ok    ' if v.passed else 'DIFFER'} {v.label} ({v.spec_hash[:16]}): {v.identical} of {v.values} "
             f"values identical, largest difference {v.worst:.2g} (tolerance {TOLERANCE:g})"
         )
     return 0 if all(v.passed for v in verdicts) else 1
+
+
+def _show(options) -> int:
+    from hmlcore.experiments.lookup import find_run, report
+    from hmlcore.results import Store
+
+    print(report(find_run(Store(paths.results()), options.run)))
+    return 0
 
 
 def _bench(options) -> int:
@@ -191,7 +201,8 @@ def _only(pairs: list[str]) -> dict[str, list[str]]:
 def _parser() -> argparse.ArgumentParser:
     return build_parser(
         {
-            "list": _list, "run": _run, "generate": _generate, "verify": _verify, "bench": _bench,
+            "list": _list, "run": _run, "generate": _generate, "verify": _verify, "show": _show,
+            "bench": _bench,
             "figures": _figures, "book": _book, "doctor": _doctor,
         }
     )  # fmt: skip

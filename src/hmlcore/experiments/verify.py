@@ -10,6 +10,7 @@ import pandas as pd
 
 from hmlcore.errors import require
 from hmlcore.experiments.grid import label
+from hmlcore.experiments.lookup import find_run
 from hmlcore.experiments.registry import get_experiment
 from hmlcore.experiments.run import execute
 from hmlcore.experiments.side_by_side import measure
@@ -23,7 +24,7 @@ _KEYS = [
     "metric", "split", "payload", "delay", "pairs", "length", "corpus", "context", "position", "direction",
     "dynamics", "eta", "gamma", "alpha", "rho", "theta", "head_dim", "tokens", "lag", "t", "keys", "energy",
     "writes", "needles", "queries", "values", "depth", "group",
-    "kind", "haystack", "scattered", "digits", "layout", "order", "modulus", "levels", "sigma",
+    "kind", "haystack", "scattered", "digits", "layout", "order", "modulus", "levels", "stage", "level", "head",
 ]  # fmt: skip
 
 
@@ -44,12 +45,17 @@ class Verdict:
         return self.within == self.values
 
 
-def verify(store: Store, profile: str, names: list[str], sample: int, seed: int | None = None) -> list[Verdict]:
+def verify(
+    store: Store, profile: str, names: list[str], sample: int, seed: int | None = None, run: str = ""
+) -> list[Verdict]:
     """Re-run `sample` stored runs of the named experiments, chosen at random, in a scratch store.
 
-    Args: seed of the choice, None for a new one each time.
-    Raises: HmlcoreError where the store has too few runs.
+    Args: seed of the choice, None for a new one each time. run, the first digits of a spec hash: that run.
+    Raises: HmlcoreError where the store has too few runs, or none of that hash.
     """
+    if run:
+        found = find_run(store, run)
+        return [_again(store, found.spec["profile"], found.spec["experiment"], found.spec)]
     require(sample >= 1, f"sample must be at least 1, got {sample}")
     # A timing is of its minutes on its machine: there is nothing to compare it with.
     again = [n for n in names if get_experiment(n).together is None or get_experiment(n).repeatable]

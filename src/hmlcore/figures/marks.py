@@ -173,6 +173,8 @@ def _hover(row: dict, what: str, binomial: bool) -> str:
     lr = f"lr {row['lr']:.3g}" if row.get("lr") == row.get("lr") and row.get("lr") is not None else ""
     width = f"width {row['d_model']}" if "d_model" in row else ""
     lines.append(", ".join(filter(None, [lr, width, f"state {bytes_text(row['state_bytes'])}"])))
+    if "spec_hash" in row:
+        lines.append(f"hml show {row['spec_hash'][:8]}")
     return "<br>".join(lines)
 
 
