@@ -305,6 +305,126 @@ def bakeoff_run(mixer, seed, lr=0.003, variant="delta", task="recall", **changes
     return Run(spec("bakeoff", mixer, seed, lr=lr, d_model=d_model, **named, **changes), provenance(), rows)
 
 
+DEPTHS, KEPT = (0.0, 0.5, 1.0), (64, 512, 4096)
+RULER = {
+    "single_1": {"haystack": "noise"}, "single_2": {}, "single_3": {"values": 8}, "multikey_1": {"needles": 4},
+    "multikey_2": {"haystack": "needles"}, "multikey_3": {"haystack": "needles", "values": 8},
+    "multivalue": {"values": 4, "scattered": True}, "multiquery": {"needles": 4, "queries": 4},
+}  # fmt: skip
+PLAIN = {"needles": 1, "values": 1, "queries": 1, "haystack": "random", "scattered": False}
+CONTESTANTS = (*ALL_MIXERS, "oscillator undamped", "leapfrog undamped", "leapfrog damped", "leapfrog learned")
+ABLATED = ("base", "undamped", "fixed damping", "into both", "Euler", "energy .001", "step ½")
+LAGS = (16, 256, 4096, 16_384)
+
+
+def needle_run(mixer, seed, lr=0.01, **changes) -> Run:
+    """Fades with length, and with depth a little; of RULER's settings each is a little harder than the last."""
+    rng, skill = _rng("needle", mixer, seed), 0.95 - 0.05 * ALL_MIXERS.index(mixer)
+    rows = [
+        {"metric": "accuracy", "length": length, "depth": d, "n": 128, **PLAIN, "needles": 4,
+         "value": round(128 * skill / (1 + i) * (0.8 + d / 5) * rng.uniform(0.9, 1)) / 128}
+        for i, length in enumerate(KEPT) for d in DEPTHS
+    ]  # fmt: skip
+    for number, knobs in enumerate(RULER.values()):
+        value = skill - 0.03 * number
+        rows.append({"metric": "accuracy", "value": value, "n": 256, "length": 64, **PLAIN, **knobs})
+    train = [{"task": "needle", "length": 64, "keys": 16, "needles": 4}]
+    named = {"task": "needle", "train": train, **changes}
+    return Run(spec("synthetic_needle", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
+def frontier_run(mixer, seed, d_model=16, lr=0.01, **changes) -> Run:
+    rng, floats = _rng("frontier", mixer, seed, d_model), d_model * state_floats(mixer, 64) // 64
+    rows = [
+        {"metric": "accuracy", "value": rng.random() / number, "n": 256, "pairs": pairs, "length": 4 * pairs}
+        for number, pairs in enumerate((4, 8, 16), 1)
+    ]
+    train = [{"task": "mqar", "length": 4 * n, "pairs": n, "vocab": 130} for n in (4, 8)]
+    made = provenance(state_floats=floats, state_bytes=4 * floats)
+    named = {"d_model": d_model, "train": train, **changes}
+    return Run(spec("synthetic_recall", mixer, seed, lr=lr, **named), made, rows)
+
+
+def controlled_run(mixer, seed, task="parity", lr=0.01, **changes) -> Run:
+    """Copy and overwrite in two loads, the rest by length alone; trained at the shortest."""
+    rng, rows = _rng("controlled", mixer, seed, task), []
+    for number, length in enumerate((64, 256, 1024)):
+        load = {"copy": {"payload": 4, "delay": length - 8}, "overwrite": {"keys": 8, "writes": length // 2}}
+        for split in ("validation", "test") if number == 0 else ("test",):
+            at = {"split": split, "length": length, "n": 256, "task": task, **load.get(task, {})}
+            for metric in ("accuracy", "exact", *(["within_one"] if task == "adding" else [])):
+                rows.append({"metric": metric, "value": rng.random() / (1 + number), **at})
+    if task in load:
+        other = {"copy": {"payload": 8, "delay": 64}, "overwrite": {"keys": 16, "writes": 48}}[task]
+        for metric in ("accuracy", "exact"):
+            at = {"length": 112, "n": 256, "task": task, **other}
+            rows.append({"metric": metric, "value": rng.random(), **at})
+    named = {"task": task, "train": [{"task": task, "length": 64}], **changes}
+    return Run(spec("synthetic_tasks", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
+def gradient_run(mixer, seed, variant=None, lr=0.01, **changes) -> Run:
+    """LSTM's gradient is lost at the two longest lags; the others' fall as a power of lag."""
+    variant = variant or mixer
+    rng, rows = _rng("gradient", variant, seed), []
+    for stage in ("initial", "trained"):
+        for metric in ("gradient_by_lag", "state_gradient_by_lag"):
+            for lag in LAGS:
+                lost = variant == "lstm" and lag > 256
+                value = 1.2e-38 if lost else rng.uniform(0.5, 1) * lag ** (-0.1 * CONTESTANTS.index(variant))
+                at = {"stage": stage, "lag": lag, "floored": int(lost), "n": 2}
+                rows.append({"metric": metric, "value": value, **at})
+        rows.append({"metric": "early_late", "value": rows[-5]["value"] / 0.5, "stage": stage, "n": 2})
+        bounds = {"low": -0.002, "high": 0.001}
+        rows.append({"metric": "gradient_slope", "value": -0.0005, "stage": stage, **bounds, "n": 2})
+    for lag in LAGS[1:3]:
+        probe = {"metric": "linear_probe", "lag": lag, "chance": 0.125, "n": 32}
+        rows.append(probe | {"value": rng.random()})
+    for level in (0.0, 0.3):
+        rows.append({"metric": "noise_accuracy", "value": rng.random(), "level": level, "n": 256})
+    if mixer not in ("attention", "hyena"):
+        rows.append({"metric": "spectral_radius_proxy", "value": -0.003, "lag": 1024, "n": 2})
+    if "leapfrog" in variant:
+        rows += [
+            {"metric": "energy_change", "value": -0.5, "head": head, "lag": 256, "n": 2} for head in (0, 1)
+        ]
+    rows = [{**row, "variant": variant, "task": "copy"} for row in rows]
+    named = {"variant": variant, "task": "copy", "train": [{"task": "copy"}], **changes}
+    return Run(spec("synthetic_gradient", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
+def ablation_run(mixer, seed, variant="base", task="copy", lr=0.01, **changes) -> Run:
+    rng = _rng("ablation", variant, task, seed)
+    rows = [
+        {"metric": "accuracy", "value": rng.random(), "n": 256, "length": n, "variant": variant, "task": task}
+        for n in (16, 72)
+    ]  # fmt: skip
+    named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
+    return Run(spec("synthetic_ablation", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
+CONTROLLED = ("overwrite", "parity", "S3", "addition", "adding", "copy")
+
+
+def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
+    """`seeds` runs of every controlled task; no ablation of the penalty on overwrite."""
+    for seed in range(seeds):
+        for mixer in ALL_MIXERS:
+            store.write(needle_run(mixer, seed, profile=profile))
+            for d_model in (16, 32):
+                store.write(frontier_run(mixer, seed, d_model, profile=profile))
+            for task in CONTROLLED:
+                store.write(controlled_run(mixer, seed, task, profile=profile))
+        for variant in CONTESTANTS:
+            mixer = variant if variant in ALL_MIXERS else "hml"
+            store.write(gradient_run(mixer, seed, variant, profile=profile))
+        for variant in ABLATED:
+            for task in ("copy", "overwrite"):
+                if task == "copy" or "energy" not in variant:
+                    store.write(ablation_run("hml", seed, variant, task, profile=profile))
+    return store
+
+
 def fill(store: Store, seeds=3, profile="laptop") -> Store:
     """`seeds` runs of every mixer and experiment; recall at three widths, and two learning rates at each.
 
@@ -334,4 +454,4 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
     for dynamics in FAMILY:
         for seed in range(seeds):
             store.write(physics_run("hml", seed, dynamics, profile=profile))
-    return store
+    return fill_synthetic(store, seeds, profile)

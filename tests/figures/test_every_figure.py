@@ -9,11 +9,16 @@ import pytest
 from made_up_results import (
     MIXERS,
     PAIRS,
+    ablation_run,
     bakeoff_run,
     bytes_run,
+    controlled_run,
     copy_run,
     fill,
+    frontier_run,
+    gradient_run,
     listops_run,
+    needle_run,
     op_run,
     physics_run,
     recall_run,
@@ -49,6 +54,11 @@ MAKE = {
     "speed": speed_run,
     "op_speed": op_run,
     "physics": physics_run,
+    "synthetic_needle": needle_run,
+    "synthetic_recall": frontier_run,
+    "synthetic_tasks": controlled_run,
+    "synthetic_gradient": gradient_run,
+    "synthetic_ablation": ablation_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 
@@ -131,7 +141,7 @@ def test_mixed_profiles_are_refused(tmp_path, name):
 def test_missing_and_unknown_figures(tmp_path):
     with pytest.raises(HmlcoreError, match="hml run recall --profile full"):
         draw("recall_curves", Store(tmp_path), "full")
-    with pytest.raises(HmlcoreError, match="unknown figure 'pie'; known: bakeoff_scores, bytes_by_context"):
+    with pytest.raises(HmlcoreError, match="unknown figure 'pie'; known: ablations, bakeoff_scores, bytes_by"):
         draw("pie", Store(tmp_path), "full")
 
 
