@@ -17,7 +17,7 @@ _SETTINGS = {
         batch_size=4, layers=2, examples=4,
     ),
     "laptop": dict(
-        widths=[(16, 2), (32, 2)], train=[4, 8, 16], test=[4, 8, 16, 32, 64], vocab=130,
+        widths=[(16, 2), (32, 2)], train=[4, 8, 16], test=[4, 8, 16, 32], vocab=130,
         seeds=3, lrs=[3e-3, 1e-2], steps=800, batch_size=16, layers=2, examples=256,
     ),
     "full": dict(
