@@ -11,12 +11,16 @@ from hmlcore.experiments import EXPERIMENTS, PROFILES, check_profile, get_experi
 from hmlcore.experiments.bakeoff import VARIANTS, variant_arguments
 from hmlcore.experiments.base import DIRECTIONS, build_model, model_config, task_from
 from hmlcore.experiments.grid import label
+from hmlcore.experiments.synthetic_ablation import FACTORS
+from hmlcore.experiments.synthetic_gradient import VARIANTS as DAMPING
 from hmlcore.layers import build_mixer
 from hmlcore.models import Backbone
 from hmlcore.results import spec_hash
 from hmlcore.results.spec import check_spec
 from hmlcore.results.tuning import CRITERION
 
+# At `laptop` these try all rates with the first seed, and run the others at the better one.
+SEED_0_TUNED = ("synthetic_tasks", "synthetic_recall")
 # What is timed side by side is not trained, and has tests of its own.
 TRAINED = {name: e for name, e in EXPERIMENTS.items() if e.together is None}
 GRIDS = {(name, profile): e.grid(profile) for name, e in TRAINED.items() for profile in PROFILES}
@@ -28,7 +32,8 @@ def comparisons(specs):
     groups = defaultdict(list)
     for s in specs:
         # Variants of one mixer are compared at the rate of each, mixers at every rate.
-        lr = None if "variant" in s else s["lr"]
+        own_rates = "variant" in s or (s["experiment"] in SEED_0_TUNED and s["profile"] == "laptop")
+        lr = None if own_rates else s["lr"]
         groups[str((s["model"]["d_model"], lr, s["train"], s.get("direction")))].append(s)
     return groups.values()
 
@@ -41,22 +46,33 @@ def contestant(spec):
 @each
 def test_every_mixer_has_the_same_seeds_and_there_are_three(name, profile):
     specs = GRIDS[name, profile]
-    contestants = set(VARIANTS if name == "bakeoff" else EXPERIMENTS[name].mixers)
+    mixers = set(EXPERIMENTS[name].mixers)
     for group in comparisons(specs):
-        assert {s["mixer"] for s in group} == set(EXPERIMENTS[name].mixers)
+        contestants = {
+            "bakeoff": set(VARIANTS),
+            "synthetic_gradient": mixers | set(DAMPING),
+            # Blanks, on which energy can be penalised, are in copy alone.
+            "synthetic_ablation": {
+                v for v, (factor, _) in FACTORS.items() if factor != "A4" or group[0].get("task") == "copy"
+            },
+        }.get(name, mixers)
+        assert {s["mixer"] for s in group} == mixers
         seeds = {c: sorted(s["seed"] for s in group if contestant(s) == c) for c in contestants}
         rates = {c: sorted((s["seed"], s["lr"]) for s in group if contestant(s) == c) for c in contestants}
         assert all(len(found) == len(set(found)) for found in rates.values())
         assert {contestant(s) for s in group} == contestants
         assert len({tuple(x) for x in seeds.values()}) == 1
         first = next(iter(seeds.values()))
-        assert len(set(first)) >= 3 and ("variant" in group[0] or len(first) == len(set(first)))
+        several = "variant" in group[0] or (name in SEED_0_TUNED)
+        assert len(set(first)) >= 3 and (several or len(first) == len(set(first)))
 
 
 @each
 def test_compared_runs_differ_in_mixer_and_seed_only(name, profile):
     for group in comparisons(GRIDS[name, profile]):
-        own = ("mixer", "seed", "model", "trace", *(("variant", "lr") if "variant" in group[0] else ()))
+        varied = ("variant", "lr", "energy_penalty") if "variant" in group[0] else ()
+        chosen = ("lr",) if profile == "laptop" and name in SEED_0_TUNED else ()
+        own = ("mixer", "seed", "model", "trace", *varied, *chosen)
         rest = [{k: v for k, v in s.items() if k not in own} for s in group]
         assert all(r == rest[0] for r in rest)
         sizes = {(s["model"]["d_model"], s["model"]["layers"], s["model"]["target_parameters"]) for s in group}
@@ -72,7 +88,9 @@ def test_compared_models_have_equal_parameters(name, profile):
                 counts[contestant(s)] = Backbone(
                     model_config(s, task_from(s["train"][0]).vocab_size)
                 ).parameter_count
-        assert max(counts.values()) <= 1.01 * min(counts.values()), counts
+        # In the tiny models of `smoke` one channel of the MLP is more than 1 % of everything.
+        bound = 1.021 if profile == "smoke" else 1.01
+        assert max(counts.values()) <= bound * min(counts.values()), counts
 
 
 @each
@@ -129,7 +147,8 @@ def test_rates_are_chosen_on_what_was_trained_and_judged_on_test(name, profile):
         assert validation and test and len(validation) + len(test) == len(s["evaluate"])
         trained = [task_from(t) for t in s["train"]]
         assert all(task_from(e) in trained for e in validation)
-    assert name in CRITERION
+    one_rate = len({s["lr"] for s in GRIDS[name, profile]}) == 1 or name == "synthetic_gradient"
+    assert name in CRITERION or one_rate
 
 
 @pytest.mark.parametrize("name", ["copy", "recall"])

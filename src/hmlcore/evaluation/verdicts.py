@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hmlcore.results import ResultSet
 
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+NEAR, FAR = 0.02, 0.05
+"""Accuracies this near count as equal; one that is further below than the second is worse."""
 
 
 @dataclass(frozen=True)

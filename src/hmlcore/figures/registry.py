@@ -17,18 +17,14 @@ from hmlcore.figures.orbits import phase_portraits
 from hmlcore.figures.physics import energy_by_token, gradient_by_lag, reversal_error
 from hmlcore.figures.portrait import one_trace, phase_portrait
 from hmlcore.figures.recall import recall_curves, recall_frontier
+from hmlcore.figures.registry_synthetic import SEEDS as _SEEDS
+from hmlcore.figures.registry_synthetic import SYNTHETIC_FIGURES, SYNTHETIC_TABLES
 from hmlcore.figures.speed import speed_decode, speed_memory, speed_paths_table, speed_train
 from hmlcore.figures.states import memory_states, memory_table, state_size_figure
-from hmlcore.figures.synthetic import needle_by_length, needle_map, ruler_table, synthetic_frontier
-from hmlcore.figures.synthetic_gradient import gradient_table, synthetic_gradients, synthetic_probes
-from hmlcore.figures.synthetic_tasks import ablations, tasks_by_length, tasks_table
 from hmlcore.figures.tables import Table, models_table
 from hmlcore.results import ResultSet, Store
 from hmlcore.results.tuning import tuned
 
-_SEEDS = (
-    "Each dot is a seed, lines join their means; bars are 95 % t-intervals where there are five seeds or more."
-)
 _RINGS = (
     "A ring marks the length from which on a line stays below attention's. "
     "Where a line ends, a longer sequence was over the limit of time or memory."
@@ -239,53 +235,7 @@ FIGURES: dict[str, Figure] = {
         traced=True,
         every_mixer=True,
     ),
-    "needle_map": Figure(
-        "synthetic_needle",
-        needle_map,
-        "Needle: accuracy in percent over the depth at which the needle lies, a row a mixer, mean of the "
-        "seeds, each of which is in the hover text with the Wilson interval of all answers; the slider sets "
-        "the length.",
-    ),
-    "needle_by_length": Figure(
-        "synthetic_needle",
-        needle_by_length,
-        "Needle: accuracy, mean over depths, against length. Dotted: the longest length of training; dashed "
-        f"grey: chance. {_SEEDS}",
-    ),
-    "synthetic_frontier": Figure(
-        "synthetic_recall",
-        synthetic_frontier,
-        "Recall of all mixers: accuracy against the bytes of state of one sequence, along a line the width of "
-        "the model grows; the slider sets the number of pairs. Dashed grey: the bytes of information in the "
-        f"pairs. {_SEEDS}",
-    ),
-    "tasks_by_length": Figure(
-        "synthetic_tasks",
-        tasks_by_length,
-        "Controlled tasks: accuracy against length, for overwrite a panel a number of keys; of copy the share "
-        "of whole messages against delay, a panel a payload; of adding the share of sums within .01. Dotted: "
-        f"the longest of training; dashed grey: chance, where it is known. {_SEEDS}",
-    ),
-    "synthetic_gradients": Figure(
-        "synthetic_gradient",
-        synthetic_gradients,
-        "How far back learning reaches: norm of the gradient by the input and by the state so many tokens ago, "
-        "before and after training on copy; geometric mean of the seeds, each of which is in the hover text. "
-        "Open dots lie at the floor of single precision; HML's variants of damping share its color.",
-    ),
-    "synthetic_probes": Figure(
-        "synthetic_gradient",
-        synthetic_probes,
-        "What is legible: left, how often a linear probe of the state reads a symbol so many tokens later, "
-        f"dashed grey what a guess reads; right, accuracy on copy with noise on the embeddings. {_SEEDS}",
-    ),
-    "ablations": Figure(
-        "synthetic_ablation",
-        ablations,
-        "Ablations of the first proposal: accuracy minus that of the base with the same seed, mean over the "
-        "test conditions, by factor: A1 damping, A2 injection, A3 integrator, A4 penalty on the energy, A5 "
-        "step. Each dot is a seed, bars are their means.",
-    ),
+    **{name: Figure(*parts) for name, parts in SYNTHETIC_FIGURES.items()},
 }
 
 TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
@@ -295,9 +245,7 @@ TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
     "bakeoff_models": ("bakeoff", bakeoff_models),
     "speed_state": ("speed", memory_table),
     "speed_paths": ("speed", speed_paths_table),
-    "ruler": ("synthetic_needle", ruler_table),
-    "synthetic_tasks_longest": ("synthetic_tasks", tasks_table),
-    "synthetic_early_late": ("synthetic_gradient", gradient_table),
+    **SYNTHETIC_TABLES,
     "op_goals": ("op_speed", op_goals_table),
 }
 """Every table by name: from which experiment, by which function."""
