@@ -12,7 +12,7 @@ from tiny_runs import impossible, tiny, values
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.evaluation.metrics import evaluate
-from hmlcore.experiments import EXPERIMENTS, grid, run_grid
+from hmlcore.experiments import EXPERIMENTS, get_experiment, grid, run_grid
 from hmlcore.experiments import run as runs
 from hmlcore.experiments.base import task_from
 from hmlcore.experiments.grid import label
@@ -200,3 +200,12 @@ def test_bad_limits_are_refused(store, options, message):
 def test_a_checkpoint_belongs_to_its_spec():
     one, other = runs.checkpoint_path(tiny()), runs.checkpoint_path(tiny(lr=0.5))
     assert one != other and spec_hash(tiny())[:16] in one.name
+
+
+def test_a_test_that_means_nothing_is_refused_before_the_training(tmp_path):
+    """Not after it, when there is nothing left to do but to measure."""
+    spec = get_experiment("recall").grid("smoke")[0]
+    bad = {**spec, "evaluate": [*spec["evaluate"], {**spec["evaluate"][-1], "length": 4096}]}
+    outcome = run_grid([bad], Store(tmp_path))
+    (message,) = outcome.failed.values()
+    assert "vocab must exceed length=4096" in message and not outcome.made and not list(tmp_path.rglob("*"))

@@ -121,16 +121,19 @@ def _side_by_side(specs: list[dict], store: Store, outcome: Outcome, force: bool
 
 
 def _inputs(spec: dict) -> set[str]:
-    """The tasks a spec learns from, as text."""
-    return {canonical(task) for task in spec["train"]}
+    """The tasks a spec learns from, and those it is judged by, as text."""
+    return {canonical(task) for task in (*spec["train"], *spec["evaluate"])}
 
 
 def _absent_data(specs: list[dict]) -> dict[str, str]:
-    """Tasks whose data cannot be had here → what is missing and how to get it; asked before any work."""
+    """Tasks whose data cannot be had here, or whose settings mean nothing → why; asked before any work."""
     problems = {}
     for text in sorted(set().union(*map(_inputs, specs))) if specs else ():
         try:
-            task_from(json.loads(text)).provenance()
+            entry = json.loads(text)
+            task = task_from(entry)
+            if "split" not in entry:
+                task.provenance()
         except HmlcoreError as error:
             problems[text] = str(error)
     return problems
