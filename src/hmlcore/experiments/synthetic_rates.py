@@ -5,7 +5,6 @@ SMALLER: dict[tuple[str, str], tuple[str, ...]] = {
     ("synthetic_tasks", "S3"): ("hml", "mamba", "hyena", "gated_deltanet"),
     ("synthetic_tasks", "adding"): ("attention", "lstm", "momentum_deltanet", "linoss"),
     ("synthetic_tasks", "addition"): ("hml", "lstm", "mamba", "mamba2", "hyena", "momentum_deltanet", "linoss"),
-    ("synthetic_tasks", "carrying"): ("hyena",),
     ("synthetic_tasks", "copy"): ("mamba2", "hyena", "retnet"),
     ("synthetic_tasks", "overwrite"): ("gru", "lstm", "hyena", "linoss"),
     ("synthetic_tasks", "parity"): ("mamba", "hyena"),
