@@ -1,4 +1,14 @@
 """The learning rates of the controlled tasks at `laptop`, chosen on validation with the first seed."""
 
 # (experiment, case) → the mixers for which the smaller of the two rates had the lower cross-entropy.
-SMALLER: dict[tuple[str, str], tuple[str, ...]] = {}
+SMALLER: dict[tuple[str, str], tuple[str, ...]] = {
+    ("synthetic_tasks", "S3"): ("hml", "mamba", "hyena", "gated_deltanet"),
+    ("synthetic_tasks", "adding"): ("attention", "lstm", "momentum_deltanet", "linoss"),
+    ("synthetic_tasks", "addition"): ("hml", "lstm", "mamba", "mamba2", "hyena", "momentum_deltanet", "linoss"),
+    ("synthetic_tasks", "copy"): ("mamba2", "hyena", "retnet"),
+    ("synthetic_tasks", "overwrite"): ("gru", "lstm", "hyena", "linoss"),
+    ("synthetic_tasks", "parity"): ("mamba", "hyena"),
+    ("synthetic_tasks", "recurrence"): ("attention", "gru", "lstm", "mamba", "mamba2", "momentum_deltanet"),
+    ("synthetic_tasks", "sums modulo 3"): ("hml", "lstm", "hyena", "gated_deltanet", "linoss"),
+    ("synthetic_tasks", "sums modulo 5"): ("lstm", "mamba", "hyena"),
+}
