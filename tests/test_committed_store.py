@@ -13,10 +13,18 @@ from hmlcore.layers.hml import HML
 from hmlcore.results import Store, spec_hash
 
 STORE = Store(paths.root() / "results")
-TRAINED = [name for name, experiment in EXPERIMENTS.items() if experiment.together is None]
+# Not run at `laptop` yet, and in no chapter; once there are results the name has to go from here.
+AWAITED = ("synthetic_recall", "synthetic_ablation")
+PUBLISHED = [name for name in EXPERIMENTS if name not in AWAITED]
+TRAINED = [name for name in PUBLISHED if EXPERIMENTS[name].together is None]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", AWAITED)
+def test_what_is_awaited_is_not_there(name):
+    assert not STORE.has_any("laptop", name)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_laptop_results_are_the_grid(name):
     """No run is missing, and none is left over from an earlier version of the experiment."""
     wanted = {spec_hash(spec) for spec in EXPERIMENTS[name].grid("laptop")}
@@ -25,7 +33,7 @@ def test_laptop_results_are_the_grid(name):
     assert not found - wanted, "stale files: delete what no grid asks for"
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_laptop_results_come_from_committed_code(name):
     frame = STORE.load("laptop", name).frame
     assert not frame["dirty"].any()
@@ -42,14 +50,17 @@ def test_mixers_face_equal_conditions(name):
     directions = runs.get("direction", "causal")
     for _, group in runs.assign(direction=directions).groupby("direction"):
         assert set(group["mixer"]) == set(EXPERIMENTS[name].mixers)
-        _check_equal_tuning(group)
+        _check_equal_tuning(group, tuned_here=name != "synthetic_gradient")
 
 
-def _check_equal_tuning(runs):
+def _check_equal_tuning(runs, tuned_here):
     # Where one mixer has several variants, each of them on each of its tasks.
     each = [c for c in ("mixer", "variant", "task") if c in runs]
     per_mixer = runs.groupby(each).agg({"lr": set, "seed": set})
-    assert all(lrs == per_mixer["lr"].iloc[0] for lrs in per_mixer["lr"])
+    if tuned_here:
+        assert all(lrs == per_mixer["lr"].iloc[0] for lrs in per_mixer["lr"])
+    else:  # each at the one rate that it chose on another experiment's task
+        assert all(len(lrs) == 1 for lrs in per_mixer["lr"])
     assert all(seeds == per_mixer["seed"].iloc[0] and len(seeds) >= 3 for seeds in per_mixer["seed"])
 
 
@@ -59,8 +70,8 @@ def test_every_trained_run_of_the_portrait_has_its_trace():
 
 
 def test_claims_are_decided_from_the_store():
-    table = claim_table({name: STORE.load("laptop", name) for name in EXPERIMENTS})
-    assert len(table) == len(CLAIMS)
+    table = claim_table({name: STORE.load("laptop", name) for name in PUBLISHED})
+    assert len(table) == sum(claim.experiment in PUBLISHED for claim in CLAIMS)
     assert set(table["verdict"]) <= {CONFIRMED, REFUTED, UNDECIDED}
     assert table["evidence"].str.contains(r"\d").all()
 
