@@ -153,5 +153,5 @@ render(claim_table(parts), note=tasks.stamp())
 # What these measurements do not say:
 #
 # - The models are small and the training brief; a mixer that has not learned a task in this budget may learn it in another, and what fails at the length of training says nothing about longer ones.
-# - Learning rates were chosen on validation data with the first seed, from two for the tasks, and there was one for the needle and the gradients; parameters are equal everywhere, bytes of state only among the matrix memories.
+# - Learning rates were chosen on validation data with the first seed, from two for the tasks; for the gradients each mixer has the one that copy chose, and for the needle there was only one; parameters are equal everywhere, bytes of state only among the matrix memories.
 # - With three seeds there is no interval: the dots are all there is.

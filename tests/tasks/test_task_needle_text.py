@@ -42,7 +42,7 @@ def examples(task, split="test", count=12):
 
 
 def test_the_kinds_are_rulers():
-    assert tuple(FORMS) == RULER
+    assert tuple(FORMS) == tuple(RULER)
 
 
 @pytest.mark.parametrize("depth", [None, 0, 0.4, 1])

@@ -109,13 +109,10 @@ def examine(model: Backbone, initial: Backbone, spec: dict) -> list[dict]:
     rows += spectral_radius_proxy(model, inputs, asked["growth_lag"])
     if getattr(model.blocks[-1].mixer, "rows", None) == 2:
         rows += energy_drift(model, inputs[:, : task.length], task.blank, asked["blanks"])
-    rows += noise_robustness(model, task_from(spec["train"][-1]), asked["noise"], examples=spec_examples(spec))
+    rows += noise_robustness(
+        model, task_from(spec["train"][-1]), asked["noise"], examples=spec["evaluate"][-1]["examples"]
+    )
     return [row for row in rows if row["value"] is not None]
-
-
-def spec_examples(spec: dict) -> int:
-    """Examples that every evaluation of `spec` has."""
-    return spec["evaluate"][-1]["examples"]
 
 
 def _slopes(rows: list[dict]) -> list[dict]:

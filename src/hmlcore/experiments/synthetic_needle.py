@@ -7,24 +7,14 @@ with length, or where another memory of equal bytes keeps more.
 RULER's retrieval settings (Hsieh et al., arXiv 2404.06654) in their small-vocabulary form, from scratch: four
 needles, one or all asked for, and beside these one long value, and four scattered values of one key. All are
 met by one model. The test is the grid of depths and lengths with four needles, and every setting at a trained
-length. A bounded memory reads stretch after stretch and passes its state on, so that its memory stays
-constant.
+length, over 16 keys at `laptop`. A bounded memory reads stretch after stretch and passes its state on, so
+that its memory stays constant.
 """
 
 from hmlcore.experiments.base import ALL_MIXERS, Experiment, task_spec
 from hmlcore.experiments.synthetic import comparison, measure
+from hmlcore.tasks.needle import RULER
 
-# RULER's names for what is trained and tested; at `laptop` over 16 keys instead of 64.
-KINDS = {
-    "single_1": {"haystack": "noise"},
-    "single_2": {},
-    "single_3": {"values": 8},
-    "multikey_1": {"needles": 4},
-    "multikey_2": {"haystack": "needles"},
-    "multikey_3": {"haystack": "needles", "values": 8},
-    "multivalue": {"values": 4, "scattered": True},
-    "multiquery": {"needles": 4, "queries": 4},
-}
 DEPTHS = [0.0, 0.25, 0.5, 0.75, 1.0]
 _SETTINGS = {
     "smoke": dict(
@@ -55,7 +45,7 @@ def grid(profile: str) -> list[dict]:
     keys, lengths, test, kinds = (s.pop(name) for name in ("keys", "lengths", "test", "kinds"))
 
     def needle(kind: str, length: int, **knobs) -> dict:
-        return task_spec("needle", length=length, keys=keys, **KINDS[kind], **knobs)
+        return task_spec("needle", length=length, keys=keys, **RULER[kind], **knobs)
 
     middle = lengths[len(lengths) // 2]
     s["train"] = [needle(kind, length) for length in lengths for kind in ("multikey_1", "multiquery")]
@@ -65,7 +55,7 @@ def grid(profile: str) -> list[dict]:
         for length, examples in test.items()
         for depth in DEPTHS
     ]
-    s["test"] += [needle(kind, kinds) for kind in KINDS]
+    s["test"] += [needle(kind, kinds) for kind in RULER]
     return comparison("synthetic_needle", profile, {"needle": s})
 
 

@@ -1,11 +1,11 @@
 """The recall–memory frontier: how many pairs does each memory recall, per byte of state?
 
 Claims under test (``evaluation/synthetic_claims.py``): HML recalls at least what gated DeltaNet does at equal
-bytes; and no bounded memory exceeds the information that its state can hold. The task is Zoology's multi-query
-associative recall (Arora et al., arXiv 2312.04927), in a small vocabulary at `laptop`.
+bytes, and no bounded memory of at most its bytes recalls more. The task is Zoology's multi-query associative
+recall (Arora et al., arXiv 2312.04927), in a small vocabulary at `laptop`.
 
-The bound: n pairs among K keys and V values hold log₂ of the number of their assignments; a state of f floats
-of 32 bits cannot hold more than 32·f bits. Far before that the keys' interference decides.
+Beside them stands what no memory can exceed: n pairs among K keys and V values hold log₂ of the number of
+their assignments. Far before a state is full of bits the interference of its keys decides.
 """
 
 from hmlcore.experiments.base import ALL_MIXERS, Experiment, task_spec

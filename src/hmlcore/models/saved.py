@@ -1,21 +1,17 @@
 """A finished model in one safetensors file: the weights, and in the metadata all that rebuilds it."""
 
-import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.classifier import Classifier
+from hmlcore.models.tensor_file import detached, digest, write_whole
 
 _FORMAT = "hmlcore model 1"
 _CHECKPOINT = "hmlcore checkpoint"
@@ -36,31 +32,15 @@ def save_model(path: Path | str, model: Backbone | Classifier, extra: dict | Non
     Raises: HmlcoreError for a model of another class, an `extra` or mixer argument that JSON does not know,
         and where the disk refuses (an earlier file stays as it was).
     """
-    path, tensors = Path(path), {}
-    # The file must not share storage, and the model may be on any device.
-    for name, x in model.state_dict().items():
-        tensors[name] = x.detach().cpu().clone().contiguous()
+    path, tensors = Path(path), detached(model.state_dict())
     try:
         config = json.dumps(_config(model), allow_nan=False)
         extra_text = json.dumps(extra or {}, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise HmlcoreError(f"the model cannot be saved to {path}: {error}") from error
     metadata = {"format": _FORMAT, "config": config, "extra": extra_text}
-    metadata["sha256"] = _digest(tensors, config, extra_text)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise HmlcoreError(f"cannot write the model {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    metadata["sha256"] = digest(tensors, config, extra_text)
+    write_whole(path, tensors, metadata, "model")
 
 
 def load_model(path: Path | str) -> Saved:
@@ -86,7 +66,7 @@ def load_model(path: Path | str) -> Saved:
         raise HmlcoreError(f"the model {path} is corrupt ({error})") from error
     texts = metadata.get("config", ""), metadata.get("extra", "")
     require(
-        metadata.get("sha256") == _digest(tensors, *texts),
+        metadata.get("sha256") == digest(tensors, *texts),
         f"the model {path} is corrupt (its contents do not match their hash)",
     )
     try:
@@ -123,14 +103,3 @@ def _build(config: dict) -> Backbone | Classifier:
     if config["class"] == "Classifier":
         return Classifier(backbone, config["classes"], config["bidirectional"])
     raise unknown("class of model", config["class"], ("Backbone", "Classifier"))
-
-
-def _digest(tensors: dict[str, Tensor], *texts: str) -> str:
-    """SHA-256 of names, contents and `texts`: safetensors itself does not notice a flipped bit."""
-    digest = hashlib.sha256()
-    for name, x in sorted(tensors.items()):
-        digest.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
-        digest.update(x.reshape(-1).view(torch.uint8).numpy())
-    for text in texts:
-        digest.update(f"{len(text)} {text}".encode())
-    return digest.hexdigest()

@@ -12,9 +12,17 @@ from hmlcore.tasks.draws import distinct
 
 HAYSTACKS = ("random", "noise", "needles")
 
-RULER = (
-    "single_1", "single_2", "single_3", "multikey_1", "multikey_2", "multikey_3", "multivalue", "multiquery"
-)  # fmt: skip
+RULER: dict[str, dict[str, Any]] = {
+    "single_1": {"haystack": "noise"},
+    "single_2": {},
+    "single_3": {"values": 8},
+    "multikey_1": {"needles": 4},
+    "multikey_2": {"haystack": "needles"},
+    "multikey_3": {"haystack": "needles", "values": 8},
+    "multivalue": {"values": 4, "scattered": True},
+    "multiquery": {"needles": 4, "queries": 4},
+}
+"""RULER's retrieval settings: name → knobs of :class:`Needle`; :func:`ruler` says what they correspond to."""
 
 
 @dataclass(frozen=True)
@@ -209,14 +217,4 @@ def ruler(kind: str, length: int, depth: float | None = None) -> Needle:
     """
     if kind not in RULER:
         raise unknown("RULER kind", kind, RULER)
-    knobs: dict[str, dict[str, Any]] = {
-        "single_1": {"haystack": "noise"},
-        "single_2": {},
-        "single_3": {"values": 8},
-        "multikey_1": {"needles": 4},
-        "multikey_2": {"haystack": "needles"},
-        "multikey_3": {"haystack": "needles", "values": 8},
-        "multivalue": {"values": 4, "scattered": True},
-        "multiquery": {"needles": 4, "queries": 4},
-    }
-    return Needle(length=length, depth=depth, keys=64, **knobs[kind])
+    return Needle(length=length, depth=depth, keys=64, **RULER[kind])

@@ -1,17 +1,14 @@
 """Checkpoints: weights, optimiser and progress of an unfinished run in one safetensors file."""
 
-import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import nn
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.models.tensor_file import detached, digest, write_whole
 
 _FORMAT = "hmlcore checkpoint 1"
 
@@ -30,33 +27,10 @@ def save_checkpoint(
     for name, parameter in model.named_parameters():
         for key, x in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(x)
-    # Shared storage is not allowed in a safetensors file, and the model may be on any device.
-    tensors = {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
+    tensors = detached(tensors)
     tensors["rng"] = torch.get_rng_state()
-    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": _digest(tensors)}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise HmlcoreError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256 of names and contents: safetensors itself does not notice a flipped bit."""
-    digest = hashlib.sha256()
-    for name, x in sorted(tensors.items()):
-        digest.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
-        digest.update(x.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": digest(tensors)}
+    write_whole(path, tensors, metadata, "checkpoint")
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> dict:
@@ -75,7 +49,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         raise HmlcoreError(f"{path} is no hmlcore checkpoint of this version; {remedy}")
     if metadata["run"] != run:
         raise HmlcoreError(f"checkpoint {path} belongs to run {metadata['run'][:16]}, not {run[:16]}; {remedy}")
-    if metadata.get("sha256") != _digest(tensors):
+    if metadata.get("sha256") != digest(tensors):
         raise HmlcoreError(f"checkpoint {path} is corrupt (its contents do not match their hash); {remedy}")
     rng = tensors.pop("rng")
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}

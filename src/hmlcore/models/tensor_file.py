@@ -1,0 +1,49 @@
+"""Safetensors files that appear whole or not at all, and that notice when they were damaged."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from hmlcore.errors import HmlcoreError
+
+
+def detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: a file must not share storage, and a model may be on any device."""
+    return {name: x.detach().cpu().clone().contiguous() for name, x in tensors.items()}
+
+
+def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], what: str) -> None:
+    """Write the file of `what`, which errors name; a reader sees the earlier file or the new one.
+
+    Raises: HmlcoreError where the disk refuses (full, read-only); an earlier file stays as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(to_bytes(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise HmlcoreError(f"cannot write the {what} {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def digest(tensors: dict[str, Tensor], *texts: str) -> str:
+    """SHA-256 of names, contents and `texts`: safetensors itself does not notice a flipped bit."""
+    found = hashlib.sha256()
+    for name, x in sorted(tensors.items()):
+        found.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
+        found.update(x.reshape(-1).view(torch.uint8).numpy())
+    for text in texts:
+        found.update(f"{len(text)} {text}".encode())
+    return found.hexdigest()
