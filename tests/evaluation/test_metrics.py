@@ -37,6 +37,13 @@ class Fixed(Task):
         return {}
 
 
+class TwoOff(Fixed):
+    """Every input asks for the token two further on."""
+
+    def batch(self, split, index, batch_size, seed):
+        return Batch(INPUTS, (INPUTS + 2) % VOCAB)
+
+
 class Echo(torch.nn.Module):
     """Says its input with logit `sharpness`, everything else with 0."""
 
@@ -69,6 +76,7 @@ def test_accuracies_by_hand():
 def test_answers_off_by_one_by_hand():
     """The wrong ones say 3 for 0, 2 for 1 and 0 for 3: one of them is near."""
     assert score().near == 6 and score().accuracy_within_one == 6 / 8
+    assert evaluate(Echo(2.0), TwoOff(), "test", 4, 4, CPU).near == 0
 
 
 def test_likelihoods_by_hand():

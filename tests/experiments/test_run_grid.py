@@ -202,8 +202,9 @@ def test_a_checkpoint_belongs_to_its_spec():
     assert one != other and spec_hash(tiny())[:16] in one.name
 
 
-def test_a_test_that_means_nothing_is_refused_before_the_training(tmp_path):
+def test_a_test_that_means_nothing_is_refused_before_the_training(tmp_path, monkeypatch):
     """Not after it, when there is nothing left to do but to measure."""
+    monkeypatch.setattr(grid, "execute", lambda *_, **__: pytest.fail("it was trained first"))
     spec = get_experiment("recall").grid("smoke")[0]
     bad = {**spec, "evaluate": [*spec["evaluate"], {**spec["evaluate"][-1], "length": 4096}]}
     outcome = run_grid([bad], Store(tmp_path))
