@@ -126,7 +126,7 @@ tasks_table(tasks)
 # It is measured for every mixer in one layer, and for four versions of the Hamiltonian memory that differ in damping, before and after training on copy; the sequence is a message, the longest delay, and the question.
 # The early gradient over the late one, $g_\text{early}/g_\text{late}$, is the norm at the longest lag over that at the shortest.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-gradients", "caption": "Norm of the gradient that reaches an input, or the state, so many tokens before the answer; untrained and trained. Every seed a dot; open where it fell below the smallest number that single precision holds."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-gradients", "caption": "Norm of the gradient that reaches an input, or the state, so many tokens before the answer; untrained and trained; the geometric mean of the seeds, each of which is in the hover text. Open where it fell below the smallest number that single precision holds."}}
 gradients = results_of("synthetic_gradient", profile, run_missing)
 synthetic_gradients(gradients)
 

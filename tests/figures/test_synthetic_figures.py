@@ -35,7 +35,7 @@ from hmlcore.figures.synthetic_gradient import (
     synthetic_probes,
 )
 from hmlcore.figures.synthetic_tasks import ablations, tasks_by_length, tasks_table
-from hmlcore.results import Store
+from hmlcore.results import ResultSet, Store
 
 
 def of_kind(fig, kind):
@@ -215,3 +215,13 @@ def test_ablations_without_a_base_are_refused(tmp_path):
     store.write(ablation_run("hml", 0, "Euler"))
     with pytest.raises(HmlcoreError, match="no results of the variant 'base'"):
         ablations(store.load("laptop", "synthetic_ablation"))
+
+
+def test_a_slope_through_the_floor_is_not_shown(made_up_store):
+    """Where the norm at the shortest lag is lost there is no ratio, and the fit is of the floor alone."""
+    frame = made_up_store.load("laptop", "synthetic_gradient").frame
+    gone = (frame["variant"] == "lstm") & (frame["metric"] == "early_late") & (frame["stage"] == "initial")
+    frame.loc[gone, "value"] = float("nan")
+    (row,) = (line for line in gradient_table(ResultSet(frame)).html.split("<tr>") if "<td>LSTM" in line)
+    cells = [cell.split("</td>")[0] for cell in row.split("<td>")[1:]]
+    assert cells[1] == cells[2] == "" and cells[3] and cells[4]

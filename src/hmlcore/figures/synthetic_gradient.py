@@ -128,8 +128,9 @@ def gradient_table(results: ResultSet) -> Table:
         line = {"contestant": contestant_style(name).label}
         for stage in STAGES:
             here = own[own["stage"] == stage]
-            line[f"early/late, {stage}"] = _ratio(here)
-            line[f"slope, {stage}"] = _slope(here[here["metric"] == "gradient_slope"])
+            ratio = line[f"early/late, {stage}"] = _ratio(here)
+            # Where nothing arrives, the line through the floor has no meaning.
+            line[f"slope, {stage}"] = _slope(here[here["metric"] == "gradient_slope"]) if ratio else ""
         probes = own[own["metric"] == "linear_probe"].groupby("lag")["value"].mean()
         for lag in sorted(set(chosen.frame[chosen.frame["metric"] == "linear_probe"]["lag"])):
             line[f"probe, {int(lag):,}"] = f"{probes[lag]:.2f}" if lag in probes else ""
