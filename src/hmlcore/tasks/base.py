@@ -28,6 +28,19 @@ class Batch(NamedTuple):
     targets: torch.Tensor
 
 
+class Continued(NamedTuple):
+    """One batch of texts that go on: row b continues row b of the batch before, unless ``fresh[b]``.
+
+    What a model carries from batch to batch belongs to one document, so it is emptied where fresh.
+
+    inputs, targets: as in :class:`Batch`.  fresh: [B] bool, where a document begins.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    fresh: torch.Tensor
+
+
 class Task(ABC):
     """A generator or loader of batches. Subclasses are frozen dataclasses; their fields are the knobs."""
 
