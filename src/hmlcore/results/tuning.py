@@ -13,6 +13,7 @@ CRITERION = {
     "synthetic_needle": ("bits_per_token", "min"),
     "synthetic_recall": ("bits_per_token", "min"),
     "synthetic_tasks": ("bits_per_token", "min"),
+    "pg19": ("bits_per_token", "min"),
 }
 """Experiment to the validation metric that chooses its learning rates, and whether more of it is better."""
 
