@@ -84,7 +84,7 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     )
 
     generate = verb(
-        "generate", "continue a text with a trained model of bytes",
+        "generate", "continue a text with a trained model of bytes or byte pairs",
         "Prints what follows the prompt, as it is drawn. Example: hml generate --checkpoint "
         "models/bytes-0123456789abcdef.safetensors --prompt 'Once upon' --temperature 0.8 --top-p 0.95",
     )  # fmt: skip
@@ -93,16 +93,16 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     )
     generate.add_argument("--prompt", required=True, metavar="TEXT", help="what the model reads first")
     generate.add_argument(
-        "--max-new", type=int, default=256, metavar="N", help="how many bytes follow (default 256)"
+        "--max-new", type=int, default=256, metavar="N", help="how many tokens follow (default 256)"
     )
     generate.add_argument(
         "--temperature", type=float, default=1.0, metavar="X",
-        help="below 1 likely bytes become likelier; 0 takes the likeliest (default 1)",
+        help="below 1 likely tokens become likelier; 0 takes the likeliest (default 1)",
     )  # fmt: skip
-    generate.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest bytes (default: all)")
+    generate.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest tokens (default: all)")
     generate.add_argument(
         "--top-p", type=float, default=1.0, metavar="P",
-        help="only the fewest likeliest bytes that together have probability P (default 1: all)",
+        help="only the fewest likeliest tokens that together have probability P (default 1: all)",
     )  # fmt: skip
     generate.add_argument("--seed", type=int, metavar="N", help="make what is drawn repeatable")
 

@@ -99,16 +99,19 @@ def _generate(options) -> int:
     from hmlcore.models.generation import Sampling, stream_text
     from hmlcore.models.saved import load_model
     from hmlcore.ops.backend import default_device
+    from hmlcore.tasks.bpe import BPE, ByteTokenizer
 
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     device = default_device()
-    model = load_model(options.checkpoint).model.to(device)
+    saved = load_model(options.checkpoint)
+    tokenizer = BPE(saved.extra["tokenizer"]) if "tokenizer" in saved.extra else ByteTokenizer()
+    model = saved.model.to(device)
     generator = torch.Generator(device)
     if options.seed is None:
         generator.seed()
     else:
         generator.manual_seed(options.seed)
-    for text in stream_text(model, options.prompt, options.max_new, sampling, generator):
+    for text in stream_text(model, tokenizer, options.prompt, options.max_new, sampling, generator):
         print(text, end="", flush=True)
     print()
     return 0

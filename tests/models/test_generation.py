@@ -9,6 +9,9 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.layers import MIXERS
 from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.models.generation import Sampling, generate, read, stream, stream_text
+from hmlcore.tasks.bpe import ByteTokenizer
+
+BYTES = ByteTokenizer()
 
 every_mixer = pytest.mark.parametrize("mixer", MIXERS)
 # By hand, in no order: ranks are 1, 3, 0, 4, 2.
@@ -206,13 +209,13 @@ def reciting(text, monkeypatch):
 )
 def test_text_comes_in_whole_characters(prompt, said, pieces, monkeypatch):
     model = reciting(said, monkeypatch)
-    assert list(stream_text(model, prompt, len(said), Sampling(temperature=0))) == pieces
+    assert list(stream_text(model, BYTES, prompt, len(said), Sampling(temperature=0))) == pieces
 
 
 def test_text_is_the_bytes_of_the_prompt_continued():
     model = make("gru", vocab=256)
     new = generate(model, torch.tensor([list("häh".encode())]), 60, generator=seeded())
-    text = "".join(stream_text(model, "häh", 60, generator=seeded()))
+    text = "".join(stream_text(model, BYTES, "häh", 60, generator=seeded()))
     assert text == bytes(new[0].tolist()).decode("utf-8", "replace")
 
 
@@ -233,12 +236,12 @@ BAD = {
     "no nucleus": (lambda m: Sampling(top_p=0), "top_p must be above 0 and at most 1, got 0"),
     "over all": (lambda m: Sampling(top_p=1.1), "top_p must be above 0 and at most 1, got 1.1"),
     "text for tokens": (
-        lambda m: stream_text(m, "a", 3),
+        lambda m: stream_text(m, BYTES, "a", 3),
         "a prompt of text needs a model of bytes, with vocab_size = 256; this one has 11",
     ),
-    "no text": (lambda m: stream_text(make("gru", vocab=256), "", 3), "prompt is empty; at least one ch"),
+    "no text": (lambda m: stream_text(make("gru", vocab=256), BYTES, "", 3), "prompt is empty; at least"),
     "labels": (
-        lambda m: stream_text(Classifier(m.config, 2), "a", 3), "only a Backbone generates, .* a Classifier"
+        lambda m: stream_text(Classifier(m.config, 2), BYTES, "a", 3), "only a Backbone generates, .* Class"
     ),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ SMALL = {
     "copy": {"payload": 3, "delay": 4, "alphabet": 5},
     "mqar": {"length": 16, "pairs": 3, "vocab": 40},
     "bytes": {"corpus": "stdlib", "length": 24},
+    "text": {"corpus": "stdlib", "tokenizer": "bytes", "length": 24},
     "overwrite": {"keys": 3, "writes": 6, "vocab": 16},
     "needle": {"length": 20, "needles": 2, "values": 2},
     "needle_text": {"length": 300},

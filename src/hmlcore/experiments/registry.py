@@ -7,6 +7,7 @@ from hmlcore.experiments.bytes import BYTES
 from hmlcore.experiments.copy import COPY
 from hmlcore.experiments.lra import LRA_LISTOPS
 from hmlcore.experiments.op_speed import OP_SPEED
+from hmlcore.experiments.pg19 import PG19
 from hmlcore.experiments.physics import PHYSICS
 from hmlcore.experiments.recall import RECALL
 from hmlcore.experiments.speed import SPEED
@@ -20,7 +21,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     e.name: e
     for e in (
         COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_NEEDLE, SYNTHETIC_TASKS,
-        SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION,
+        SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION, PG19,
     )
 }  # fmt: skip
 

@@ -14,6 +14,8 @@ from hmlcore.models.saved import save_model
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
 from hmlcore.tasks import Task
+from hmlcore.tasks.bpe import BPE
+from hmlcore.tasks.text import Text
 from hmlcore.training import Progress, TrainingConfig, autocast, train
 from hmlcore.training.trackers import open_tracker
 
@@ -66,10 +68,16 @@ def execute(
         )  # fmt: skip
     run = measure(spec, model, tasks, progress, device, started)
     if save_models is not None:  # before the store, after which the run would not be made again
-        save_model(save_models / waiting.name, model, {"spec": spec})
+        save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
     path = store.write(run)
     waiting.unlink(missing_ok=True)
     return path
+
+
+def _reader(task: Task) -> dict:
+    """What turns text into a model's tokens, so that a saved model can be given a prompt."""
+    tokenizer = task.opened_tokenizer if isinstance(task, Text) else None
+    return {"tokenizer": tokenizer.text} if isinstance(tokenizer, BPE) else {}
 
 
 def measure(

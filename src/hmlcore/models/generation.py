@@ -4,7 +4,7 @@ import codecs
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,6 @@ from hmlcore.models.backbone import Backbone
 
 # Prompt tokens that are read at once; longer prompts go on from the state, so activations stay bounded.
 STRETCH = 2048
-BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -136,37 +135,54 @@ def generate(
     return torch.stack(list(stream(model, prompt, max_new, sampling, generator)), 1)
 
 
+class Tokenizer(Protocol):
+    """What turns text into a model's tokens and back (:mod:`hmlcore.tasks.bpe` has those of the corpora)."""
+
+    name: str
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def encode(self, text: bytes) -> Any: ...
+
+    def decode(self, tokens: list[int]) -> bytes: ...
+
+
 def stream_text(
     model: Backbone,
+    tokenizer: Tokenizer,
     prompt: str,
     max_new: int,
     sampling: Sampling | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[str]:
-    """Continue a text with a model of bytes: yields what the next bytes, `max_new` in all, say in UTF-8.
+    """Continue a text: yields what the next tokens, `max_new` in all, say in UTF-8.
 
     A character is held back until it is whole; bytes that are none become U+FFFD.
-    Raises: HmlcoreError at the call, for an empty prompt, a model that does not read bytes, and as in
+    Raises: HmlcoreError at the call, for an empty prompt, a tokenizer that is not the model's, and as in
         :func:`stream`.
     """
     require(isinstance(model, Backbone), f"only a Backbone generates, and this is a {type(model).__name__}")
     vocabulary = model.config.vocab_size
     require(
-        vocabulary == BYTES,
-        f"a prompt of text needs a model of bytes, with vocab_size = {BYTES}; this one has {vocabulary}",
+        vocabulary == tokenizer.vocab_size,
+        f"a prompt of text needs a model of {tokenizer.name}, with vocab_size = {tokenizer.vocab_size}; "
+        f"this one has {vocabulary}",
     )
     require(len(prompt) > 0, "prompt is empty; at least one character is needed")
     # What the command line could not decode comes back as the bytes that it was.
     start = prompt.encode("utf-8", "surrogateescape")
-    tokens = torch.tensor([list(start)], device=model.embedding.weight.device)
+    tokens = torch.tensor([tokenizer.encode(start).tolist()], device=model.embedding.weight.device)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     decoder.decode(start)  # a character that the prompt leaves open may be closed
-    return _decoded(stream(model, tokens, max_new, sampling, generator), decoder)
+    return _decoded(stream(model, tokens, max_new, sampling, generator), tokenizer, decoder)
 
 
-def _decoded(tokens: Iterable[Tensor], decoder: codecs.IncrementalDecoder) -> Iterator[str]:
+def _decoded(
+    tokens: Iterable[Tensor], tokenizer: Tokenizer, decoder: codecs.IncrementalDecoder
+) -> Iterator[str]:
     for token in tokens:
-        if text := decoder.decode(bytes(token.tolist())):
+        if text := decoder.decode(tokenizer.decode(token.tolist())):
             yield text
     if text := decoder.decode(b"", final=True):
         yield text

@@ -1,7 +1,6 @@
 """Byte-level language modelling: say the next byte of real text."""
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.base import Batch, Task, check_batch, check_int, generator
 from hmlcore.tasks.corpora import folder_of, label, open_corpus
 from hmlcore.tasks.documents import Corpus, Documents
+from hmlcore.tasks.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,12 @@ class Bytes(Task):
         check_batch(split, index, batch_size, seed)
         windows = self._windows(split)
         if split == "train":
-            starts = windows.uniform(generator(self.name, split, seed, index), batch_size)
+            document, place = windows.uniform(generator(self.name, split, seed, index), batch_size)
         else:
-            starts = windows.spread(index * batch_size, batch_size)
-        read = windows.data[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)
+            document, place = windows.spread(index * batch_size, batch_size)
+        documents = self.documents(split)
+        starts = documents.offsets[document] + place
+        read = documents.data[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)
         return Batch(torch.from_numpy(read[:, :-1].copy()), torch.from_numpy(read[:, 1:].copy()))
 
     @functools.cached_property
@@ -83,10 +85,10 @@ class Bytes(Task):
         return open_corpus(self.corpus, self.books)
 
     @functools.cached_property
-    def _opened(self) -> dict[str, "Windows"]:
+    def _opened(self) -> dict[str, Windows]:
         return {}
 
-    def _windows(self, split: str) -> "Windows":
+    def _windows(self, split: str) -> Windows:
         if split not in self._opened:
             documents = self._corpus.split(split)
             sizes = np.diff(documents.offsets)
@@ -97,51 +99,8 @@ class Bytes(Task):
                     f"in the {split} split of corpus {label(self.corpus)!r}, {documents.names[longest]!r}, "
                     f"has {sizes[longest]}"
                 )
-            self._opened[split] = Windows(documents, self.length)
+            self._opened[split] = Windows(sizes, self.length)
         return self._opened[split]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.knobs()  # a copy in another process opens the corpus for itself
-
-
-class Windows:
-    """Where windows of length + 1 bytes may start in `documents`; at least one document is that long."""
-
-    def __init__(self, documents: Documents, length: int):
-        self.data = documents.data
-        self.length = length
-        self.begins = documents.offsets[:-1]
-        self.sizes = np.diff(documents.offsets)
-        self.positions = _running(self.sizes - length)
-        self.tiles = _running((self.sizes - 1) // length)
-        self.stride = _golden_stride(int(self.tiles[-1]))
-
-    def uniform(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """[count] starts, independent and uniform over all positions."""
-        drawn = rng.integers(self.positions[-1], size=count)
-        document = np.searchsorted(self.positions, drawn, side="right") - 1
-        return self.begins[document] + drawn - self.positions[document]
-
-    def spread(self, first: int, count: int) -> np.ndarray:
-        """[count] starts: numbers first, first + 1, ... of the fixed walk over all tiles."""
-        lap, turn = np.divmod(np.arange(first, first + count), self.tiles[-1])
-        tile = turn * self.stride % self.tiles[-1]
-        document = np.searchsorted(self.tiles, tile, side="right") - 1
-        shift = (lap * _GOLDEN % 1 * self.length).astype(np.int64)
-        start = (tile - self.tiles[document]) * self.length + shift
-        return self.begins[document] + np.minimum(start, self.sizes[document] - self.length - 1)
-
-
-_GOLDEN = (math.sqrt(5) - 1) / 2
-
-
-def _running(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(np.maximum(counts, 0))])
-
-
-def _golden_stride(tiles: int) -> int:
-    """A step that visits every tile before repeating, and whose every prefix is spread evenly."""
-    stride = max(1, round(tiles * _GOLDEN))
-    while math.gcd(stride, tiles) != 1:
-        stride += 1
-    return stride

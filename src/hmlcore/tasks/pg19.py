@@ -64,6 +64,18 @@ def open_pg19(books: int | None = None) -> Corpus:
     return Corpus("pg19", "subset of PG-19", read)
 
 
+def titles(split: str) -> dict[str, str]:
+    """Name → title of a split's books, where the records of ``HMLCORE_DATA`` have titles; the hub has none."""
+    data = paths.data()
+    files = sorted((data / "pg19").glob(_FILES[split])) if data is not None else []
+    found = {}
+    for file in files:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            records = map(json.loads, lines)
+            found |= {str(r["id"]): str(r["title"]) for r in records if r.get("title") and "id" in r}
+    return found
+
+
 def _limited(documents: Documents, books: int | None) -> Documents:
     if books is not None and books > len(documents):
         raise HmlcoreError(f"books={books}, but corpus 'pg19' has {len(documents)} training books")

@@ -15,6 +15,7 @@ from hmlcore.tasks.needle import Needle
 from hmlcore.tasks.needle_text import NeedleText
 from hmlcore.tasks.overwrite import Overwrite
 from hmlcore.tasks.recurrence import Recurrence
+from hmlcore.tasks.text import Text
 from hmlcore.tasks.word_problem import WordProblem
 
 TASKS: dict[str, type[Task]] = {
@@ -30,6 +31,7 @@ TASKS: dict[str, type[Task]] = {
         NeedleText,
         Overwrite,
         Recurrence,
+        Text,
         WordProblem,
     )
 }

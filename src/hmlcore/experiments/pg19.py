@@ -1,0 +1,141 @@
+"""PG-19: how well does each memory model books, and what is a longer memory of them worth?
+
+Claims under test (``evaluation/pg19_claims.py``), at equal parameters, equal state where it can be set, equal
+training tokens and equal tuning: HML pays at most 1% more bits per byte than gated DeltaNet when it has read a
+whole span of a book; bounded memories do not get worse beyond the context that they were trained on, where
+attention does; state carried through books in training helps.
+
+Byte pairs are learned from the training books, bits per byte compare them with bytes. Sliding-window
+attention, with as many floats of keys and values as the matrix memories have of state, stands for what
+forgets everything at a distance. Tuning: a fifth of the steps at two rates, chosen on validation.
+"""
+
+import torch
+
+from hmlcore.errors import require
+from hmlcore.evaluation.long_text import context_rows, sample_row
+from hmlcore.evaluation.metrics import Scores
+from hmlcore.experiments.base import ALL_MIXERS, Experiment, make_spec, task_from, task_spec
+from hmlcore.experiments.synthetic import HEADLINE, arguments, budget, chosen_rate
+from hmlcore.models import Backbone
+from hmlcore.models.generation import Sampling
+from hmlcore.tasks import Task
+from hmlcore.tasks.text import Text
+
+MIXERS = (*ALL_MIXERS, "window_attention")
+PROMPT = "It was late in the evening when the captain came on deck. He looked at the sea, and said:"
+SAMPLING = Sampling(temperature=0.8, top_p=0.95)
+# Context and stride of the test, in tokens. At `laptop` the longest holds all of a book's `span`.
+_SETTINGS = {
+    "smoke": dict(
+        corpus="stdlib", vocab=300, d_model=16, heads=2, layers=2, length=32, batch_size=4, steps=5,
+        seeds=2, lrs=[1e-3, 3e-3], books=2, span=2_000, windows={"bpe": [(32, 16), (128, 64), (2048, 1024)],
+        "bytes": [(32, 16), (2048, 1024)]}, drawn=8, held=4,
+    ),
+    "laptop": dict(
+        corpus="pg19", vocab=2048, d_model=128, heads=4, layers=4, length=256, batch_size=8, steps=300,
+        seeds=3, lrs=[1e-3, 3e-3], books=4, span=81_920, windows={"bpe": [(256, 128), (1024, 512),
+        (4096, 2048), (32_768, 16_384)], "bytes": [(256, 128), (4096, 2048), (81_920, 40_960)]}, drawn=120,
+        held=256,
+    ),
+    "full": dict(
+        corpus="pg19", vocab=16_384, d_model=512, heads=8, layers=12, length=2048, batch_size=32, steps=20_000,
+        seeds=3, lrs=[3e-4, 1e-3], books=7, span=300_000, windows={"bpe": [(256, 128), (1024, 512),
+        (2048, 1024), (8192, 4096), (32_768, 16_384), (131_072, 65_536)], "bytes": [(2048, 1024),
+        (32_768, 16_384), (300_000, 150_000)]}, drawn=200, held=512,
+    ),
+}  # fmt: skip
+BYTES = ("hml", "gated_deltanet", "attention")
+
+
+def grid(profile: str) -> list[dict]:
+    """All runs of the profile: tuning, every mixer, then what concerns the headline pair alone."""
+    seeds, lrs = _SETTINGS[profile]["seeds"], _SETTINGS[profile]["lrs"]
+    specs = [_spec(profile, mixer, "bpe", "tuning", 0, lr) for lr in lrs for mixer in MIXERS]
+
+    def chosen(mixer: str, tokenizer: str, variant: str, seed: int) -> dict:
+        lr = chosen_rate("pg19", profile, mixer, lrs)
+        return _spec(profile, mixer, tokenizer, variant, seed, lr)
+
+    specs += [chosen(mixer, "bpe", "windows", 0) for mixer in MIXERS]
+    specs += [chosen(mixer, "bpe", "windows", seed) for seed in range(1, seeds) for mixer in HEADLINE]
+    specs += [chosen(mixer, "bpe", "carried", 0) for mixer in HEADLINE]
+    specs += [chosen(mixer, "bytes", "windows", 0) for mixer in BYTES]
+    return specs
+
+
+def _spec(profile: str, mixer: str, tokenizer: str, variant: str, seed: int, lr: float) -> dict:
+    s = _SETTINGS[profile]
+    order = "stream" if variant == "carried" else "windows"
+    text = {"corpus": s["corpus"], "tokenizer": tokenizer, "vocab": s["vocab"], "length": s["length"]}
+    steps = max(2, s["steps"] // 5) if variant == "tuning" else s["steps"]
+    batch = max(1, 8192 // s["length"])
+    # The matrix memories' 2·N·d_model floats, as keys and values of N tokens.
+    window = {"num_heads": s["heads"], "window": s["d_model"] // s["heads"]}
+    given = window if mixer == "window_attention" else arguments(mixer, s["d_model"], s["heads"], s["length"])
+    tested = {"books": s["books"], "span": s["span"], "windows": s["windows"][tokenizer], "drawn": s["drawn"]}
+    return make_spec(
+        "pg19", profile, mixer, task=tokenizer, variant=variant, seed=seed, lr=lr, steps=steps,
+        batch_size=s["batch_size"], warmup=max(1, steps // 10), weight_decay=0.1,
+        precision="bf16" if profile == "full" else "fp32",
+        model={
+            "d_model": s["d_model"], "layers": s["layers"], "mixer_args": given,
+            # Bytes get the parameters of byte pairs: the same budget, spent in the blocks.
+            "target_parameters": budget(s["vocab"], s["d_model"], s["layers"], s["heads"]),
+        },
+        train=[task_spec("text", **text, order=order)],
+        evaluate=[
+            {**task_spec("text", **text), "split": "validation", "examples": s["held"],
+             "batch_size": min(batch, s["held"])},
+        ],
+        **({} if variant == "tuning" else {"long_text": tested}),
+    )  # fmt: skip
+
+
+def measure(task: Task, scores: Scores) -> list[dict]:
+    """Bits per token at the training length, by which learning rates are chosen."""
+    return [{"metric": "bits_per_token", "value": scores.bits_per_token, "n": scores.tokens}]
+
+
+def examine(model: Backbone, _untrained: Backbone, spec: dict) -> list[dict]:
+    """How much text was read, and unless it was for tuning: the test books at every context, and a sample."""
+    task = task_from(spec["train"][0])
+    assert isinstance(task, Text)
+    rows = [{"metric": "training_bytes", "split": "train", "value": float(_bytes_read(task, spec))}]
+    if "long_text" not in spec:
+        return rows
+    asked = spec["long_text"]
+    tokenizer = task.opened_tokenizer
+    windows = [(int(context), int(stride)) for context, stride in asked["windows"]]
+    rows += context_rows(model, tokenizer, spans(task, asked["books"], asked["span"]), windows)
+    return [*rows, sample_row(model, tokenizer, PROMPT, asked["drawn"], SAMPLING)]
+
+
+def spans(task: Text, books: int, span: int) -> dict[str, torch.Tensor]:
+    """The beginnings of the first `books` test documents of at least `span` bytes: title → tokens.
+
+    They are tokens of the whole document, as its reader meets them, as many as end within `span` bytes.
+    """
+    tokens, titles = task.tokens("test"), task.titles("test")
+    found: dict[str, torch.Tensor] = {}
+    for number, name in enumerate(tokens.names):
+        beginning = torch.from_numpy(tokens.cut(number, 0, span))
+        ends = task.token_bytes[beginning].cumsum(0)
+        if len(found) < books and int(ends[-1]) >= span:
+            found[titles.get(name, name)] = beginning[ends <= span]
+    require(
+        len(found) == books, f"books = {books}, but only {len(found)} test documents have span = {span} bytes"
+    )
+    return found
+
+
+def _bytes_read(task: Text, spec: dict) -> int:
+    """Bytes that the targets of all training batches stand for."""
+    batches = (task.batch("train", step, spec["batch_size"], spec["seed"]) for step in range(spec["steps"]))
+    return sum(int(task.token_bytes[batch.targets].sum()) for batch in batches)
+
+
+PG19 = Experiment(
+    "pg19", "How well does each memory model books, and what is a longer memory worth?", grid, measure,
+    mixers=MIXERS, examine=examine,
+)  # fmt: skip

@@ -1,0 +1,158 @@
+"""Tokenizers of text: its bytes, or byte pairs learned from the training split of a corpus.
+
+Byte-pair encoding (Sennrich et al., arXiv 1508.07909) over bytes: a token is a run of bytes, every byte is a
+token, so any text has an encoding and a decoding gives the very bytes back. Learned by the `tokenizers` library
+once for each corpus and vocabulary, and kept under ``paths.cache()`` with its hash.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from hmlcore import paths
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.tasks.documents import Corpus
+
+# Text that byte pairs are learned from; more changes few of the merges and takes longer.
+LEARNED_FROM = 32 * 2**20
+_LAYOUT = 1  # of what is learned and how; part of the key
+
+
+class ByteTokenizer:
+    """Every byte is a token: 256 of them."""
+
+    name = "bytes"
+    vocab_size = 256
+    sha256 = ""
+
+    def encode(self, text: bytes) -> np.ndarray:
+        return np.frombuffer(text, dtype=np.uint8)
+
+    def decode(self, tokens) -> bytes:
+        return bytes(int(token) for token in tokens)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """[vocab_size] bytes of each token."""
+        return np.ones(256, dtype=np.int64)
+
+
+class BPE:
+    """Byte pairs as `tokenizers` keeps them: `text` is its JSON, `sha256` the hash of that.
+
+    Raises: HmlcoreError where `text` is no byte-level tokenizer.
+    """
+
+    name = "bpe"
+
+    def __init__(self, text: str):
+        from tokenizers import Tokenizer
+
+        self.text = text
+        self.sha256 = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            self._inner = Tokenizer.from_str(text)
+            byte_of = {char: byte for byte, char in enumerate(_byte_characters())}
+            vocabulary = sorted(self._inner.get_vocab().items(), key=lambda item: item[1])
+            self.pieces = [bytes(byte_of[char] for char in piece) for piece, _ in vocabulary]
+        except Exception as error:  # the library raises bare Exceptions
+            raise HmlcoreError(f"this is no byte-level tokenizer ({error})") from error
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """[vocab_size] bytes of each token."""
+        return np.array([len(piece) for piece in self.pieces], dtype=np.int64)
+
+    def encode(self, text: bytes) -> np.ndarray:
+        """Tokens of UTF-8 text. Raises: HmlcoreError where it is not UTF-8."""
+        try:
+            tokens = self._inner.encode(text.decode()).ids
+        except UnicodeDecodeError as error:
+            raise HmlcoreError(f"byte pairs need UTF-8 text ({error}); tokenizer='bytes' reads any") from error
+        return np.array(tokens, dtype=np.uint16 if self.vocab_size <= 2**16 else np.uint32)
+
+    def decode(self, tokens) -> bytes:
+        """The bytes that tokens stand for."""
+        return b"".join(self.pieces[int(token)] for token in tokens)
+
+
+Tokenizer = ByteTokenizer | BPE
+
+
+def learn(texts, vocab_size: int) -> BPE:
+    """Byte pairs of `texts` (an iterable of str): the 256 bytes and the vocab_size − 256 most useful merges.
+
+    Raises: HmlcoreError for a vocabulary of at most 256, and for texts too short to fill it.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    require(vocab_size > 256, f"vocab_size must be above 256, the number of bytes, got {vocab_size}")
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
+    inner.train_from_iterator(texts, trainer)
+    found = BPE(inner.to_str())
+    require(
+        found.vocab_size == vocab_size,
+        f"vocab_size = {vocab_size} needs more text: only {found.vocab_size} different byte pairs were found",
+    )
+    return found
+
+
+def tokenizer_of(corpus: Corpus, kind: str, vocab_size: int) -> Tokenizer:
+    """The tokenizer of `kind` ("bytes" or "bpe") for `corpus`; byte pairs are learned from its training split.
+
+    Learned once; kept in ``paths.cache()/tokenizers`` as JSON that the `tokenizers` library reads.
+    """
+    if kind == "bytes":
+        return ByteTokenizer()
+    documents = corpus.split("train")
+    key = json.dumps([_LAYOUT, LEARNED_FROM, vocab_size, documents.digests])
+    name = f"bpe-{vocab_size}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return _learned(corpus, paths.cache() / "tokenizers" / name, vocab_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _learned(corpus: Corpus, path: Path, vocab_size: int) -> BPE:
+    try:
+        if path.is_file():
+            return BPE(path.read_text(encoding="utf-8"))
+        found = learn(_sample(corpus), vocab_size)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(found.text)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise HmlcoreError(f"cannot keep the tokenizer in {path.parent}: {error}") from error
+    return found
+
+
+def _sample(corpus: Corpus):
+    """Training documents in the order of their hashes, which favours none, up to LEARNED_FROM bytes."""
+    documents, left = corpus.split("train"), LEARNED_FROM
+    for number in sorted(range(len(documents)), key=lambda i: documents.digests[i]):
+        if left <= 0:
+            return
+        text = documents.content(number)[:left]
+        left -= len(text)
+        yield text.decode("utf-8", "ignore")  # a document cut short may end inside a character
+
+
+def _byte_characters() -> list[str]:
+    """The printable characters that stand for bytes 0 … 255 in a byte-level tokenizer: themselves where they
+    print, else the characters from 256 on. Source: Radford et al. 2019 (GPT-2)."""
+    prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in prints else next(others)) for byte in range(256)]

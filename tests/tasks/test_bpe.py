@@ -1,0 +1,93 @@
+"""Byte pairs: any text and back, learned the same way every time, kept once."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.tasks import bpe
+from hmlcore.tasks.bpe import BPE, ByteTokenizer, learn, tokenizer_of
+from hmlcore.tasks.corpora import open_corpus
+
+PROSE = [
+    "The sea was grey and the sky was grey, and the ship lay between them like a word between two words. " * 3,
+    "“Être”, sagte er, «пора» — 海は広い。\n\n\tIt was 1851; they had 17 barrels of oil and no wind at all.",
+]
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return learn(PROSE, 300)
+
+
+@pytest.mark.parametrize("text", [*PROSE, "", " ", "\r\n\r\n  x", "neverseen ŧ 🜁", "\x00\x01\x7f"])
+def test_decoding_gives_the_very_bytes_back(learned, text):
+    tokens = learned.encode(text.encode())
+    assert learned.decode(tokens) == text.encode()
+    assert int(learned.sizes[tokens].sum()) == len(text.encode())
+
+
+def test_every_byte_is_a_token_and_every_token_is_its_bytes(learned):
+    singles = {piece for piece in learned.pieces if len(piece) == 1}
+    assert singles == {bytes([byte]) for byte in range(256)}
+    assert len(learned.pieces) == len(set(learned.pieces)) == learned.vocab_size == 300
+    assert learned.sizes.tolist() == [len(piece) for piece in learned.pieces]
+
+
+def test_what_is_frequent_becomes_one_token(learned):
+    assert b" the" in learned.pieces and b" grey" in learned.pieces
+    assert len(learned.encode(PROSE[0].encode())) < 0.6 * len(PROSE[0])
+
+
+def test_learning_again_gives_the_same_hash_and_other_text_another(learned):
+    assert learn(PROSE, 300).sha256 == learned.sha256 == hashlib.sha256(learned.text.encode()).hexdigest()
+    assert learn(PROSE[::-1], 300).pieces == learned.pieces
+    assert learn(PROSE[:1] * 2 + ["zq " * 500], 280).sha256 != learn(PROSE[:1] * 2, 280).sha256
+
+
+def test_it_is_kept_and_read_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
+    for i in range(10):
+        (tmp_path / f"{i}.txt").write_text(f"chapter {i} " + PROSE[0] * (i + 1))
+    corpus = open_corpus(f"folder:{tmp_path}")
+    bpe._learned.cache_clear()
+    first = tokenizer_of(corpus, "bpe", 270)
+    (kept,) = (tmp_path / "cache" / "tokenizers").iterdir()
+    assert kept.read_text() == first.text and kept.name.startswith("bpe-270-")
+    bpe._learned.cache_clear()
+    monkeypatch.setattr(bpe, "learn", lambda *_: pytest.fail("it was learned before"))
+    assert tokenizer_of(corpus, "bpe", 270).sha256 == first.sha256
+
+
+def test_only_training_text_is_learned_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for i in range(10):
+        (folder / f"{i}.txt").write_text(f"document{i} " * 30 + PROSE[0])
+    corpus = open_corpus(f"folder:{folder}")
+    said = "".join(bpe._sample(corpus))
+    for split, present in (("train", True), ("validation", False), ("test", False)):
+        documents = corpus.split(split)
+        assert all((documents.content(i)[:9].decode() in said) is present for i in range(len(documents)))
+    monkeypatch.setattr(bpe, "LEARNED_FROM", 100)
+    assert len("".join(bpe._sample(corpus))) == 100
+
+
+def test_bytes_are_the_other_tokenizer():
+    plain = ByteTokenizer()
+    assert plain.encode(b"a\xff\x00").tolist() == [97, 255, 0]
+    assert plain.decode(np.array([97, 255, 0])) == b"a\xff\x00"
+    assert plain.sizes.tolist() == [1] * 256 == [1] * plain.vocab_size
+
+
+def test_refusals(learned):
+    with pytest.raises(HmlcoreError, match="vocab_size must be above 256, the number of bytes, got 256"):
+        learn(PROSE, 256)
+    with pytest.raises(HmlcoreError, match=r"vocab_size = 5000 needs more text: only .* byte pairs were found"):
+        learn(PROSE, 5000)
+    with pytest.raises(HmlcoreError, match=r"byte pairs need UTF-8 text .*tokenizer='bytes' reads any"):
+        learned.encode(b"a\xffb")
+    with pytest.raises(HmlcoreError, match="this is no byte-level tokenizer"):
+        BPE("{}")
