@@ -141,7 +141,7 @@ def test_carried_state_is_met_at_the_longest(tmp_path, carried, verdict):
 
 
 def bins(change, n=100):
-    """Two bins ahead, of which the second holds four times the tokens and so outweighs the first; one before."""
+    """Two bins ahead, of which the second holds four times the tokens and outweighs the first; one before."""
     early = [(context, 512, n, [9.0 - (context == LONG)] * 4) for context in (SHORT, LONG)]
     short = [(SHORT, 1024, n, [2.0] * 4), (SHORT, 2048, 4 * n, [2.0] * 4)]
     return early + short + [(LONG, 1024, n, [2.4] * 4), (LONG, 2048, 4 * n, [2.0 + c for c in change])]

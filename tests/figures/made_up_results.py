@@ -1,5 +1,6 @@
 """Made-up results of every experiment, shaped like the real ones; they exist inside tests only."""
 
+import itertools
 import math
 import random
 
@@ -403,6 +404,55 @@ def ablation_run(mixer, seed, variant="base", task="copy", lr=0.01, **changes) -
     return Run(spec("synthetic_ablation", mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+BOOKS = ("Emma", "Kim", "Persuasion", "Villette & <Co>")
+READ = {"bpe": (256, 1024, 8192), "bytes": (256, 16_384)}  # contexts; a book has 6,000 tokens, or bytes thrice
+WINDOWED = (*ALL_MIXERS, "window_attention")
+
+
+def book_run(mixer, seed, task="bpe", variant="windows", lr=0.003, **changes) -> Run:
+    """Attention gets worse beyond training, the rest better; every mixer a little worse than the last."""
+    rng, rank = _rng("book", mixer, seed, task, variant, lr), WINDOWED.index(mixer)
+    base = 1.9 + 0.03 * rank + (0.2 if task == "bytes" else 0) + 20 * abs(lr - 0.003) + 0.01 * rng.random()
+    rows, size, length = _loss(rng, 7.5, 5.0), 1 if task == "bytes" else 3, 18_000 if task == "bytes" else 6000
+    rows.append({"metric": "training_bytes", "split": "train", "value": 3e6 * size})
+    for metric, value in (("bits_per_token", size * base), ("bits_per_byte", base)):
+        rows.append({"metric": metric, "split": "validation", "context": 256, "n": 65_536, "value": value})
+    edges = [0, *(64 * 2**i for i in range(12) if 64 * 2**i < length), length]
+    for context in READ[task] if variant != "tuning" else ():
+        for number, document in enumerate((*BOOKS, "all")):
+            factor = len(BOOKS) if document == "all" else 1
+            gain = math.log2(context / 256) * (0.1 if mixer == "attention" else -0.02)
+            value = base + 0.05 * number + gain + 0.01 * rng.random()
+            at = {"context": context, "stride": context // 2, "document": document, "n": factor * length}
+            rows.append({"metric": "bits_per_byte", "value": value, **at})
+            rows.append({"metric": "perplexity", "value": 2 ** (size * value), **at})
+            for a, b in itertools.pairwise(edges):
+                here = value + 2 / (1 + a / 64) + (0 if a >= 256 else -gain)
+                bins = {**at, "position": a, "n": factor * (b - a)}
+                rows.append({"metric": "bits_per_byte_at", "value": here, **bins})
+    if variant != "tuning":
+        text = f"{mixer} said: <b>“no” & went\n\non.\x07"
+        drawn = {"prompt": "It was <late>:", "text": text, "temperature": 0.8, "top_p": 0.95}
+        rows.append({"metric": "sample", "value": 120, "n": 120, **drawn})
+    rows = [{**row, "variant": variant, "task": task} for row in rows]
+    named = {"variant": variant, "task": task, "train": [{"task": "text", "length": 256}], **changes}
+    return Run(spec("pg19", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
+def fill_books(store: Store, seeds=3, profile="laptop") -> Store:
+    """Every mixer at the better of two rates; carried state of two, bytes of three."""
+    for mixer in WINDOWED:
+        for lr in (0.003, 0.01):
+            store.write(book_run(mixer, 0, variant="tuning", lr=lr, profile=profile))
+        for seed in range(seeds):
+            store.write(book_run(mixer, seed, profile=profile))
+            if mixer in ("hml", "gated_deltanet"):
+                store.write(book_run(mixer, seed, variant="carried", profile=profile))
+            if mixer in ("hml", "gated_deltanet", "attention"):
+                store.write(book_run(mixer, seed, task="bytes", profile=profile))
+    return store
+
+
 CONTROLLED = ("overwrite", "parity", "S3", "addition", "adding", "copy")
 
 
@@ -454,4 +504,4 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
     for dynamics in FAMILY:
         for seed in range(seeds):
             store.write(physics_run("hml", seed, dynamics, profile=profile))
-    return fill_synthetic(store, seeds, profile)
+    return fill_books(fill_synthetic(store, seeds, profile), seeds, profile)

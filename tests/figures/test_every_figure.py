@@ -11,6 +11,7 @@ from made_up_results import (
     PAIRS,
     ablation_run,
     bakeoff_run,
+    book_run,
     bytes_run,
     controlled_run,
     copy_run,
@@ -59,6 +60,7 @@ MAKE = {
     "synthetic_tasks": controlled_run,
     "synthetic_gradient": gradient_run,
     "synthetic_ablation": ablation_run,
+    "pg19": book_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 

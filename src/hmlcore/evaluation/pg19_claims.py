@@ -39,7 +39,7 @@ def _longest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["context"] == rows["context"].max()]
 
 
-def _by_book(first: pd.DataFrame, second: pd.DataFrame) -> PairedDifference:
+def by_book(first: pd.DataFrame, second: pd.DataFrame) -> PairedDifference:
     """First minus second, book by book, each the mean over the seeds that both have."""
     seeds = set(first["seed"]) & set(second["seed"])
     means = []
@@ -95,7 +95,7 @@ def below_window_attention(results: ResultSet) -> tuple[str, str]:
     """
     rows = _longest(_scores(results))
     mine, other = (rows[rows["mixer"] == mixer] for mixer in ("hml", "window_attention"))
-    found, sizes = _by_book(mine, other), [int(rows["state_bytes"].max()) for rows in (mine, other)]
+    found, sizes = by_book(mine, other), [int(rows["state_bytes"].max()) for rows in (mine, other)]
     evidence = f"HML − window attention: {_words(found)}; state {sizes[0]:,} and {sizes[1]:,} bytes"
     if max(sizes) > 1.1 * min(sizes):
         return UNDECIDED, f"{evidence}: not equal"
@@ -107,7 +107,7 @@ def _beyond(results: ResultSet, mixer: str) -> tuple[float, int]:
     and its sign where that is told from 0. A loss that is no longer a number is worse."""
     rows = _scores(results, mixer)
     short, long = rows[rows["context"] == training_context(results)], _longest(rows)
-    found = _by_book(long, short)
+    found = by_book(long, short)
     before = short.loc[short["document"] != ALL, "value"].mean()
     change = found.estimate.mean / before
     return (float("inf"), 1) if change != change and before == before else (change, _sign(found))
@@ -156,7 +156,7 @@ def carried_state_helps(results: ResultSet) -> tuple[str, str]:
     Confirmed: below. Refuted: above. Undecided: not told from 0.
     """
     carried, windows = (_longest(_scores(results, "hml", variant)) for variant in ("carried", "windows"))
-    found = _by_book(carried, windows)
+    found = by_book(carried, windows)
     return _lower(found), f"carried − windows: {_words(found)}"
 
 
@@ -181,7 +181,7 @@ def longer_memory_helps(results: ResultSet) -> tuple[str, str]:
         bits = (both[column] * both["n"]).groupby([both["document"], both["seed"]]).sum(min_count=1)
         means = bits / both.groupby(["document", "seed"])["n"].sum()
         parts.append(means.rename("value").reset_index())
-    found = _by_book(*parts)
+    found = by_book(*parts)
     return _lower(found), f"all text before − {training_context(results):,} tokens: {_words(found)}"
 
 

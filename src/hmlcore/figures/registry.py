@@ -17,6 +17,7 @@ from hmlcore.figures.orbits import phase_portraits
 from hmlcore.figures.physics import energy_by_token, gradient_by_lag, reversal_error
 from hmlcore.figures.portrait import one_trace, phase_portrait
 from hmlcore.figures.recall import recall_curves, recall_frontier
+from hmlcore.figures.registry_pg19 import PG19_FIGURES, PG19_TABLES
 from hmlcore.figures.registry_synthetic import SEEDS as _SEEDS
 from hmlcore.figures.registry_synthetic import SYNTHETIC_FIGURES, SYNTHETIC_TABLES
 from hmlcore.figures.speed import speed_decode, speed_memory, speed_paths_table, speed_train
@@ -235,7 +236,7 @@ FIGURES: dict[str, Figure] = {
         traced=True,
         every_mixer=True,
     ),
-    **{name: Figure(*parts) for name, parts in SYNTHETIC_FIGURES.items()},
+    **{name: Figure(*parts) for name, parts in (SYNTHETIC_FIGURES | PG19_FIGURES).items()},
 }
 
 TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
@@ -246,6 +247,7 @@ TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
     "speed_state": ("speed", memory_table),
     "speed_paths": ("speed", speed_paths_table),
     **SYNTHETIC_TABLES,
+    **PG19_TABLES,
     "op_goals": ("op_speed", op_goals_table),
 }
 """Every table by name: from which experiment, by which function."""

@@ -42,6 +42,7 @@ MIXERS = {
     "gated_deltanet": MixerStyle("Gated DeltaNet", "#E69F00", "star", "solid"),
     "momentum_deltanet": MixerStyle("Momentum DeltaNet", "#E69F00", "hexagram", "dash"),
     "linoss": MixerStyle("LinOSS", "#9467BD", "pentagon", "solid"),
+    "window_attention": MixerStyle("Window attention", "#0072B2", "square-open", "dashdot"),
 }
 OPS = {
     "op:hml-p2": MixerStyle("HML, p = 2", "#D55E00", "circle", "solid"),
