@@ -14,9 +14,10 @@ from hmlcore.layers.momentum_deltanet import MomentumDeltaNet
 from hmlcore.layers.registry import MIXERS, build_mixer, mixer_class, register_mixer
 from hmlcore.layers.retnet import RetNet
 from hmlcore.layers.trace import Trace, recording
+from hmlcore.layers.window_attention import WindowAttention
 
 __all__ = [
     "GRU", "HML", "LSTM", "MIXERS", "Attention", "AttentionState", "GRUState", "GatedDeltaNet", "HMLState",
-    "Hyena", "LinOSS", "Mamba", "Mamba2", "Mixer", "MomentumDeltaNet", "RetNet", "Trace", "build_mixer",
-    "mixer_class", "recording", "register_mixer",
+    "Hyena", "LinOSS", "Mamba", "Mamba2", "Mixer", "MomentumDeltaNet", "RetNet", "Trace", "WindowAttention",
+    "build_mixer", "mixer_class", "recording", "register_mixer",
 ]  # fmt: skip

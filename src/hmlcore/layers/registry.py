@@ -16,9 +16,11 @@ from hmlcore.layers.mamba import Mamba
 from hmlcore.layers.mamba2 import Mamba2
 from hmlcore.layers.momentum_deltanet import MomentumDeltaNet
 from hmlcore.layers.retnet import RetNet
+from hmlcore.layers.window_attention import WindowAttention
 
 _KNOWN = (
-    HML, Attention, GRU, LSTM, Mamba, Mamba2, Hyena, RetNet, GatedDeltaNet, MomentumDeltaNet, LinOSS,
+    HML, Attention, WindowAttention, GRU, LSTM, Mamba, Mamba2, Hyena, RetNet, GatedDeltaNet, MomentumDeltaNet,
+    LinOSS,
 )  # fmt: skip
 MIXERS: dict[str, type[Mixer]] = {cls.name: cls for cls in _KNOWN}
 

@@ -1,0 +1,108 @@
+"""Sliding-window attention: a token sees itself and the window − 1 tokens before it."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmlcore.errors import require
+from hmlcore.ops import backend
+from hmlcore.ops.attention import rotate
+
+# Queries that are handled together; a shorter window would make blocks too small to be worth a product.
+_BLOCK = 64
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> int:
+    """The window that the shapes stand for."""
+    require(q.ndim == 4 and q.shape[1] > 0, f"q must be [B, T, H, d] with T > 0, got {tuple(q.shape)}")
+    require(k.shape == v.shape, f"v must have k's shape {tuple(k.shape)}, got {tuple(v.shape)}")
+    require(
+        k.ndim == 4 and k.shape[0] == q.shape[0] and k.shape[2:] == q.shape[2:] and k.shape[1] >= q.shape[1],
+        f"k must be [B, T + window − 1, H, d]; q is {tuple(q.shape)}, k {tuple(k.shape)}",
+    )
+    require(
+        present.shape == k.shape[:2],
+        f"present must be k's [B, T + window − 1] = {tuple(k.shape[:2])}, got {tuple(present.shape)}",
+    )
+    return k.shape[1] - q.shape[1] + 1
+
+
+def _band(queries: int, window: int, device: torch.device) -> Tensor:
+    """[queries, queries + window − 1]: query i sees keys i … i + window − 1, the last of which is its own."""
+    ahead = torch.arange(queries + window - 1, device=device) - torch.arange(queries, device=device)[:, None]
+    return (ahead >= 0) & (ahead < window)
+
+
+def naive_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> Tensor:
+    """softmax(QKᵀ/√d)V with rotary positions, over the window of each token, with the whole mask.
+
+        y_t = Σ_{s = t − window + 1}^{t} softmax_s(⟨R_t q_t, R_s k_s⟩ / √d) v_s,     absent s left out
+
+    Args: q [B, T, H, d], not rotated; k, v [B, window − 1 + T, H, d], those of the window − 1 tokens before
+        and of the T; present [B, window − 1 + T], above 0 where there was a token. Returns: [B, T, H, d].
+    Source: Beltagy et al., Longformer (arXiv 2004.05150).
+    """
+    window = _check(q, k, v, present)
+    places = torch.arange(k.shape[1], device=q.device)
+    q, k = rotate(q, places[window - 1 :]), rotate(k, places)
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    seen = _band(q.shape[2], window, q.device) & (present > 0)[:, None, None, :]
+    scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~seen, float("-inf"))
+    return (scores.softmax(-1) @ v).transpose(1, 2)
+
+
+def blocked_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> Tensor:
+    """The same in blocks of queries, each with the keys in its reach: O(T · window) work and memory.
+
+    Rotary positions count from the beginning of a block, which changes no difference of two and keeps them
+    small however long the text is. Arguments as :func:`naive_window_attention`.
+    """
+    window, (batch, length, heads, dim) = _check(q, k, v, present), q.shape
+    block = min(max(window, _BLOCK), length)
+    blocks = -(-length // block)
+    rest = blocks * block - length
+    reach = block + window - 1
+    # What fills the last block counts as present: no row is without a key, and no real query looks ahead.
+    q, k, v = (F.pad(x, (0, 0, 0, 0, 0, rest)) for x in (q, k, v))
+    seen = F.pad(present, (0, rest), value=1) > 0
+    q = q.view(batch * blocks, block, heads, dim)
+    k, v = (x.unfold(1, reach, block).permute(0, 1, 4, 2, 3).flatten(0, 1) for x in (k, v))
+    mask = seen.unfold(1, reach, block).flatten(0, 1)[:, None, None] & _band(block, window, q.device)
+    places = torch.arange(reach, device=q.device)
+    q, k = rotate(q, places[window - 1 :]), rotate(k, places)
+    q, k, v = (x.transpose(1, 2).contiguous() for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    return y.reshape(batch, blocks * block, heads, dim)[:, :length]
+
+
+def window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> Tensor:
+    """The op through whichever form suits the device; arguments as :func:`naive_window_attention`."""
+    return backend.choose("window_attention", q.device).form.function(q, k, v, present)
+
+
+def _self_check(form, naive, device) -> float:
+    worst = 0.0
+    for length, window in ((13, 5), (150, 9)):
+        results = []
+        present = torch.ones(2, length + window - 1, device=device)
+        present[1, : window // 2] = 0
+        for function in (form, naive):
+            g = torch.Generator().manual_seed(0)
+            tensors = [
+                torch.randn(2, t, 2, 8, generator=g).to(device).requires_grad_()
+                for t in (length, length + window - 1, length + window - 1)
+            ]
+            y = function(*tensors, present)
+            results.append((y, *torch.autograd.grad(y.sin().sum(), tensors)))
+        worst = max(worst, *(backend.relative_error(a, b) for a, b in zip(*results, strict=True)))
+    return worst
+
+
+backend.register(
+    "window_attention",
+    [
+        backend.Form("blocked", blocked_window_attention, backend.anywhere, "blocks of queries, any device"),
+        backend.Form("naive", naive_window_attention, backend.anywhere, "the whole mask, the law"),
+    ],
+    _self_check,
+)
