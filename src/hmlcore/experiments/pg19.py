@@ -25,26 +25,26 @@ from hmlcore.tasks.text import Text
 MIXERS = (*ALL_MIXERS, "window_attention")
 PROMPT = "It was late in the evening when the captain came on deck. He looked at the sea, and said:"
 SAMPLING = Sampling(temperature=0.8, top_p=0.95)
-# Context and stride of the test, in tokens. At `laptop` the longest holds all of a book's `span`.
 _SETTINGS = {
     "smoke": dict(
-        corpus="stdlib", vocab=300, d_model=16, heads=2, layers=2, length=32, batch_size=4, steps=5,
-        seeds=2, lrs=[1e-3, 3e-3], books=2, span=2_000, windows={"bpe": [(32, 16), (128, 64), (2048, 1024)],
-        "bytes": [(32, 16), (2048, 1024)]}, drawn=8, held=4,
+        corpus="stdlib", vocab=300, d_model=16, heads=2, layers=2, length=32, batch_size=4, steps=5, seeds=2,
+        lrs=[1e-3, 3e-3], books=2, span=2_000, drawn=8, held=4,
     ),
     "laptop": dict(
         corpus="pg19", vocab=2048, d_model=128, heads=4, layers=4, length=256, batch_size=8, steps=300,
-        seeds=3, lrs=[1e-3, 3e-3], books=4, span=81_920, windows={"bpe": [(256, 128), (1024, 512),
-        (4096, 2048), (32_768, 16_384)], "bytes": [(256, 128), (4096, 2048), (81_920, 40_960)]}, drawn=120,
-        held=256,
+        seeds=3, lrs=[1e-3, 3e-3], books=4, span=81_920, drawn=120, held=256,
     ),
     "full": dict(
         corpus="pg19", vocab=16_384, d_model=512, heads=8, layers=12, length=2048, batch_size=32, steps=20_000,
-        seeds=3, lrs=[3e-4, 1e-3], books=7, span=300_000, windows={"bpe": [(256, 128), (1024, 512),
-        (2048, 1024), (8192, 4096), (32_768, 16_384), (131_072, 65_536)], "bytes": [(2048, 1024),
-        (32_768, 16_384), (300_000, 150_000)]}, drawn=200, held=512,
+        seeds=3, lrs=[3e-4, 1e-3], books=7, span=300_000, drawn=200, held=512,
     ),
 }  # fmt: skip
+# Contexts of the test, in tokens; the stride is half of them. The longest holds all of a book's `span` bytes.
+_CONTEXTS = {
+    "smoke": {"bpe": [32, 128, 2048], "bytes": [32, 2048]},
+    "laptop": {"bpe": [256, 1024, 4096, 32_768], "bytes": [256, 81_920]},
+    "full": {"bpe": [256, 1024, 2048, 8192, 32_768, 131_072], "bytes": [2048, 32_768, 300_000]},
+}
 BYTES = ("hml", "gated_deltanet", "attention")
 
 
@@ -73,7 +73,8 @@ def _spec(profile: str, mixer: str, tokenizer: str, variant: str, seed: int, lr:
     # The matrix memories' 2·N·d_model floats, as keys and values of N tokens.
     window = {"num_heads": s["heads"], "window": s["d_model"] // s["heads"]}
     given = window if mixer == "window_attention" else arguments(mixer, s["d_model"], s["heads"], s["length"])
-    tested = {"books": s["books"], "span": s["span"], "windows": s["windows"][tokenizer], "drawn": s["drawn"]}
+    windows = [[context, context // 2] for context in _CONTEXTS[profile][tokenizer]]
+    tested = {"books": s["books"], "span": s["span"], "windows": windows, "drawn": s["drawn"]}
     return make_spec(
         "pg19", profile, mixer, task=tokenizer, variant=variant, seed=seed, lr=lr, steps=steps,
         batch_size=s["batch_size"], warmup=max(1, steps // 10), weight_decay=0.1,
