@@ -90,14 +90,15 @@ def near_gated_deltanet(results: ResultSet) -> tuple[str, str]:
 def below_window_attention(results: ResultSet) -> tuple[str, str]:
     """HML minus window attention at the longest context, book by book, in the seeds that both have.
 
-    Confirmed: below. Refuted: above. Undecided: neither is told from 0, or the bytes of state are more than a
-    tenth apart, so that the comparison is not the one that was meant.
+    Confirmed: below. Refuted: above. Undecided: not told from 0, or the bytes of state are more than a quarter
+    apart, so that the comparison is not the one that was meant: what is set equal is what the memory and the
+    window hold, and the tokens that short convolutions and rotations keep come on top, for each its own.
     """
     rows = _longest(_scores(results))
     mine, other = (rows[rows["mixer"] == mixer] for mixer in ("hml", "window_attention"))
     found, sizes = by_book(mine, other), [int(rows["state_bytes"].max()) for rows in (mine, other)]
     evidence = f"HML − window attention: {_words(found)}; state {sizes[0]:,} and {sizes[1]:,} bytes"
-    if max(sizes) > 1.1 * min(sizes):
+    if max(sizes) > 1.25 * min(sizes):
         return UNDECIDED, f"{evidence}: not equal"
     return _lower(found), evidence
 
