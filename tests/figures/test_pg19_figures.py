@@ -7,6 +7,7 @@ import pytest
 from made_up_results import BOOKS, READ, WINDOWED, book_run
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.figures.awaited import shown as shown_or_awaited
 from hmlcore.figures.pg19 import (
     pg19_by_context,
     pg19_learning,
@@ -15,7 +16,7 @@ from hmlcore.figures.pg19 import (
     published,
     ways,
 )
-from hmlcore.figures.pg19_tables import pg19_costs, pg19_samples, pg19_scores
+from hmlcore.figures.pg19_tables import pg19_costs, pg19_samples, pg19_scores, pg19_setup
 from hmlcore.figures.style import mixer_style
 from hmlcore.results import Store
 
@@ -100,6 +101,13 @@ def test_tokenizers_meet_at_the_bytes_in_view(results):
         value for *_, value in wanted(rows, "context")
     )
     assert fig.layout.xaxis.range == fig.layout.xaxis2.range
+    assert [t.x[0] for t in of_kind(fig, "limit")] == [768, 256]
+
+
+def test_the_limit_is_the_training_context_also_where_shorter_ones_were_tested(results):
+    frame = results.frame.copy()
+    frame.loc[(frame["split"] == "validation") & (frame["task"] == "bpe"), "context"] = 1024
+    assert [t.x[0] for t in of_kind(pg19_tokenizers(type(results)(frame)), "limit")] == [3072, 256]
 
 
 def test_tokenizers_without_a_mixer_in_common_are_refused(tmp_path):
@@ -222,3 +230,24 @@ def test_samples_are_whole_escaped_and_in_order(results):
         "prompt “It was &lt;late&gt;:”" in table.html
         and "temperature 0.8, top-p 0.95, 120 tokens" in table.html
     )
+
+
+def test_settings_are_those_of_the_specs():
+    text = {"corpus": "novels", "vocab": 2048, "length": 256}
+    model = {"layers": 4, "d_model": 128, "target_parameters": 1_300_000}
+    tested = {"span": 80_000, "books": 4, "windows": [[256, 128], [4096, 2048]]}
+    common = {"task": "bpe", "batch_size": 8, "train": [text], "model": model}
+    specs = [{**common, "variant": "tuning", "mixer": "hml", "lr": lr, "steps": 60} for lr in (0.003, 0.001)]
+    main = {**common, "variant": "windows", "lr": 0.001, "steps": 300, "long_text": tested}
+    specs += [{**main, "mixer": mixer, "seed": seed} for mixer, seed in (("hml", 0), ("hml", 1), ("gru", 0))]
+    lines = dict(line[:2] for line in lines_of(pg19_setup({"laptop": specs, "full": specs})))
+    assert lines["training"] == "300 steps of 8 windows, 614,400 tokens"
+    assert lines["learning rates tried"] == "0.001, 0.003, 60 steps each" and lines["seeds"] == "1–2"
+    assert lines["test"] == "the first 80,000 bytes of 4 books"
+    assert lines["contexts of the test"] == "256, 4,096" and lines["parameters, all mixers"] == "1,300,000"
+
+
+def test_what_is_awaited_says_so_and_gives_way_to_results(results):
+    fig = shown_or_awaited(pg19_by_context, None)
+    assert len(fig.data) == 0 and "awaited" in fig.layout.annotations[0].text
+    assert shown_or_awaited(pg19_by_context, results).to_json() == pg19_by_context(results).to_json()

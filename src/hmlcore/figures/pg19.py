@@ -74,7 +74,8 @@ def pg19_tokenizers(results: ResultSet) -> go.Figure:
     add_keys(fig, both)
     for task, where in zip(tokenizers, cells, strict=True):
         here = rows[rows["task"] == task]
-        _limit(fig, here["view"].min(), here["value"], where)
+        trained = here.loc[here["context"] == training_context(results, task), "view"].min()
+        _limit(fig, trained, here["value"], where)
         for mixer in in_order(both):
             part = here[here["mixer"] == mixer]
             add_seeds(fig, part, "view", what="bits per byte", legend=False, where=where)

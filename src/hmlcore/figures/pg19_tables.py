@@ -1,6 +1,8 @@
 """Tables of the books: what every model scores and costs, and what it writes."""
 
 import html
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -14,6 +16,36 @@ from hmlcore.results.text import bytes_text, signed, three
 
 # What a byte-level model may draw and a page cannot print, as the signs that stand for it.
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
+
+
+def pg19_setup(grids: Mapping[str, Sequence[Mapping]]) -> Table:
+    """What the models are and read, a column a profile: profile → the specs of its grid. Needs no results."""
+    columns = {profile: _setup(specs) for profile, specs in grids.items()}
+    frame = pd.DataFrame(columns).rename_axis("").reset_index()
+    return render(frame, note="from the settings; nothing here is measured", caption="Settings of the books.")
+
+
+def _setup(specs: Sequence[Mapping]) -> dict[str, str]:
+    main = [spec for spec in specs if spec["task"] == "bpe" and spec["variant"] == "windows"]
+    tuned_with = [spec for spec in specs if spec["variant"] == "tuning"]
+    one = main[0]
+    text, asked, seeds = one["train"][0], one["long_text"], defaultdict(set)
+    for spec in main:
+        seeds[spec["mixer"]].add(spec["seed"])
+    read = one["steps"] * one["batch_size"] * text["length"]
+    rates = ", ".join(f"{lr:g}" for lr in sorted({spec["lr"] for spec in tuned_with}))
+    return {
+        "text": text["corpus"],
+        "byte pairs": f"{text['vocab']:,}",
+        "layers and width": f"{one['model']['layers']} of {one['model']['d_model']}",
+        "parameters, all mixers": f"{one['model']['target_parameters']:,}",
+        "training context": f"{text['length']:,} tokens",
+        "training": f"{one['steps']:,} steps of {one['batch_size']} windows, {read:,} tokens",
+        "learning rates tried": f"{rates}, {tuned_with[0]['steps']:,} steps each",
+        "seeds": "–".join(str(n) for n in sorted({len(found) for found in seeds.values()})),
+        "test": f"the first {asked['span']:,} bytes of {asked['books']} books",
+        "contexts of the test": ", ".join(f"{context:,}" for context, _ in asked["windows"]),
+    }
 
 
 def pg19_scores(results: ResultSet) -> Table:
