@@ -31,8 +31,8 @@ _SETTINGS = {
         lrs=[1e-3, 3e-3], books=2, span=2_000, drawn=8, held=4,
     ),
     "laptop": dict(
-        corpus="pg19", vocab=2048, d_model=128, heads=4, layers=4, length=256, batch_size=8, steps=300,
-        seeds=3, lrs=[1e-3, 3e-3], books=4, span=81_920, drawn=120, held=256,
+        corpus="pg19", vocab=2048, d_model=160, heads=4, layers=2, length=256, batch_size=8, steps=400,
+        seeds=3, lrs=[3e-3, 1e-2], books=4, span=81_920, drawn=120, held=256,
     ),
     "full": dict(
         corpus="pg19", vocab=16_384, d_model=512, heads=8, layers=12, length=2048, batch_size=32, steps=20_000,
