@@ -19,8 +19,8 @@ _SETTINGS = {
         heads=2, train=32, test=[16, 32, 64], held_out=40, scored=16, batch=16,
     ),
     "laptop": dict(
-        seeds=3, lrs={"causal": [3e-3, 1e-2], "bidirectional": [3e-3]}, steps=150, batch_size=16, d_model=32,
-        layers=2, heads=4, train=256, test=[128, 256, 512], held_out=2_500, scored=500, batch=50,
+        seeds=3, lrs={"causal": [3e-3, 1e-2], "bidirectional": [3e-3]}, steps=120, batch_size=16, d_model=32,
+        layers=2, heads=4, train=256, test=[128, 256, 512], held_out=2_500, scored=400, batch=50,
     ),
     "full": dict(
         seeds=3, lrs={"causal": [1e-3, 3e-3], "bidirectional": [1e-3, 3e-3]}, steps=25_000, batch_size=50,
