@@ -7,6 +7,7 @@ from made_up_results import ALL_MIXERS, DIRECTIONS, READS, listops_run, review_r
 
 from hmlcore.figures.awaited import shown
 from hmlcore.figures.lra_published import OURS, PUBLISHED, lra_published
+from hmlcore.figures.lra_setup import lra_setup
 from hmlcore.figures.lra_text import LEVELS, text_by_length, text_costs, text_learning, text_scores
 from hmlcore.figures.style import mixer_style
 from hmlcore.results import Run, Store
@@ -157,3 +158,23 @@ def test_every_published_number_has_a_source_and_says_how_it_reads():
 def test_awaited_results_are_said_to_be(function):
     fig = shown(function, None)
     assert any("awaited" in note.text for note in fig.layout.annotations)
+
+
+def test_setup_tells_directions_and_splits_apart():
+    def spec(direction, lr, seed):
+        entries = [("validation", 256, 400), ("test", 256, 500), ("test", 128, 500)]
+        evaluate = [{"split": split, "max_length": length, "examples": n} for split, length, n in entries]
+        return {
+            "direction": direction, "lr": lr, "seed": seed, "steps": 120, "batch_size": 16,
+            "model": {"layers": 2, "d_model": 32, "target_parameters": 34_568},
+            "train": [{"max_length": 256}], "evaluate": evaluate,
+        }  # fmt: skip
+
+    causal = [spec("causal", lr, seed) for lr in (0.01, 0.003) for seed in (0, 1)]
+    table = lra_setup({"Text, laptop": [*causal, spec("bidirectional", 0.003, 0)], "ListOps": causal[:1]})
+    found = {row[""]: (row["Text, laptop"], row["ListOps"]) for row in cells(table)}
+    assert found["learning rates tried"] == ("0.003, 0.01 causal; 0.003 bidirectional", "0.01 causal")
+    assert found["seeds"] == ("2", "1") and found["parameters, all mixers"][0] == "34,568"
+    assert found["sequences seen in training"][0] == "1,920"
+    assert found["read in the test, at most"][0] == "128, 256"
+    assert found["sequences of the test"][0] == "500" and found["sequences that choose the rate"][0] == "400"
