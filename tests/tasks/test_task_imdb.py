@@ -206,3 +206,16 @@ def test_refusals_of_what_the_data_does_not_have(data):
         imdb(training_examples=61, held_out=12).provenance()
     with pytest.raises(HmlcoreError, match="test has 40 examples; batch 1 of 40 ends at 80"):
         imdb().batch("test", 1, 40, 0)
+
+
+def test_made_up_reviews_need_no_data(monkeypatch):
+    monkeypatch.delenv("HMLCORE_DATA", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    task = imdb(corpus="made_up", max_length=600)
+    liked = {"lovely", "moving", "witty", "tender", "gripping", "clever"}
+    for text, label in read(task, "test", 300) + read(task, "validation", 12):
+        opinions = [sentence.split()[-1] in liked for sentence in text.split(".")[:-1]]
+        assert (2 * sum(opinions) > len(opinions)) == label and 2 * sum(opinions) != len(opinions)
+    assert task.provenance()["data_version"] == "made-up-reviews-1"
+    with pytest.raises(HmlcoreError, match="unknown corpus 'yelp'; known: imdb, made_up"):
+        imdb(corpus="yelp")

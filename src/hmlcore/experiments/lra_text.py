@@ -6,7 +6,8 @@ worse by reading more of a review than in training.
 
 `full` is Long Range Arena's own length, 4,096 bytes, in the small setting of S4 (4 layers, width 128). The
 laptop reads the first bytes of a review in training, of few reviews, and is compared with nothing published.
-Two learning rates for causal models, chosen on validation; one for those that read both ways.
+Two learning rates for causal models, chosen on validation; one for those that read both ways. `smoke` has
+reviews that are made up, so it needs no data.
 """
 
 from hmlcore.experiments.base import ALL_MIXERS, Experiment, make_spec, task_spec
@@ -16,16 +17,16 @@ from hmlcore.experiments.synthetic import arguments, budget, chosen_rate
 _SETTINGS = {
     "smoke": dict(
         seeds=3, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=4, batch_size=4, d_model=16, layers=2,
-        heads=2, train=32, test=[16, 32, 64], held_out=40, scored=16, batch=16,
+        heads=2, train=32, test=[16, 32, 64], knobs={"corpus": "made_up", "held_out": 40}, scored=16, batch=16,
     ),
     "laptop": dict(
         seeds=3, lrs={"causal": [3e-3, 1e-2], "bidirectional": [3e-3]}, steps=120, batch_size=16, d_model=32,
-        layers=2, heads=4, train=256, test=[128, 256, 512], held_out=2_500, scored=400, batch=50,
+        layers=2, heads=4, train=256, test=[128, 256, 512], knobs={"held_out": 2_500}, scored=400, batch=50,
     ),
     "full": dict(
         seeds=3, lrs={"causal": [1e-3, 3e-3], "bidirectional": [1e-3, 3e-3]}, steps=25_000, batch_size=50,
-        d_model=128, layers=4, heads=4, train=4096, test=[256, 512, 1024, 2048, 4096], held_out=2_500,
-        scored=2_500, batch=50,
+        d_model=128, layers=4, heads=4, train=4096, test=[256, 512, 1024, 2048, 4096],
+        knobs={"held_out": 2_500}, scored=2_500, batch=50,
     ),
 }  # fmt: skip
 
@@ -44,9 +45,11 @@ def grid(profile: str) -> list[dict]:
 
 
 def _spec(profile: str, s: dict, direction: str, mixer: str, seed: int, lr: float) -> dict:
+    def task(length: int) -> dict:
+        return task_spec("imdb", max_length=length, **s["knobs"])
+
     def scored(length: int, split: str, examples: int) -> dict:
-        task = task_spec("imdb", max_length=length, held_out=s["held_out"])
-        return task | {"split": split, "examples": examples, "batch_size": min(s["batch"], examples)}
+        return task(length) | {"split": split, "examples": examples, "batch_size": min(s["batch"], examples)}
 
     # `full` is judged by all reviews, which are 25,000; elsewhere by as many as choose the rate.
     judged = 25_000 if profile == "full" else s["scored"]
@@ -59,7 +62,7 @@ def _spec(profile: str, s: dict, direction: str, mixer: str, seed: int, lr: floa
             "target_parameters": budget(256, s["d_model"], s["layers"], s["heads"]),
             "mixer_args": arguments(mixer, s["d_model"], s["heads"], s["train"]),
         },
-        train=[task_spec("imdb", max_length=s["train"], held_out=s["held_out"])],
+        train=[task(s["train"])],
         evaluate=[
             scored(s["train"], "validation", s["scored"]), *(scored(x, "test", judged) for x in s["test"])
         ],

@@ -55,8 +55,9 @@ class Imdb(LabelledTask):
     published; the median review has a thousand bytes. Source: Maas et al. 2011; Tay et al., Long Range Arena
     (arXiv 2011.04006).
 
-    Raises :class:`~hmlcore.errors.HmlcoreError` for a knob below 1 or an unknown corpus at once, and when data is first asked for:
-    where it is missing or damaged, and for more `held_out` or `training_examples` than there are.
+    Raises :class:`~hmlcore.errors.HmlcoreError` for a knob below 1 or an unknown corpus at once, and when data
+    is first asked for: where it is missing or damaged, and for more `held_out` or `training_examples` than
+    there are.
     """
 
     name: ClassVar[str] = "imdb"
