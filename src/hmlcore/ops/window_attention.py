@@ -10,6 +10,8 @@ from hmlcore.ops.attention import rotate
 
 # Queries that are handled together; a shorter window would make blocks too small to be worth a product.
 _BLOCK = 64
+# Marks are floats of the state; a small change of one, as of any of them, must not bring a key into being.
+_MARK = 0.5
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> int:
@@ -39,14 +41,15 @@ def naive_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> 
         y_t = Σ_{s = t − window + 1}^{t} softmax_s(⟨R_t q_t, R_s k_s⟩ / √d) v_s,     absent s left out
 
     Args: q [B, T, H, d], not rotated; k, v [B, window − 1 + T, H, d], those of the window − 1 tokens before
-        and of the T; present [B, window − 1 + T], above 0 where there was a token. Returns: [B, T, H, d].
+        and of the T; present [B, window − 1 + T], 1 where there was a token, else 0. Returns: [B, T, H, d].
     Source: Beltagy et al., Longformer (arXiv 2004.05150).
     """
     window = _check(q, k, v, present)
+    present = present > _MARK
     places = torch.arange(k.shape[1], device=q.device)
     q, k = rotate(q, places[window - 1 :]), rotate(k, places)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    seen = _band(q.shape[2], window, q.device) & (present > 0)[:, None, None, :]
+    seen = _band(q.shape[2], window, q.device) & present[:, None, None, :]
     scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~seen, float("-inf"))
     return (scores.softmax(-1) @ v).transpose(1, 2)
 
@@ -64,7 +67,7 @@ def blocked_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -
     reach = block + window - 1
     # What fills the last block counts as present: no row is without a key, and no real query looks ahead.
     q, k, v = (F.pad(x, (0, 0, 0, 0, 0, rest)) for x in (q, k, v))
-    seen = F.pad(present, (0, rest), value=1) > 0
+    seen = F.pad(present, (0, rest), value=1) > _MARK
     q = q.reshape(batch * blocks, block, heads, dim)
     k, v = (x.unfold(1, reach, block).permute(0, 1, 4, 2, 3).flatten(0, 1) for x in (k, v))
     mask = seen.unfold(1, reach, block).flatten(0, 1)[:, None, None] & _band(block, window, q.device)
