@@ -10,9 +10,9 @@ from hmlcore.errors import require
 from hmlcore.layers import Mixer
 from hmlcore.models import Backbone
 
-# Fields that remember no more than a few tokens, or only how many there were: the short convolution's inputs,
-# and the place in a chunk.
-_WINDOWS = ("conv", "clock")
+# Fields that remember no more than a few tokens, or only that there were some: the short convolution's inputs,
+# the place in a chunk, marks of where tokens were.
+_WINDOWS = ("conv", "clock", "present")
 
 
 def grows(mixer: Mixer) -> bool:

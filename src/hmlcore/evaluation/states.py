@@ -14,7 +14,7 @@ def state_rows(
 
     Up to `components` entries of the state are followed, evenly spread over all of them. Where the state
     grows (attention's cache, Hyena's history) an entry has no value before its token has been read. Inputs
-    that the short convolution holds back are left out: they are the same for every mixer.
+    that the short convolution holds back, the same for every mixer, and marks are left out.
 
     Args: names: a text for each token.
     Returns: rows with t, token, component, value (None where there is none yet), and floats, the size of
@@ -49,7 +49,7 @@ def state_rows(
 
 
 def _memories(state: tuple) -> list[Tensor]:
-    return [x[0] for name, x in zip(state._fields, state, strict=True) if name != "conv"]
+    return [x[0] for name, x in zip(state._fields, state, strict=True) if name not in ("conv", "present")]
 
 
 def _growing(first: Tensor, final: Tensor) -> int | None:
