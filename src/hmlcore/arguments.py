@@ -68,6 +68,11 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; one on a GPU)")
     run.add_argument(
+        "--parallel", metavar="WAY",
+        help="train each run by all processes that torchrun starts, where it outgrows one GPU: ddp (each "
+        "holds the model) or fsdp (each holds a part); torchrun --nproc-per-node 2 -m hmlcore.cli run ...",
+    )  # fmt: skip
+    run.add_argument(
         "--log", metavar="TRACKER",
         help="follow learning curves as they grow: terminal, trackio, wandb or tensorboard "
         "(all but the first: pip install hmlcore[log])",

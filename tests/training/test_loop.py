@@ -44,7 +44,7 @@ def test_the_curve_is_the_mean_since_its_last_point(monkeypatch):
         found.append([value.item() / scored(batch) for value in sums[:2]])
         return sums
 
-    monkeypatch.setattr("hmlcore.training.loop.scored_sums", noted)
+    monkeypatch.setattr("hmlcore.training.objective.scored_sums", noted)
     curve = fit(make_model()).curve
     for column in (0, 1):
         values = [pair[column] for pair in found]
@@ -192,7 +192,7 @@ def test_what_is_not_finite_is_refused(where, tmp_path, monkeypatch):
         sums = scored_sums(*arguments)
         return sums._replace(nats=Broken.apply(sums.nats))
 
-    monkeypatch.setattr("hmlcore.training.loop.scored_sums", broken)
+    monkeypatch.setattr("hmlcore.training.objective.scored_sums", broken)
     with pytest.raises(HmlcoreError, match=rf"the {where} became (nan|inf) at step 1; lower lr = 0.01"):
         fit(model, checkpoint=file, checkpoint_seconds=0)
     assert file.read_bytes() == kept

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.models.tensor_file import detached, digest, write_whole
+from hmlcore.training.sharding import placed, whole
 
 _FORMAT = "hmlcore checkpoint 1"
 
@@ -21,6 +22,41 @@ class Saved(NamedTuple):
     carried: dict[str, Tensor]
 
 
+def collected(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    carried: dict[str, Tensor] | None = None,
+    keep: bool = True,
+) -> dict[str, Tensor]:
+    """Everything the next step needs, by name, on the CPU: weights, optimiser, random state, carried memory.
+
+    Every process of a training must ask, where each holds a part; those that `keep` nothing get nothing.
+    """
+    named = {f"model.{name}": x for name, x in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        for key, x in optimizer.state.get(parameter, {}).items():
+            named[f"optimizer.{name}.{key}"] = torch.as_tensor(x)
+    named |= {f"carried.{name}": x for name, x in (carried or {}).items()}
+    tensors = {}
+    for name, x in named.items():  # one at a time: a device may not hold all of them whole
+        full = whole(x)
+        if keep:
+            tensors |= detached({name: full})
+    return tensors | {"rng": torch.get_rng_state()} if keep else {}
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict, run: str) -> None:
+    """Write what was collected; the file appears whole or not at all.
+
+    Args:
+        progress: JSON-able counters (step, losses so far, seconds).
+        run: the spec hash, so that no other run can resume from this file.
+    Raises: HmlcoreError where the disk refuses (full, read-only); an earlier checkpoint stays as it was.
+    """
+    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": digest(tensors)}
+    write_whole(path, tensors, metadata, "checkpoint")
+
+
 def save_checkpoint(
     path: Path,
     model: nn.Module,
@@ -29,23 +65,11 @@ def save_checkpoint(
     run: str,
     carried: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write everything the next step needs; the file appears whole or not at all.
+    """Collect and write, for a training by one process.
 
-    Args:
-        progress: JSON-able counters (step, losses so far, seconds).
-        run: the spec hash, so that no other run can resume from this file.
-        carried: the memory with which the next batch goes on, by name.
-    Raises: HmlcoreError where the disk refuses (full, read-only); an earlier checkpoint stays as it was.
+    Args: see :func:`write_checkpoint`; carried, the memory with which the next batch goes on, by name.
     """
-    tensors = {f"model.{name}": x for name, x in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        for key, x in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(x)
-    tensors |= {f"carried.{name}": x for name, x in (carried or {}).items()}
-    tensors = detached(tensors)
-    tensors["rng"] = torch.get_rng_state()
-    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": digest(tensors)}
-    write_whole(path, tensors, metadata, "checkpoint")
+    write_checkpoint(path, collected(model, optimizer, carried), progress, run)
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Saved:
@@ -68,6 +92,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         raise HmlcoreError(f"checkpoint {path} is corrupt (its contents do not match their hash); {remedy}")
     rng = tensors.pop("rng")
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
+    own = model.state_dict()
+    weights = {name: placed(x, own[name]) if name in own else x for name, x in weights.items()}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -77,7 +103,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
         if state:
             optimizer.state[parameter] = {
-                key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
+                key: x if key == "step" else placed(x, parameter) for key, x in state.items()
             }
     torch.set_rng_state(rng)
     carried = {name.removeprefix("carried."): x for name, x in tensors.items() if name.startswith("carried.")}

@@ -1,12 +1,9 @@
 """One training loop for every model: deterministic batches, clipping, autocast, exact resume."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -17,73 +14,15 @@ from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Labelled, Task
 from hmlcore.training.carried import Carried, carries
-from hmlcore.training.checkpoint import load_checkpoint, save_checkpoint
+from hmlcore.training.checkpoint import collected, load_checkpoint, write_checkpoint
+from hmlcore.training.distributed import ALONE, Team
 from hmlcore.training.energy import blank_of, energy_change
+from hmlcore.training.interrupts import uninterrupted
 from hmlcore.training.monitor import Monitor
-from hmlcore.training.objective import on_device, scored, scored_sums
+from hmlcore.training.objective import on_device, scored
 from hmlcore.training.optim import build_optimizer, learning_rate
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What determines a training, the model and tasks aside.
-
-    Attributes:
-        steps, batch_size, seed: the seed orders the data; weights are seeded where they are made.
-        lr: peak learning rate; warmup: its steps; weight_decay: of matrices only.
-        clip: largest gradient norm. precision: "fp32", or "bf16" autocast on a GPU.
-        record_every: steps between points of the learning curve (each the mean since the last).
-        energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
-            loss without it.
-    """
-
-    steps: int
-    batch_size: int
-    seed: int
-    lr: float
-    warmup: int = 0
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    precision: str = "fp32"
-    record_every: int = 50
-    energy_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "record_every"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(self.energy_penalty >= 0, f"energy_penalty must be at least 0, got {self.energy_penalty}")
-        require(self.clip > 0, f"clip must be above 0, got {self.clip}")
-        require(
-            self.precision in ("fp32", "bf16"), f"precision must be 'fp32' or 'bf16', got {self.precision!r}"
-        )
-
-
-@dataclass
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        step: steps done; tokens: read in them; seconds: that they took.
-        curve: [(step, mean loss, mean accuracy)], each the mean since the last.
-        pending: (loss, accuracy) of the steps since the curve's last point.
-        peak_memory_bytes, gpu_utilisation: see :class:`~hmlcore.training.monitor.Monitor`; None if unknown.
-    """
-
-    step: int = 0
-    curve: list[tuple[int, float, float]] = field(default_factory=list)
-    pending: list[tuple[float, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    tokens: int = 0
-    peak_memory_bytes: int | None = None
-    gpu_utilisation: float | None = None
-
-
-class Paused(Exception):
-    """The deadline came first; the checkpoint holds everything done so far."""
-
-    def __init__(self, step: int, steps: int):
-        super().__init__(f"paused at step {step} of {steps}")
-        self.step, self.steps = step, steps
+from hmlcore.training.settings import Paused, Progress, TrainingConfig
+from hmlcore.training.sharding import whole
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -104,13 +43,15 @@ def train(
     label: str = "",
     after_step: Callable[[int], None] | None = None,
     on_point: Callable[[int, dict[str, float]], None] | None = None,
+    team: Team = ALONE,
 ) -> Progress:
     """Train in place; step i learns from task i mod len(tasks), batch i.
 
     A batch is a pure function of (task, seed, step), so a run killed at any step and resumed from
     its checkpoint ends bit-identical on a CPU. Where batches are of texts that go on
     (:class:`~hmlcore.tasks.Continued`), each begins with the memory that the one before left, and no gradient
-    flows between them (:mod:`hmlcore.training.carried`).
+    flows between them (:mod:`hmlcore.training.carried`). A `team` of processes computes the same, up to
+    rounding, and its checkpoints are as good for any number (:mod:`hmlcore.training.distributed`).
 
     Args:
         checkpoint: file to resume from and to save to, every `checkpoint_seconds` and on the way out.
@@ -119,30 +60,34 @@ def train(
         after_step: called with the number of steps done (tests interrupt here).
         on_point: called at each point of the learning curve with the step and loss, accuracy, lr,
             tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction).
+        team: who trains; all call with the same arguments, and the curve and the model are the same for all.
     Raises:
-        HmlcoreError: loss or gradient stopped being finite, the checkpoint cannot be used or written, or memory
-            cannot be carried.
+        HmlcoreError: loss or gradient stopped being finite, the checkpoint cannot be used or written, memory
+            cannot be carried, or a batch does not divide among the team.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
-    model.to(device).train()
-    # A first batch of each task tells, before any work, whether memory is carried and can be.
-    batches = [task.batch("train", i, config.batch_size, config.seed) for i, task in enumerate(tasks)]
-    going_on = carries(model, tasks, batches, config.batch_size, config.energy_penalty)
-    carried = Carried(model, config.batch_size) if going_on else None
-    optimizer = build_optimizer(model, config.lr, config.weight_decay)
+    team.check(config.batch_size, config.energy_penalty)
+    model.train()
+    going_on = team.each(lambda: _goes_on(model, tasks, config))
+    held, objective = team.prepare(model, device)
+    carried = Carried(held, config.batch_size // team.world) if going_on else None
+    optimizer = build_optimizer(held, config.lr, config.weight_decay)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        found = load_checkpoint(checkpoint, model, optimizer, run)
+        found = load_checkpoint(checkpoint, held, optimizer, run)
         progress = Progress(**found.progress)
         if carried is not None:
-            carried.restore(found.carried)
+            carried.restore({name: x[team.rank :: team.world] for name, x in found.carried.items()})
         progress.curve = [tuple(at) for at in progress.curve]
         progress.pending = [tuple(pair) for pair in progress.pending]
+    begun = team.share(progress.step)
+    team.each(lambda: require(progress.step == begun, f"not every process sees the checkpoint {checkpoint}"))
 
     def save() -> None:
         if checkpoint is not None:
-            memory = None if carried is None else carried.tensors()
-            save_checkpoint(checkpoint, model, optimizer, vars(progress), run, memory)
+            memory = None if carried is None else team.gathered(carried.tensors())
+            tensors = collected(held, optimizer, memory, keep=team.first)
+            team.first_does(lambda: write_checkpoint(checkpoint, tensors, vars(progress), run))
 
     monitor = Monitor(device)
     before = progress.peak_memory_bytes or 0
@@ -167,12 +112,13 @@ def train(
         if on_point is not None:
             on_point(step, {name: value for name, value in values.items() if value is not None})
 
-    bar = tqdm(total=config.steps, initial=progress.step, desc=label, disable=None, leave=False, unit="step")
+    quiet = None if team.first else True  # None: quiet unless this is a terminal
+    bar = tqdm(total=config.steps, initial=progress.step, desc=label, disable=quiet, leave=False, unit="step")
     saved = began = time.monotonic()
     earlier = progress.seconds
     try:
         while progress.step < config.steps:
-            _step(model, optimizer, tasks, config, progress, device, carried)
+            _step(held, objective, optimizer, tasks, config, progress, device, carried, team)
             now = time.monotonic()
             progress.seconds = earlier + now - began
             bar.update()
@@ -180,9 +126,11 @@ def train(
                 point()
             if after_step is not None:
                 after_step(progress.step)
-            if deadline is not None and now > deadline and progress.step < config.steps:
+            late = deadline is not None and now > deadline and progress.step < config.steps
+            late, due = team.decide(late, now - saved > checkpoint_seconds)
+            if late:
                 raise Paused(progress.step, config.steps)
-            if now - saved > checkpoint_seconds:
+            if due:
                 save()
                 saved = time.monotonic()
     except (KeyboardInterrupt, Paused):
@@ -190,30 +138,40 @@ def train(
         raise
     finally:
         bar.close()
+    team.finish(held, model)
     return progress
 
 
-def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, device, carried) -> None:
+def _goes_on(model: Backbone | Classifier, tasks: Sequence[Task], config: TrainingConfig) -> bool:
+    """Whether memory is carried: a first batch of each task tells, before any work."""
+    batches = [task.batch("train", i, config.batch_size, config.seed) for i, task in enumerate(tasks)]
+    return carries(model, tasks, batches, config.batch_size, config.energy_penalty)
+
+
+def _step(
+    model, objective, optimizer, tasks, config: TrainingConfig, progress: Progress, device, carried, team: Team
+) -> None:
     step = progress.step
     task = tasks[step % len(tasks)]
     batch = task.batch("train", step, config.batch_size, config.seed)
     rate = learning_rate(step, config.steps, config.lr, config.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    here = on_device(batch, device)
+    here = on_device(team.rows(batch), device)
     with autocast(device, config.precision), _energies(model, config) as traces:
         state = None if carried is None else carried.begin(here.fresh)
-        sums, count = scored_sums(model, here, state), scored(batch)
+        sums, count = objective(here, state), scored(batch)
         loss, accuracy = sums.nats / count, sums.right / count
     optimizer.zero_grad(set_to_none=True)
     penalty = config.energy_penalty * energy_change(traces, here.inputs == blank_of(task)) if traces else 0.0
-    (loss + penalty).backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip))
-    value, right = torch.stack((loss.detach(), accuracy)).tolist()
+    # Parts of the loss, and gradients, add up over the team; its gradients arrive as means.
+    (loss * team.world + penalty).backward()
+    norm = float(whole(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)))
+    value, right = team.total(torch.stack((loss.detach(), accuracy))).tolist()
     for name, x in (("loss", value), ("gradient norm", norm)):
         if not math.isfinite(x):
             raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
-    with _uninterrupted():
+    with uninterrupted():
         optimizer.step()
         if carried is not None:
             carried.keep(sums.state)
@@ -234,20 +192,3 @@ def _energies(model: Backbone | Classifier, config: TrainingConfig) -> AbstractC
 def _tokens(batch: Batch | Labelled) -> int:
     """Tokens of a batch, padding left out."""
     return int(batch.lengths.sum()) if isinstance(batch, Labelled) else batch.inputs.numel()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the block is done: a checkpoint never holds half an update."""
-    ours = threading.current_thread() is threading.main_thread()  # only there do signals arrive
-    if not ours or signal.getsignal(signal.SIGINT) is None:  # None: not Python's to replace
-        yield
-        return
-    asked = []
-    before = signal.signal(signal.SIGINT, lambda *signal_and_frame: asked.append(signal_and_frame))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked and callable(before):
-        before(*asked[0])

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import IGNORE, Batch, Continued, Labelled
@@ -35,6 +35,18 @@ def scored_sums(
         logits, wanted = model.logits(hidden[scored]), batch.targets[scored]
     right = (logits.detach().argmax(-1) == wanted).float().sum()
     return Sums(F.cross_entropy(logits.float(), wanted, reduction="sum"), right, after)
+
+
+class Objective(nn.Module):
+    """:func:`scored_sums` of a model as a module, which can be wrapped; the state keeps no gradient."""
+
+    def __init__(self, model: Backbone | Classifier):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch | Continued | Labelled, state: list | None = None) -> Sums:
+        sums = scored_sums(self.model, batch, state)
+        return sums._replace(state=[type(block)(*(x.detach() for x in block)) for block in sums.state])
 
 
 def scored(batch: Batch | Continued | Labelled) -> int:

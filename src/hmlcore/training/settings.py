@@ -1,0 +1,67 @@
+"""What a training is given, how far it is, and how it pauses."""
+
+from dataclasses import dataclass, field
+
+from hmlcore.errors import require
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What determines a training, the model and tasks aside.
+
+    Attributes:
+        steps, batch_size, seed: the seed orders the data; weights are seeded where they are made.
+        lr: peak learning rate; warmup: its steps; weight_decay: of matrices only.
+        clip: largest gradient norm. precision: "fp32", or "bf16" autocast on a GPU.
+        record_every: steps between points of the learning curve (each the mean since the last).
+        energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
+            loss without it.
+    """
+
+    steps: int
+    batch_size: int
+    seed: int
+    lr: float
+    warmup: int = 0
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    precision: str = "fp32"
+    record_every: int = 50
+    energy_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "record_every"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        require(self.energy_penalty >= 0, f"energy_penalty must be at least 0, got {self.energy_penalty}")
+        require(self.clip > 0, f"clip must be above 0, got {self.clip}")
+        require(
+            self.precision in ("fp32", "bf16"), f"precision must be 'fp32' or 'bf16', got {self.precision!r}"
+        )
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: steps done; tokens: read in them; seconds: that they took.
+        curve: [(step, mean loss, mean accuracy)], each the mean since the last.
+        pending: (loss, accuracy) of the steps since the curve's last point.
+        peak_memory_bytes, gpu_utilisation: see :class:`~hmlcore.training.monitor.Monitor`; None if unknown.
+    """
+
+    step: int = 0
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    pending: list[tuple[float, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    tokens: int = 0
+    peak_memory_bytes: int | None = None
+    gpu_utilisation: float | None = None
+
+
+class Paused(Exception):
+    """The deadline came first; the checkpoint holds everything done so far."""
+
+    def __init__(self, step: int, steps: int):
+        super().__init__(f"paused at step {step} of {steps}")
+        self.step, self.steps = step, steps
