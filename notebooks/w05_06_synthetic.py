@@ -124,7 +124,7 @@ tasks_table(tasks)
 # \frac{1}{8} \log_2 \left[ \binom{K}{n} \frac{V!}{(V-n)!} \right]
 # $$ (eq-syn-information)
 #
-# bytes can hold them all; every memory here has hundreds of times more.
+# bytes can hold them all; every memory here has several times more, most of them hundreds of times.
 # What decides is how it separates its keys, and whether training finds that.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-frontier", "caption": "Accuracy against the bytes of state of one sequence, along a line the width of the model; the slider sets the number of pairs. Dashed: the bytes of information in the pairs."}}

@@ -127,13 +127,10 @@ def synthetic_frontier(results: ResultSet) -> go.Figure:
     for number, step in enumerate(slider.steps):
         shown = list(step.args[0]["visible"])[:before] + [number == other for other in range(len(asked))]
         step.args = [{"visible": shown + [True] * keys}, step.args[1]]
-    low = math.log10(min(bounds.values())) - 0.1
-    ticks = [tick for tick in (4, 16, 64) if min(bounds.values()) <= tick < fig.layout.xaxis.tickvals[0] / 2]
-    fig.update_xaxes(
-        range=[low, fig.layout.xaxis.range[1]],
-        tickvals=[*ticks, *fig.layout.xaxis.tickvals],
-        ticktext=[*map(bytes_text, ticks), *fig.layout.xaxis.ticktext],
-    )
+    low, high = math.log10(min(bounds.values())) - 0.1, fig.layout.xaxis.range[1]
+    # Powers of four: widths of many mixers lie too close for a label each.
+    ticks = [4**power for power in range(1, 20) if low <= math.log10(4**power) <= high]
+    fig.update_xaxes(range=[low, high], tickvals=ticks, ticktext=[*map(bytes_text, ticks)])
     return crowded(fig)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from hmlcore.errors import HmlcoreError
 from hmlcore.results.resultset import ResultSet, device_label
 from hmlcore.results.store import Store
+from hmlcore.results.task_numbers import COLLECT
 from hmlcore.results.text import bytes_text, signed, three
 from hmlcore.results.tuning import tuned
 
@@ -48,6 +49,7 @@ def numbers(store: Store, profile: str) -> dict[str, str]:
     speed_<mixer>_ratio_attention_longest   the mixer's time for a training step over attention's, there
     speed_<mixer>_crossover                 shortest length timed from which on it is faster than attention
     speed_decode_…, speed_memory_…          the same three of decoding a token, and of peak memory
+    bakeoff_…, physics_…, op_speed_…        see `results.task_numbers`, as for synthetic_…
     ======================================  ==========================================================
     """
     found = {}
@@ -228,7 +230,7 @@ def _speed(results: ResultSet) -> dict[str, str]:
 
 _COLLECT = {
     "copy": _copy, "recall": _recall, "bytes": _bytes, "pg19": _pg19, "lra_listops": _lra_listops,
-    "speed": _speed,
+    "speed": _speed, **COLLECT,
 }  # fmt: skip
 """Experiment to what is quoted of it beside its runs."""
 
