@@ -1,0 +1,186 @@
+"""Trainings that one process and a team of two both make; run as a script, this is one of the team.
+
+RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=localhost python team_runs.py FOLDER PORT PORT
+
+FOLDER has checkpoints of one process; what each process of the team saw is left there.
+"""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from easy import CPU, Stories, make_config, make_model
+from test_resume import stop_at
+
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.experiments import run_grid
+from hmlcore.models import BackboneConfig, Classifier
+from hmlcore.results import Store
+from hmlcore.tasks import IGNORE, Batch, Task, build_task
+from hmlcore.training import ALONE, Paused, joined, train
+
+KINDS = ("ddp", "fsdp")
+LEAPFROG = {"num_heads": 2, "dynamics": "leapfrog"}
+
+
+@dataclass(frozen=True)
+class Uneven(Task):
+    """Random tokens to be repeated, of which rows score different numbers: row r of a batch r, row 0 none."""
+
+    name: ClassVar[str] = "uneven"
+
+    vocab: int = 6
+
+    @property
+    def vocab_size(self) -> int:
+        return self.vocab
+
+    @property
+    def length(self) -> int:
+        return 9
+
+    def batch(self, split, index, batch_size, seed) -> Batch:
+        made = torch.Generator().manual_seed(100 * seed + index)
+        inputs = torch.randint(self.vocab, (batch_size, self.length), generator=made)
+        place = torch.arange(self.length)
+        # The second of two processes has rows 1, 3, ...; in every third batch only the first has anything.
+        scores = torch.arange(batch_size)[:, None] * (
+            2 if index % 3 else torch.arange(batch_size)[:, None] % 2 == 0
+        )
+        return Batch(inputs, torch.where(place < scores, inputs, IGNORE))
+
+    def conditions(self) -> dict[str, Any]:
+        return {}
+
+
+LISTOPS = build_task("listops", max_length=12, max_args=3, training_examples=64, held_out=8)
+
+
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(BackboneConfig(LISTOPS.vocab_size, "gru", 8, 2, 12), LISTOPS.classes, bidirectional=True)
+
+
+# Undamped leapfrog leaves parameters without gradients; Mamba has matrices that must not decay.
+SCENARIOS = {
+    "uneven": (lambda: make_model(mixer_args=LEAPFROG, layers=2), Uneven(), {}),
+    "undecayed": (lambda: make_model("mamba", mixer_args={}, layers=1), Uneven(), {"weight_decay": 5.0}),
+    "labels": (classifier, LISTOPS, {"batch_size": 6}),
+    "stories": (lambda: make_model("gated_deltanet", layers=2), Stories(begins=(3, 100, 2, 4)), {}),
+}
+
+
+def run(name, team=ALONE, **options):
+    """(curve, tokens, weights) of a scenario."""
+    make, task, changes = SCENARIOS[name]
+    model = make()
+    progress = train(
+        model,
+        [task],
+        make_config(steps=8, record_every=1, lr=0.002, **changes),
+        device=CPU,
+        team=team,
+        **options,
+    )
+    return progress.curve, progress.tokens, {k: x.clone() for k, x in model.state_dict().items()}
+
+
+def stopped(name, team, file, **options):
+    """What ended a training that is not to end by itself, and the step that it came to."""
+    steps = []
+    after = options.pop("after_step", lambda step: None)
+
+    def note(step):
+        steps.append(step)
+        after(step)
+
+    try:
+        run(name, team, checkpoint=file, run="r", after_step=note, **options)
+    except (KeyboardInterrupt, Paused, HmlcoreError) as end:
+        return type(end).__name__, str(end), len(steps)
+    return "finished", "", len(steps)
+
+
+def refusal(work):
+    try:
+        work()
+    except HmlcoreError as error:
+        return str(error)
+    return "accepted"
+
+
+def still_interrupted(team):
+    """Whether Ctrl-C in training also ends, for all, what would come after it."""
+    try:
+        team.first_does(lambda: "measured", interruptible=True)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def together(team, folder: Path) -> dict:
+    """Everything that tests look at, from one process of the team."""
+    found: dict = {(name, team.kind): run(name, team) for name in SCENARIOS}
+    for name in ("undecayed", "stories"):
+        file = folder / f"{name}-{team.kind}"
+        found["stopped", name, team.kind] = stopped(name, team, file, after_step=stop_at(4))
+        found["resumed", name, team.kind] = run(name, team, checkpoint=folder / f"{name}-alone", run="r")
+
+    def interrupt(step):
+        if step == 3 and team.first:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupted = folder / f"interrupted-{team.kind}"
+    found["interrupted", team.kind] = stopped("stories", team, interrupted, after_step=interrupt)
+    found["still interrupted", team.kind] = still_interrupted(team)
+    team.asked_to_stop = False
+    # Only the first is late.
+    late = {"deadline": time.monotonic() - 1} if team.first else {"deadline": time.monotonic() + 1e6}
+    found["late", team.kind] = stopped("labels", team, folder / f"late-{team.kind}", **late)
+    (folder / f"file-{team.kind}").write_text("in the way")
+    unwritable = folder / f"file-{team.kind}" / "c"
+    found["unwritable", team.kind] = stopped("labels", team, unwritable, checkpoint_seconds=0)
+
+    def train_with(**changes):
+        return refusal(lambda: train(make_model(), [Uneven()], make_config(**changes), device=CPU, team=team))
+
+    def second_fails():
+        require(team.first, "no data here")
+
+    found["refused", team.kind] = {
+        "batch": train_with(batch_size=3),
+        "energy": train_with(energy_penalty=0.1),
+        "nan": train_with(lr=1e30, warmup=0, clip=1e9),
+        "data": refusal(lambda: team.each(second_fails)),
+    }
+    from tiny_runs import impossible, tiny  # beside the tests of grids; only processes of a team come here
+
+    grid = [tiny(), tiny("gru"), impossible()]
+    outcome = run_grid(grid, Store(folder / f"store-{team.kind}"), team=team)
+    found["grid", team.kind] = outcome.report()
+    found["interrupted grid", team.kind] = interrupted_grid([tiny(seed=1), tiny(seed=2)], team, folder)
+    return found
+
+
+def interrupted_grid(grid, team, folder):
+    """What becomes of a grid whose first asked to stop before its first run is measured."""
+    team.asked_to_stop = team.first
+    outcome = run_grid(grid, Store(folder / f"none-{team.kind}"), team=team)
+    team.asked_to_stop = False
+    return outcome.report()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    results: dict = {}
+    for way in KINDS:
+        os.environ["MASTER_PORT"] = sys.argv[2 + KINDS.index(way)]
+        with joined(way) as ours:
+            results |= together(ours, Path(sys.argv[1]))
+            number = ours.rank
+    torch.save(results, Path(sys.argv[1]) / f"{number}.pt")
