@@ -220,7 +220,7 @@ def test_the_command_line_runs_as_a_team(tmp_path):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
         "-m", "hmlcore.cli", "run", "copy", "--only", "mixer=gru", "--seeds", "0", "--parallel", "ddp",
-        "--budget", "1s",
+        "--budget", "0.01s",
     ]  # fmt: skip
     done = subprocess.run(
         command, env=environment(tmp_path), capture_output=True, text=True, timeout=LIMIT_S, check=False
@@ -228,5 +228,5 @@ def test_the_command_line_runs_as_a_team(tmp_path):
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert len(said) == 3 and said[0].endswith("1 at a time, by 2 processes each"), done.stdout
-    # A busy machine may not come to begin within a second.
+    # Nothing is trained in a hundredth of a second, and it may not even begin.
     assert re.match("0 made, 0 already stored, 1 (paused|not started)", said[1])
