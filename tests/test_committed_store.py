@@ -40,7 +40,7 @@ def test_laptop_results_come_from_committed_code(name):
     assert frame["device"].nunique() == 1
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [name for name in TRAINED if name != "pg19"])
 def test_mixers_face_equal_conditions(name):
     """Equal parameters (1%), equal learning rates tried, the same three seeds or more."""
     runs = STORE.load("laptop", name).runs()
@@ -61,6 +61,30 @@ def _check_equal_tuning(runs, tuned_here):
     else:  # each at the one rate that it chose on another experiment's task
         assert all(len(lrs) == 1 for lrs in per_mixer["lr"])
     assert all(seeds == per_mixer["seed"].iloc[0] and len(seeds) >= 3 for seeds in per_mixer["seed"])
+
+
+def test_books_are_met_under_equal_conditions():
+    """All mixers tried both rates for as long, and train at the one that these trials chose."""
+    results = STORE.load("laptop", "pg19")
+    runs = results.runs()
+    assert runs["parameters"].max() <= 1.02 * runs["parameters"].min()
+    trials = results.metric("bits_per_token", split="validation", variant="tuning")
+    tried = trials.groupby("mixer")["lr"].apply(sorted)
+    assert set(tried.index) == set(EXPERIMENTS["pg19"].mixers)
+    assert all(rates == tried.iloc[0] and len(rates) == 2 for rates in tried)
+    chosen = trials.sort_values(["value", "lr"]).groupby("mixer")["lr"].first()
+    trained = runs[runs["variant"] != "tuning"]
+    assert (trained["lr"] == trained["mixer"].map(chosen)).all()
+    read = trained.groupby(["task", "variant"])["steps"].nunique()
+    assert (read == 1).all()
+
+
+@pytest.mark.skipif("lra_text" in AWAITED, reason="results of lra_text are awaited")
+def test_reviews_are_read_at_the_rates_that_the_first_seed_chose():
+    runs = STORE.load("laptop", "lra_text").where(direction="causal")
+    first = runs.where(seed=0).best_lr("accuracy", "max").runs().set_index("mixer")["lr"]
+    later = runs.frame[runs.frame["seed"] > 0].groupby("mixer")["lr"].unique()
+    assert all(list(rates) == [first[mixer]] for mixer, rates in later.items())
 
 
 def test_every_trained_run_of_the_portrait_has_its_trace():

@@ -107,7 +107,7 @@ def test_the_real_one_refuses_what_is_unknown(clone, tmp_path):
         HMLCORE_RESULTS=str(tmp_path / "results"), PYTHONPATH=os.pathsep.join(sys.path),
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "hml: unknown task in --only 'chess'; known: listops\n"
+    assert done.stderr == "hml: unknown task in --only 'chess'; known: imdb, listops\n"
 
 
 def test_it_can_be_run_as_it_is_and_is_clean():

@@ -52,6 +52,6 @@ def test_experiment_without_a_criterion(store):
     for lr in (0.1, 0.2):
         store.write(scored("accuracy", 0.5, lr=lr, experiment="needle"))
     with pytest.raises(
-        HmlcoreError, match="unknown experiment 'needle'; known: bakeoff, bytes, copy, lra_listops, recall"
+        HmlcoreError, match="unknown experiment 'needle'; known: bakeoff, bytes, copy, lra_listops, lra_text"
     ):
         tuned(store.load("smoke", "needle"))
