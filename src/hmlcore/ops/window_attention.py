@@ -65,7 +65,7 @@ def blocked_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -
     # What fills the last block counts as present: no row is without a key, and no real query looks ahead.
     q, k, v = (F.pad(x, (0, 0, 0, 0, 0, rest)) for x in (q, k, v))
     seen = F.pad(present, (0, rest), value=1) > 0
-    q = q.view(batch * blocks, block, heads, dim)
+    q = q.reshape(batch * blocks, block, heads, dim)
     k, v = (x.unfold(1, reach, block).permute(0, 1, 4, 2, 3).flatten(0, 1) for x in (k, v))
     mask = seen.unfold(1, reach, block).flatten(0, 1)[:, None, None] & _band(block, window, q.device)
     places = torch.arange(reach, device=q.device)
