@@ -20,7 +20,7 @@ from hmlcore.results.spec import check_spec
 from hmlcore.results.tuning import CRITERION
 
 # At `laptop` these try all rates with the first seed, and run the others at the better one.
-SEED_0_TUNED = ("synthetic_tasks", "synthetic_recall")
+SEED_0_TUNED = ("synthetic_tasks", "synthetic_recall", "lra_text")
 # What is timed side by side is not trained, and has tests of its own.
 TRAINED = {name: e for name, e in EXPERIMENTS.items() if e.together is None}
 GRIDS = {(name, profile): e.grid(profile) for name, e in TRAINED.items() for profile in PROFILES}

@@ -211,7 +211,7 @@ def test_costs_have_every_way_of_training_and_admit_what_is_unequal(results):
     table = pg19_costs(results)
     lines = lines_of(table)
     assert len(lines) == 12 + 2 + 3
-    assert lines[0][:4] == ["HML", "byte pairs, random windows", "101,000", "16 KiB"]
+    assert lines[0][:4] == ["HML", "byte pairs", "101,000", "16 KiB"]
     assert lines[0][-1].split()[0] == "9" and lines[-1][-1].split()[0] == "3"
     assert "State bytes are not equal" not in table.html
     frame = results.frame.copy()
@@ -222,7 +222,7 @@ def test_costs_have_every_way_of_training_and_admit_what_is_unequal(results):
 def test_samples_are_whole_escaped_and_in_order(results):
     table = pg19_samples(results)
     rows = table.html.split("<tr>")[2:]
-    assert len(rows) == 12 + 2 + 3 and rows[0].startswith("<td>HML, byte pairs, random windows, hml show ")
+    assert len(rows) == 12 + 2 + 3 and rows[0].startswith("<td>HML, byte pairs, hml show ")
     for mixer, row in zip(("hml", "attention", "gru"), rows, strict=False):
         assert html.escape(f"{mixer} said: <b>“no” & went\n\non.␇") in row
     assert "<b>" not in table.html and "pre-wrap" in rows[0] and "\x07" not in table.html

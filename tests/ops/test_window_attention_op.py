@@ -61,6 +61,24 @@ def test_gradients_agree_and_are_finite(length, window):
     assert all(x.abs().max() > 0 for x in found[0][-1 if window == 1 else 0 :])
 
 
+def test_tensors_may_lie_in_memory_as_they_like():
+    *tensors, present = drawn(2 * 64, 5)
+    scattered = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in tensors]
+    assert not scattered[0].is_contiguous()
+    found = blocked_window_attention(*scattered, present)
+    torch.testing.assert_close(found, naive_window_attention(*tensors, present))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_mark_moved_a_little_is_the_same_mark(form):
+    """The state's gradient is compared with differences, which move every float of it."""
+    q, k, v, present = drawn(11, 5)
+    wanted = form(q, k, v, present)
+    for shift in (1e-3, -1e-3):
+        assert torch.equal(form(q, k, v, present + shift), wanted)
+    assert not torch.equal(form(q, k, v, torch.ones_like(present)), wanted)
+
+
 def test_a_window_as_long_as_the_text_is_attention():
     q, k, v = (normal(2, 9, 2, 6, seed=s) for s in range(3))
     before = torch.zeros(2, 8, 2, 6, dtype=torch.float64)

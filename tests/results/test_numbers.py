@@ -187,3 +187,33 @@ def test_times_that_were_not_taken_side_by_side_are_not_compared(store, made):
     timed(store, "attention", (1.0, 4.0, 16.0))
     timed(store, "gru", (1.0, 2.0, 3.0), **made)
     assert not [name for name in numbers(store, "smoke") if "ratio" in name or "crossover" in name]
+
+
+def test_books(store):
+    def write(mixer, seed, value, variant="windows", lr=0.003, chosen=6.0):
+        own = {"task": "bpe", "variant": variant}
+        rows = [{"metric": "bits_per_token", "split": "validation", "context": 256, "value": chosen}]
+        rows += [
+            {"metric": "bits_per_byte", "context": context, "document": document, "value": value + change + off}
+            for context, change in ((256, 0.0), (4096, -0.1))
+            for document, off in (("Emma", 0.3), ("Kim", 0.5), ("all", 0.0))
+        ]
+        rows = [{"n": 10, **row, **own} for row in rows]
+        store.write(run(rows, experiment="pg19", mixer=mixer, seed=seed, lr=lr, **own))
+
+    write("hml", 0, 2.0)
+    write("hml", 1, 2.2)
+    write("gated_deltanet", 0, 1.95)  # no second seed: HML's stays out of the difference
+    write("hml", 0, 9.0, variant="carried")
+    write("hml", 0, 9.0, lr=0.01, chosen=7.0)
+    found = numbers(store, "smoke")
+    assert (found["pg19_context"], found["pg19_context_long"], found["pg19_books"]) == ("256", "4,096", "2")
+    assert (found["pg19_hml_bpb"], found["pg19_hml_bpb_long"]) == ("2.100", "2.000")
+    assert found["pg19_hml_minus_gated_deltanet"] == "+0.050" and found["pg19_hml_lr"] == "0.003"
+
+
+def test_books_that_were_only_tuned_have_no_scores(store):
+    own = {"task": "bpe", "variant": "tuning"}
+    rows = [{"metric": "bits_per_token", "split": "validation", "context": 256, "value": 6.0, "n": 1, **own}]
+    store.write(run(rows, experiment="pg19", **own))
+    assert not [name for name in numbers(store, "smoke") if "bpb" in name or "context" in name]

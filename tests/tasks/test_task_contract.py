@@ -1,5 +1,6 @@
 """The laws every task obeys, and the registry that builds them."""
 
+import gzip
 import json
 import pickle
 import random
@@ -23,12 +24,27 @@ SMALL = {
     "addition": {"digits": 3, "base": 5},
     "recurrence": {"length": 12, "order": 2, "modulus": 5},
     "adding": {"length": 9, "levels": 6},
+    "imdb": {"max_length": 48, "held_out": 84},
     "listops": {"max_length": 48, "training_examples": 400, "held_out": 100},
 }
 
 
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    """A data folder with generated reviews for the one task whose text not every machine has."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "imdb").mkdir()
+    for split in ("train", "test"):
+        records = [{"text": f"{split} review {i} is {'good' * (i % 2)}", "label": i % 2} for i in range(200)]
+        content = "\n".join(map(json.dumps, records)).encode()
+        (root / "imdb" / f"{split}.jsonl.gz").write_bytes(gzip.compress(content))
+    return root
+
+
 @pytest.fixture(params=sorted(TASKS))
-def task(request):
+def task(request, reviews, monkeypatch):
+    if request.param == "imdb":
+        monkeypatch.setenv("HMLCORE_DATA", str(reviews))
     return build_task(request.param, **SMALL[request.param])
 
 
@@ -133,9 +149,8 @@ def test_knobs_survive_json_and_pickle(task):
 
 def test_conditions_and_provenance_are_plain(task):
     assert task.conditions() == json.loads(json.dumps(task.conditions()))
-    known = {
-        "bytes": {"corpus", "data_version", "data_sha256"}, "listops": {"data_version", "data_sha256"}
-    }  # fmt: skip
+    text = {"corpus", "data_version", "data_sha256"}
+    known = {"bytes": text, "text": text, "imdb": text, "listops": {"data_version", "data_sha256"}}
     assert set(task.provenance()) == known.get(task.name, set())
 
 

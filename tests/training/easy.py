@@ -1,9 +1,12 @@
 """A training small enough to repeat many times: two tasks, one block, every mixer."""
 
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 import torch
 
 from hmlcore.models import Backbone, BackboneConfig
-from hmlcore.tasks import build_task
+from hmlcore.tasks import Continued, Task, build_task
 from hmlcore.training import TrainingConfig, train
 
 MIXERS = ("attention", "gru", "hml")
@@ -29,3 +32,42 @@ def make_config(**changes):
 
 def fit(model, config=None, **options):
     return train(model, TASKS, config or make_config(), device=CPU, **options)
+
+
+@dataclass(frozen=True)
+class Stories(Task):
+    """Documents of random tokens that rows read on through, each its own; next-token prediction.
+
+    Row b begins a document at every step that `begins[b]` divides.
+    """
+
+    name: ClassVar[str] = "stories"
+
+    span: int = 6
+    begins: tuple[int, ...] = (3, 100, 2, 1)
+    seed: int = 0
+
+    @property
+    def vocab_size(self) -> int:
+        return TASKS[0].vocab_size
+
+    @property
+    def length(self) -> int:
+        return self.span
+
+    def document(self, row: int, number: int) -> torch.Tensor:
+        """All tokens of a document, one more than is read as input."""
+        made = torch.Generator().manual_seed(1000 * self.seed + 100 * row + number)
+        return torch.randint(self.vocab_size, (self.begins[row] * self.span + 1,), generator=made)
+
+    def batch(self, split, index, batch_size, seed) -> Continued:
+        rows, fresh = [], []
+        for row, every in enumerate(self.begins):
+            number, part = divmod(index, every)
+            rows.append(self.document(row, number)[part * self.span : (part + 1) * self.span + 1])
+            fresh.append(part == 0)
+        read = torch.stack(rows)
+        return Continued(read[:, :-1], read[:, 1:], torch.tensor(fresh))
+
+    def conditions(self) -> dict[str, Any]:
+        return {}

@@ -34,7 +34,7 @@ def test_round_trip(trained):
     random = torch.get_rng_state()
     other = make_model(seed=9)
     restored = build_optimizer(other, 0.01, 0.1)
-    assert load_checkpoint(file, other, restored, "run-a") == {"step": 1}
+    assert load_checkpoint(file, other, restored, "run-a") == ({"step": 1}, {})
     assert torch.equal(torch.get_rng_state(), random)
     for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q), name
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(trained, call, monkeypatch):
             save_checkpoint(file, model, optimizer, {"step": 2}, "run-a")
     assert file.read_bytes() == kept
     assert [f.name for f in file.parent.iterdir()] == ["run.safetensors"]
-    assert load(file) == {"step": 1}
+    assert load(file).progress == {"step": 1}
 
 
 def test_a_folder_that_cannot_be_made_is_refused(trained, tmp_path):

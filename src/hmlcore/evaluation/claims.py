@@ -6,6 +6,7 @@ A verdict is computed from the store and never typed: *confirmed*, *refuted*, or
 import pandas as pd
 
 from hmlcore.evaluation.bakeoff_claims import BAKEOFF_CLAIMS
+from hmlcore.evaluation.lra_claims import LRA_CLAIMS
 from hmlcore.evaluation.pg19_claims import PG19_CLAIMS
 from hmlcore.evaluation.physics_claims import PHYSICS_CLAIMS
 from hmlcore.evaluation.speed_claims import SPEED_CLAIMS
@@ -169,6 +170,7 @@ CLAIMS = [
     *PHYSICS_CLAIMS,
     *SPEED_CLAIMS,
     *SYNTHETIC_CLAIMS,
+    *LRA_CLAIMS,
     *PG19_CLAIMS,
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from hmlcore.experiments.base import Experiment
 from hmlcore.experiments.bytes import BYTES
 from hmlcore.experiments.copy import COPY
 from hmlcore.experiments.lra import LRA_LISTOPS
+from hmlcore.experiments.lra_text import LRA_TEXT
 from hmlcore.experiments.op_speed import OP_SPEED
 from hmlcore.experiments.pg19 import PG19
 from hmlcore.experiments.physics import PHYSICS
@@ -20,8 +21,8 @@ from hmlcore.experiments.synthetic_tasks import SYNTHETIC_TASKS
 EXPERIMENTS: dict[str, Experiment] = {
     e.name: e
     for e in (
-        COPY, RECALL, BYTES, LRA_LISTOPS, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_NEEDLE, SYNTHETIC_TASKS,
-        SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION, PG19,
+        COPY, RECALL, BYTES, LRA_LISTOPS, LRA_TEXT, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_NEEDLE,
+        SYNTHETIC_TASKS, SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION, PG19,
     )
 }  # fmt: skip
 

@@ -14,6 +14,8 @@ from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text, signed, three
 
+# Short enough for a column: windows are random unless the state was carried.
+_TRAINED = {way: name.removesuffix(", random windows") for way, name in TRAINED.items()}
 # What a byte-level model may draw and a page cannot print, as the signs that stand for it.
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {127: 0x2421}
 
@@ -58,7 +60,7 @@ def pg19_scores(results: ResultSet) -> Table:
     lines = [
         line
         for task, variant in ways(chosen)
-        for line in _scored(chosen.where(task=task, variant=variant), TRAINED[task, variant])
+        for line in _scored(chosen.where(task=task, variant=variant), _TRAINED[task, variant])
     ]
     note = (
         f"{books_stamp(chosen)} · − HML: mean over books, in brackets its 95 % interval, with fewer than five "
@@ -79,7 +81,7 @@ def pg19_costs(results: ResultSet) -> Table:
             own = rows[rows["mixer"] == mixer]
             lines.append(
                 {
-                    "model": mixer_style(mixer).label, "trained on": TRAINED[task, variant],
+                    "model": mixer_style(mixer).label, "trained on": _TRAINED[task, variant],
                     "parameters": int(own["parameters"].max()), "state": bytes_text(own["state_bytes"].max()),
                     "MFLOPs a token": f"{own['flops_per_token'].max() / 1e6:.3g}",
                     "tokens a second": three(own["tokens_per_s"].mean()), "MB read": f"{read[mixer]:.3g}",
@@ -139,7 +141,7 @@ def pg19_samples(results: ResultSet) -> Table:
         here = rows[(rows["task"] == task) & (rows["variant"] == variant)]
         for mixer in in_order(here["mixer"]):
             row = here[here["mixer"] == mixer].iloc[0]
-            named = f"{mixer_style(mixer).label}, {TRAINED[task, variant]}, hml show {row['spec_hash'][:8]}"
+            named = f"{mixer_style(mixer).label}, {_TRAINED[task, variant]}, hml show {row['spec_hash'][:8]}"
             lines.append({"model": named, "continuation": row["text"].translate(_CONTROL)})
     first = rows.iloc[0]
     note = (

@@ -40,6 +40,10 @@ def numbers(store: Store, profile: str) -> dict[str, str]:
     lra_listops_<mixer>_trained             causal accuracy, mean over the lengths of training
     lra_listops_<mixer>_longest             causal accuracy at the longest expressions
     lra_listops_<mixer>_both                bidirectional accuracy, mean over the lengths of training
+    pg19_context, pg19_context_long         of training, and the longest tested: byte pairs, random windows
+    pg19_books                              test books
+    pg19_<mixer>_bpb, _bpb_long             bits per byte of all books at these
+    pg19_hml_minus_<mixer>                  bits per byte at the longest, paired by seed
     speed_longest                           the longest sequence that attention was trained on
     speed_<mixer>_ratio_attention_longest   the mixer's time for a training step over attention's, there
     speed_<mixer>_crossover                 shortest length timed from which on it is faster than attention
@@ -143,6 +147,27 @@ def _bytes(results: ResultSet) -> dict[str, str]:
     return found
 
 
+def _pg19(results: ResultSet) -> dict[str, str]:
+    frame = results.frame
+    main = frame[(frame["task"] == "bpe") & (frame["variant"] == "windows")]
+    rows = main[(main["metric"] == "bits_per_byte") & (main["split"] == "test")]
+    if rows.empty:
+        return {}
+    trained, longest = main.loc[main["split"] == "validation", "context"].max(), rows["context"].max()
+    found = {"pg19_context": f"{trained:,.0f}", "pg19_context_long": f"{longest:,.0f}"}
+    whole = rows["document"] == "all"
+    found["pg19_books"] = str(rows.loc[~whole, "document"].nunique())
+    for mixer, part in rows[whole].groupby("mixer"):
+        for name, context in (("bpb", trained), ("bpb_long", longest)):
+            found[f"pg19_{mixer}_{name}"] = f"{part.loc[part['context'] == context, 'value'].mean():.3f}"
+    seeds = rows[whole & (rows["context"] == longest)].pivot_table(
+        index="seed", columns="mixer", values="value"
+    )
+    for mixer in seeds.columns.drop("hml", errors="ignore") if "hml" in seeds else ():
+        found[f"pg19_hml_minus_{mixer}"] = signed((seeds["hml"] - seeds[mixer]).mean())
+    return found
+
+
 def _lra_listops(results: ResultSet) -> dict[str, str]:
     if "accuracy" not in results.metrics or "test" not in set(results.frame["split"]):
         return {}
@@ -201,7 +226,10 @@ def _speed(results: ResultSet) -> dict[str, str]:
     return found
 
 
-_COLLECT = {"copy": _copy, "recall": _recall, "bytes": _bytes, "lra_listops": _lra_listops, "speed": _speed}
+_COLLECT = {
+    "copy": _copy, "recall": _recall, "bytes": _bytes, "pg19": _pg19, "lra_listops": _lra_listops,
+    "speed": _speed,
+}  # fmt: skip
 """Experiment to what is quoted of it beside its runs."""
 
 

@@ -9,6 +9,7 @@ CRITERION = {
     "recall": ("accuracy", "max"),
     "bytes": ("bits_per_byte", "min"),
     "lra_listops": ("accuracy", "max"),
+    "lra_text": ("accuracy", "max"),
     "bakeoff": ("bits_per_token", "min"),  # the one score that all its tasks have
     "synthetic_needle": ("bits_per_token", "min"),
     "synthetic_recall": ("bits_per_token", "min"),

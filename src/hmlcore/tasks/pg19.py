@@ -6,14 +6,10 @@ holds only a loading script, which `datasets` no longer runs, and the lists of f
 so the lists come from the hub at a pinned revision, and `datasets` reads the books they name.
 """
 
-import contextlib
 import functools
 import gzip
 import hashlib
 import json
-import os
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +19,7 @@ from tqdm import tqdm
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.documents import Corpus, Documents, cached
+from hmlcore.tasks.hub import require_hub
 
 REPOSITORY = "deepmind/pg19"
 REVISION = "4d28bd77e66947ad3835cf78ed7aaeb4dd87ad8b"
@@ -127,7 +124,7 @@ def _from_hub(split: str, books: int | None) -> Documents:
 
 def _download(split: str, books: int | None) -> Iterator[tuple[str, bytes]]:
     try:
-        _require_hub()
+        require_hub()
         names, rows = _open_hub(split, books)
         rows = tqdm(rows, f"PG-19 {split}", len(names), disable=None, unit="book")
         for name, row in zip(names, rows, strict=True):
@@ -141,15 +138,6 @@ def _download(split: str, books: int | None) -> Iterator[tuple[str, bytes]]:
             f"corpus 'pg19' is not here: HMLCORE_DATA is not set, and downloading {REPOSITORY} failed "
             f"({type(error).__name__}: {reason}). {_TWO_WAYS}"
         ) from error
-
-
-def _require_hub() -> None:
-    """Find out in seconds what the hub's own client finds out in half a minute of retries."""
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}:
-        raise ConnectionError("HF_HUB_OFFLINE is set")
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says: the hub is there
-        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=10).close()
 
 
 def _open_hub(split: str, books: int | None):

@@ -9,6 +9,7 @@ from hmlcore.tasks.addition import Addition
 from hmlcore.tasks.base import Task
 from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.copy import Copy
+from hmlcore.tasks.imdb import Imdb
 from hmlcore.tasks.listops import ListOps
 from hmlcore.tasks.mqar import MQAR
 from hmlcore.tasks.needle import Needle
@@ -25,6 +26,7 @@ TASKS: dict[str, type[Task]] = {
         Addition,
         Bytes,
         Copy,
+        Imdb,
         ListOps,
         MQAR,
         Needle,

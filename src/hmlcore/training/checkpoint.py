@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.models.tensor_file import detached, digest, write_whole
@@ -13,28 +14,42 @@ from hmlcore.models.tensor_file import detached, digest, write_whole
 _FORMAT = "hmlcore checkpoint 1"
 
 
+class Saved(NamedTuple):
+    """What a checkpoint has besides weights and optimiser: counters, and the carried state if there is one."""
+
+    progress: dict
+    carried: dict[str, Tensor]
+
+
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict, run: str
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: dict,
+    run: str,
+    carried: dict[str, Tensor] | None = None,
 ) -> None:
     """Write everything the next step needs; the file appears whole or not at all.
 
     Args:
         progress: JSON-able counters (step, losses so far, seconds).
         run: the spec hash, so that no other run can resume from this file.
+        carried: the memory with which the next batch goes on, by name.
     Raises: HmlcoreError where the disk refuses (full, read-only); an earlier checkpoint stays as it was.
     """
     tensors = {f"model.{name}": x for name, x in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, x in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(x)
+    tensors |= {f"carried.{name}": x for name, x in (carried or {}).items()}
     tensors = detached(tensors)
     tensors["rng"] = torch.get_rng_state()
     metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": digest(tensors)}
     write_whole(path, tensors, metadata, "checkpoint")
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> dict:
-    """Restore model, optimiser and random state in place; returns the progress that was saved.
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Saved:
+    """Restore model, optimiser and random state in place; returns the rest of what was saved.
 
     Raises: HmlcoreError naming the file, where it is corrupt, foreign, or of another run.
     """
@@ -65,4 +80,5 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
                 key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
             }
     torch.set_rng_state(rng)
-    return json.loads(metadata["progress"])
+    carried = {name.removeprefix("carried."): x for name, x in tensors.items() if name.startswith("carried.")}
+    return Saved(json.loads(metadata["progress"]), carried)

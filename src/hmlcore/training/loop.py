@@ -16,10 +16,11 @@ from hmlcore.errors import HmlcoreError, require
 from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Labelled, Task
+from hmlcore.training.carried import Carried, carries
 from hmlcore.training.checkpoint import load_checkpoint, save_checkpoint
 from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.monitor import Monitor
-from hmlcore.training.objective import on_device, scored_loss
+from hmlcore.training.objective import on_device, scored, scored_sums
 from hmlcore.training.optim import build_optimizer, learning_rate
 
 
@@ -107,7 +108,9 @@ def train(
     """Train in place; step i learns from task i mod len(tasks), batch i.
 
     A batch is a pure function of (task, seed, step), so a run killed at any step and resumed from
-    its checkpoint ends bit-identical on a CPU.
+    its checkpoint ends bit-identical on a CPU. Where batches are of texts that go on
+    (:class:`~hmlcore.tasks.Continued`), each begins with the memory that the one before left, and no gradient
+    flows between them (:mod:`hmlcore.training.carried`).
 
     Args:
         checkpoint: file to resume from and to save to, every `checkpoint_seconds` and on the way out.
@@ -117,20 +120,29 @@ def train(
         on_point: called at each point of the learning curve with the step and loss, accuracy, lr,
             tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction).
     Raises:
-        HmlcoreError: loss or gradient stopped being finite, or the checkpoint cannot be used or written.
+        HmlcoreError: loss or gradient stopped being finite, the checkpoint cannot be used or written, or memory
+            cannot be carried.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
     model.to(device).train()
+    # A first batch of each task tells, before any work, whether memory is carried and can be.
+    batches = [task.batch("train", i, config.batch_size, config.seed) for i, task in enumerate(tasks)]
+    going_on = carries(model, tasks, batches, config.batch_size, config.energy_penalty)
+    carried = Carried(model, config.batch_size) if going_on else None
     optimizer = build_optimizer(model, config.lr, config.weight_decay)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        progress = Progress(**load_checkpoint(checkpoint, model, optimizer, run))
+        found = load_checkpoint(checkpoint, model, optimizer, run)
+        progress = Progress(**found.progress)
+        if carried is not None:
+            carried.restore(found.carried)
         progress.curve = [tuple(at) for at in progress.curve]
         progress.pending = [tuple(pair) for pair in progress.pending]
 
     def save() -> None:
         if checkpoint is not None:
-            save_checkpoint(checkpoint, model, optimizer, vars(progress), run)
+            memory = None if carried is None else carried.tensors()
+            save_checkpoint(checkpoint, model, optimizer, vars(progress), run, memory)
 
     monitor = Monitor(device)
     before = progress.peak_memory_bytes or 0
@@ -160,7 +172,7 @@ def train(
     earlier = progress.seconds
     try:
         while progress.step < config.steps:
-            _step(model, optimizer, tasks, config, progress, device)
+            _step(model, optimizer, tasks, config, progress, device, carried)
             now = time.monotonic()
             progress.seconds = earlier + now - began
             bar.update()
@@ -181,7 +193,7 @@ def train(
     return progress
 
 
-def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, device) -> None:
+def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, device, carried) -> None:
     step = progress.step
     task = tasks[step % len(tasks)]
     batch = task.batch("train", step, config.batch_size, config.seed)
@@ -190,7 +202,9 @@ def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, d
         group["lr"] = rate
     here = on_device(batch, device)
     with autocast(device, config.precision), _energies(model, config) as traces:
-        loss, accuracy = scored_loss(model, here)
+        state = None if carried is None else carried.begin(here.fresh)
+        sums, count = scored_sums(model, here, state), scored(batch)
+        loss, accuracy = sums.nats / count, sums.right / count
     optimizer.zero_grad(set_to_none=True)
     penalty = config.energy_penalty * energy_change(traces, here.inputs == blank_of(task)) if traces else 0.0
     (loss + penalty).backward()
@@ -201,6 +215,8 @@ def _step(model, optimizer, tasks, config: TrainingConfig, progress: Progress, d
             raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
     with _uninterrupted():
         optimizer.step()
+        if carried is not None:
+            carried.keep(sums.state)
         progress.step += 1
         progress.tokens += _tokens(batch)
         progress.pending.append((value, right))

@@ -1,0 +1,205 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Reading Books
+#
+# Controlled tasks ask a memory for one thing at a time; a book asks for everything, and never says what.
+# This chapter trains every mixer on the same short windows of books and then lets it read on, many times further than it was ever trained, with nothing but its state to carry what it has read.
+# Two questions are kept apart: how well a memory models text, and what a *longer* memory of the text is worth.
+#
+# What is claimed was written down, with the rule that decides it, before any of these models was trained.
+# The models are weak: at the laptop profile about a million parameters that have read a few megabytes of text, where published ones read gigabytes.
+# What is compared here is memories at the very beginning of learning.
+
+# %% tags=["parameters"]
+profile = "laptop"
+run_missing = False
+
+# %% tags=["remove-input"]
+import math
+
+import plotly.io
+import torch
+import torch.nn.functional as F
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.evaluation.claims import claim_table
+from hmlcore.experiments import get_experiment, results_of
+from hmlcore.figures.awaited import shown
+from hmlcore.figures.pg19 import pg19_by_context, pg19_learning, pg19_position, pg19_tokenizers
+from hmlcore.figures.pg19_tables import pg19_costs, pg19_samples, pg19_scores, pg19_setup
+from hmlcore.figures.tables import render
+
+plotly.io.renderers.default = "plotly_mimetype"
+
+# %% [markdown]
+# ## Bits per byte
+#
+# A language model gives the next token a probability, and pays $-\log_2 p$ bits for the one that comes.
+# Tokens are an invention of the tokenizer; bytes are what the text has.
+# So all that a model pays for a text $x_1 \dots x_N$ is divided by the bytes that its tokens stand for,
+#
+# $$
+# \text{bits per byte} = \frac{\sum_{t=1}^{N} -\log_2 p(x_t \mid x_{<t})}{\sum_{t=1}^{N} |x_t|} ,
+# $$ (eq-books-bpb)
+#
+# which is the size to which the model compresses the text, and means the same whatever the tokens are.
+# Perplexity, the exponential of the mean over tokens, does not: it is given here per token, beside its tokenizer, and compares only within it.
+#
+# The tokens are bytes, or byte pairs that were learned from the training books alone.
+# No token crosses from one book into another, and no book is in two of the splits.
+
+# %% [markdown]
+# ## Reading in strides
+#
+# A score "at context $c$" needs care: in windows of $c$ tokens cut side by side, the first token of each has nothing before it and the last has $c - 1$ tokens, so a longer context looks better simply because fewer tokens stand near a cut.
+# Here windows overlap.
+# A window of $c$ tokens starts every $c/2$ tokens, each with an empty memory; the first scores all its tokens, every other one its last half only.
+# So every token is scored exactly once, all of them at every context, and beyond the first window each has between $c/2$ and $c$ tokens in view, itself included.
+#
+# In plain torch:
+
+
+# %%
+def in_strides(model, tokens, context, stride):
+    paid, start = [], 0
+    while len(paid) < len(tokens) - 1:
+        window = tokens[start : start + context + 1]
+        logits, _ = model(window[None, :-1])
+        nats = F.cross_entropy(logits[0], window[1:], reduction="none")
+        paid += nats[len(paid) - start :].tolist()  # only what no window before has scored
+        start += stride
+    return torch.tensor(paid)
+
+
+# %% [markdown]
+# The package reads many windows at once, and long ones piece by piece with the state handed on; it must pay the same.
+# A model that knows nothing pays eight bits for a byte, or a little more.
+
+# %%
+from hmlcore.evaluation.strided import strided_nats
+from hmlcore.models import Backbone, BackboneConfig
+
+torch.manual_seed(0)
+model = Backbone(BackboneConfig(256, "gated_deltanet", 16, 1, 32, {"num_heads": 2}))
+text = b"Call me Ishmael. Some years ago, never mind how long precisely, having little or no money"
+tokens = torch.tensor(list(text))
+with torch.no_grad():
+    paid = in_strides(model, tokens, context=32, stride=16)
+assert len(paid) == len(tokens) - 1
+assert torch.allclose(strided_nats(model, tokens, 32, 16).float(), paid, atol=1e-4)
+assert 7.5 < paid.sum() / math.log(2) / len(paid) < 8.5
+
+# %% [markdown]
+# The longest context holds all that is read of a book, so there it is one window: a bounded memory reads it with one state, attention with all keys in view.
+#
+# ## What was compared
+#
+# PG-19 {cite:p}`rae2020compressive` is a collection of books from Project Gutenberg.
+# Training and test books here are a subset of it, tests read the beginnings of a few books, and the tokenizer is our own: no number in this chapter compares with a published perplexity on PG-19.
+#
+# All mixers have the same number of parameters, see the same windows in the same order, and tried the same two learning rates, of which validation chose one; these trials were shorter than the training they chose for.
+# The matrix memories have the same floats of state, and *window attention* keeps keys and values of just as many: it forgets everything at a fixed distance and nothing before, so a memory that does not beat it has not earned its recurrence.
+# What a short convolution keeps comes on top for each, which is why bytes of state in the table of costs differ somewhat; of the matrix memories HML has the most.
+# HML and gated DeltaNet have several seeds, the others one.
+#
+# The settings of this profile beside those that one GPU would run:
+
+# %% tags=["hide-input"]
+pg19_setup({name: get_experiment("pg19").grid(name) for name in dict.fromkeys((profile, "full"))})
+
+# %% tags=["remove-input"]
+try:
+    books = results_of("pg19", profile, run_missing)
+except HmlcoreError:
+    if run_missing or profile == "smoke":
+        raise
+    books = None  # awaited
+
+# %% [markdown]
+# ## Further than training
+#
+# Left, models that were trained on random windows: each began with an empty memory.
+# Right, the same with *truncated backpropagation*: every window goes on where the one before it ended, in the same book, and begins with the state that was reached there; gradients stop at the window's beginning, the state does not, and a new book empties it.
+# Only then has a memory ever met in training the states that it will have after many pages.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-context", "caption": "Bits per byte of the test books against context, every seed a dot; lower is better. The same tokens are scored at every context. Dotted: the context of training."}}
+shown(pg19_by_context, books)
+
+# %% [markdown]
+# ## What a longer memory is worth
+#
+# A curve over position alone says little: the tenth page may simply be harder than the first.
+# But every token was scored at every context, so the difficulty of the text drops out of the difference: at equal positions, the loss with all that came before in memory, minus the loss within the context of training, on the same tokens.
+# Where it is negative the memory has carried something useful over that distance; where it is positive, reading on did harm.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-position", "caption": "Left: bits per byte by position in the book, all text before in memory. Right: the same minus what is paid within the context of training, on the same tokens. The menu chooses the book; the hover text has every seed."}}
+shown(pg19_position, books)
+
+# %% [markdown]
+# ## Bytes or byte pairs
+#
+# Byte pairs shorten the text, so a window of as many tokens spans more of it and the same number of steps reads more; bytes leave more to the memory.
+# Both have the same parameters: what the embedding of byte pairs takes, the models of bytes have in their blocks.
+# They are compared by the bytes in view, but not at equal text read.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-tokenizers", "caption": "Bits per byte against the bytes of text in view, for byte pairs and for bytes. Dotted: the context of training."}}
+shown(pg19_tokenizers, books)
+
+# %% [markdown]
+# ## How training went, and what it cost
+#
+# Where a curve still falls at its end, its model has not finished learning, and the order there is one of speed as much as of memory.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-learning", "caption": "Training loss against the text read, a line a seed. Losses of byte pairs and of bytes are nats per token of different tokens and do not compare."}}
+shown(pg19_learning, books)
+
+# %% tags=["hide-input"]
+shown(pg19_costs, books)
+
+# %% [markdown]
+# Speed depends on the machine and on what else it did; it is given as it was, and the timings of {doc}`w01_02_baselines`, taken side by side, are the ones to compare.
+#
+# ## All scores
+#
+# The best first. Where the column *− HML* is negative, a model is ahead of HML on the same books: those are HML's losses.
+
+# %% tags=["hide-input"]
+shown(pg19_scores, books)
+
+# %% [markdown]
+# ## What they write
+#
+# One prompt, and what each model went on with, the first that was drawn and unedited, line breaks and broken characters included.
+# Nobody should expect sense from models of this size after so little text; the samples are here so that no score is taken for more than it is.
+
+# %% tags=["hide-input"]
+shown(pg19_samples, books)
+
+# %% [markdown]
+# ## What was claimed, and what came of it
+#
+# Confirmed, refuted or undecided by rules that stood before the runs.
+# With fewer than five books there is no interval, and a difference counts only where every book has its sign.
+
+
+# %% tags=["hide-input"]
+def scoreboard(results):
+    return render(claim_table({"pg19": results}), note=results.stamp())
+
+
+shown(scoreboard, books)
+
+# %% [markdown]
+# What these measurements do not say:
+#
+# - The training is brief and the models small; which memory wins after a thousand times as much text is not decided here.
+# - Test books are few and only their beginnings are read: an interval over books speaks of books like these, and one over seeds has to wait for more seeds.
+# - Learning rates were chosen in shorter runs with the first seed, and the models of bytes and of carried state took over the rates of byte pairs and random windows.
+# - A gain from more context is a gain in the average bit; it does not say what was remembered. For that there are the controlled tasks of {doc}`w05_06_synthetic`.
