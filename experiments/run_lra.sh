@@ -6,7 +6,7 @@ usage() {
   cat >&2 <<'END'
 usage: experiments/run_lra.sh TASK MIXER PROFILE SEEDS [OPTION ...]
 
-  TASK     task to learn, such as listops; "all"
+  TASK     task to learn: listops, imdb (which is Text); "all"
   MIXER    one name, several as hml,attention, or "all"
   PROFILE  smoke, laptop or full
   SEEDS    such as "0 1 2" or 0,1,2; "all"

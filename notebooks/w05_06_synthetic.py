@@ -26,9 +26,9 @@ import torch
 
 from hmlcore.evaluation.claims import claim_table
 from hmlcore.experiments import results_of
-from hmlcore.figures.synthetic import needle_by_length, needle_map, ruler_table
+from hmlcore.figures.synthetic import needle_by_length, needle_map, ruler_table, synthetic_frontier
 from hmlcore.figures.synthetic_gradient import gradient_table, synthetic_gradients, synthetic_probes
-from hmlcore.figures.synthetic_tasks import tasks_by_length, tasks_table
+from hmlcore.figures.synthetic_tasks import ablations, tasks_by_length, tasks_table
 from hmlcore.figures.tables import models_table, render
 
 plotly.io.renderers.default = "plotly_mimetype"
@@ -114,6 +114,24 @@ tasks_by_length(tasks)
 tasks_table(tasks)
 
 # %% [markdown]
+# ## How many pairs a state holds
+#
+# A sequence of pairs, key and value, then the keys again: multi-query associative recall {cite:p}`arora2024zoology`.
+# The number of pairs $n$ grows, and so do the bytes of state, with the width of the model.
+# With $K$ keys and $V$ values the pairs are one of $\binom{K}{n}\, V! / (V-n)!$ assignments, values drawn once each, so no state of fewer than
+#
+# $$
+# \frac{1}{8} \log_2 \left[ \binom{K}{n} \frac{V!}{(V-n)!} \right]
+# $$ (eq-syn-information)
+#
+# bytes can hold them all; every memory here has hundreds of times more.
+# What decides is how it separates its keys, and whether training finds that.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-frontier", "caption": "Accuracy against the bytes of state of one sequence, along a line the width of the model; the slider sets the number of pairs. Dashed: the bytes of information in the pairs."}}
+recall = results_of("synthetic_recall", profile, run_missing)
+synthetic_frontier(recall)
+
+# %% [markdown]
 # ## How far back a gradient reaches
 #
 # What a loss at token $T$ can teach about token $T-L$ is what survives of
@@ -141,12 +159,23 @@ synthetic_probes(gradients)
 gradient_table(gradients)
 
 # %% [markdown]
+# ## What each part of the first proposal does
+#
+# The layer as it was first proposed is the leapfrog, with damping that tokens choose, a kick to the momentum and a step of one.
+# One part is changed at a time, at the same budget and learning rate:
+# no damping or a fixed one (A1), injection into the position as well (A2), symplectic Euler in place of the leapfrog (A3), a penalty on changes of the energy while nothing is written (A4), a smaller step (A5).
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-ablations", "caption": "Accuracy minus that of the base with the same seed, mean over the test conditions. Each dot is a seed, bars are their means. Overwrite has no blanks, so the penalty is tried on copy alone."}}
+ablation = results_of("synthetic_ablation", profile, run_missing)
+ablations(ablation)
+
+# %% [markdown]
 # ## What was claimed, and what came of it
 #
 # Confirmed, refuted or undecided by rules that stood before the runs, the losses of the Hamiltonian memory among them.
 
 # %% tags=["hide-input"]
-parts = {"synthetic_needle": needle, "synthetic_tasks": tasks, "synthetic_gradient": gradients}
+parts = {part.experiment: part for part in (needle, tasks, recall, gradients, ablation)}
 render(claim_table(parts), note=tasks.stamp())
 
 # %% [markdown]

@@ -162,6 +162,32 @@ def listops_run(mixer, seed, lr=0.003, direction="causal", **changes) -> Run:
     return Run(spec("lra_listops", mixer, seed, lr=lr, **named), made, rows, trace)
 
 
+READS = (128, 256, 512)  # bytes of a review; trained on the middle one
+
+
+def review_run(mixer, seed, lr=0.003, direction="causal", **changes) -> Run:
+    """Every mixer a little worse than the last and, read further, worse by as much; both ways better by .04."""
+    rng, rank = _rng("review", mixer, seed, lr, direction), ALL_MIXERS.index(mixer)
+    skill = 0.7 - 0.01 * rank - 5 * abs(lr - 0.003) + (0.04 if direction == "bidirectional" else 0)
+    rows = [{**row, "value": row["value"] * 0.69} for row in _loss(rng, 1, 0.8)]
+    rows += [
+        {"metric": "accuracy", "split": "train", "step": step, "value": 0.5 + (skill - 0.5) * step / 1500}
+        for step in range(25, 1525, 25)
+    ]
+    rows.append({"metric": "peak_memory_bytes", "split": "train", "value": 4e8 + 1e7 * rank})
+    for number, length in enumerate(READS):
+        value = skill + 0.03 * min(number, 1) - 0.01 * rank * max(0, number - 1) + rng.gauss(0, 0.004)
+        scores = {"accuracy": value, "macro_f1": value - 0.02, "majority": 0.506}
+        for split in ("validation", "test") if length == READS[1] else ("test",):
+            here = {"split": split, "n": 500, **_at_length(mixer, length)}
+            rows += [{"metric": metric, "value": v, **here} for metric, v in scores.items()]
+    rows = [{**row, "direction": direction} for row in rows]
+    floats = state_floats(mixer, READS[1])
+    made = provenance(state_floats=floats, state_bytes=4 * floats, wall_s=30.0 + rank)
+    named = {"direction": direction, "train": [{"task": "imdb", "max_length": READS[1]}], **changes}
+    return Run(spec("lra_text", mixer, seed, lr=lr, **named), made, rows)
+
+
 def state_trace(mixer, tokens=60, components=48) -> list[dict]:
     """A leaky walk of every component; where the state grows the later components come later."""
     rng, rows, values = _rng("states", mixer), [], [0.0] * components
@@ -478,7 +504,7 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
 def fill(store: Store, seeds=3, profile="laptop") -> Store:
     """`seeds` runs of every mixer and experiment; recall at three widths, and two learning rates at each.
 
-    ListOps: two learning rates of causal models, one of bidirectional ones.
+    ListOps and reviews: two learning rates of causal models, one of bidirectional ones.
     """
     for mixer in MIXERS:
         for seed in range(seeds):
@@ -495,9 +521,10 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
     for mixer in ALL_MIXERS:
         for seed in range(seeds):
             store.write(speed_run(mixer, seed, profile=profile))
-            store.write(listops_run(mixer, seed, direction="bidirectional", profile=profile))
-            for lr in (0.001, 0.003):
-                store.write(listops_run(mixer, seed, lr, profile=profile))
+            for run in (listops_run, review_run):
+                store.write(run(mixer, seed, direction="bidirectional", profile=profile))
+                for lr in (0.001, 0.003):
+                    store.write(run(mixer, seed, lr, profile=profile))
     for mixer in OPS:
         for seed in range(seeds):
             store.write(op_run(mixer, seed, profile=profile))

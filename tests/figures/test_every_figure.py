@@ -23,6 +23,7 @@ from made_up_results import (
     op_run,
     physics_run,
     recall_run,
+    review_run,
     speed_run,
 )
 
@@ -30,6 +31,7 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.figures.bytes import bytes_by_context, bytes_position, learning_curves
 from hmlcore.figures.copy import copy_curves, copy_heatmaps
 from hmlcore.figures.listops import listops_by_length
+from hmlcore.figures.lra_text import text_by_length
 from hmlcore.figures.recall import recall_curves, recall_frontier
 from hmlcore.figures.registry import FIGURES, TABLES, draw
 from hmlcore.figures.style import MIXERS as STYLES
@@ -45,12 +47,14 @@ DOTTED = [
     (bytes_by_context, "bytes", "bits_per_byte", "context", {}),
     (bytes_position, "bytes", "bits_per_byte_at", "position", {"context": 2048}),
     (listops_by_length, "lra_listops", "accuracy", "length", {}),
+    (text_by_length, "lra_text", "accuracy", "length", {}),
 ]
 MAKE = {
     "copy": copy_run,
     "recall": recall_run,
     "bytes": bytes_run,
     "lra_listops": listops_run,
+    "lra_text": review_run,
     "bakeoff": bakeoff_run,
     "speed": speed_run,
     "op_speed": op_run,

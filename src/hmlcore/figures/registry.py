@@ -17,6 +17,7 @@ from hmlcore.figures.orbits import phase_portraits
 from hmlcore.figures.physics import energy_by_token, gradient_by_lag, reversal_error
 from hmlcore.figures.portrait import one_trace, phase_portrait
 from hmlcore.figures.recall import recall_curves, recall_frontier
+from hmlcore.figures.registry_lra import LRA_FIGURES, LRA_TABLES
 from hmlcore.figures.registry_pg19 import PG19_FIGURES, PG19_TABLES
 from hmlcore.figures.registry_synthetic import SEEDS as _SEEDS
 from hmlcore.figures.registry_synthetic import SYNTHETIC_FIGURES, SYNTHETIC_TABLES
@@ -236,7 +237,7 @@ FIGURES: dict[str, Figure] = {
         traced=True,
         every_mixer=True,
     ),
-    **{name: Figure(*parts) for name, parts in (SYNTHETIC_FIGURES | PG19_FIGURES).items()},
+    **{name: Figure(*parts) for name, parts in (SYNTHETIC_FIGURES | LRA_FIGURES | PG19_FIGURES).items()},
 }
 
 TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
@@ -247,6 +248,7 @@ TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
     "speed_state": ("speed", memory_table),
     "speed_paths": ("speed", speed_paths_table),
     **SYNTHETIC_TABLES,
+    **LRA_TABLES,
     **PG19_TABLES,
     "op_goals": ("op_speed", op_goals_table),
 }
