@@ -16,7 +16,7 @@ from hmlcore.results import Run, Store, collect_provenance, source_revision, spe
 from hmlcore.tasks import Task
 from hmlcore.tasks.bpe import BPE
 from hmlcore.tasks.text import Text
-from hmlcore.training import ALONE, Progress, Team, TrainingConfig, autocast, train
+from hmlcore.training import Progress, TrainingConfig, autocast, train
 from hmlcore.training.trackers import open_tracker
 
 
@@ -39,7 +39,6 @@ def execute(
     label: str = "",
     log: str | None = None,
     save_models: Path | None = None,
-    team: Team = ALONE,
 ) -> Path:
     """Run `spec` and store the result; an earlier unfinished attempt is resumed.
 
@@ -48,7 +47,6 @@ def execute(
         force: allow what the profile forbids (see ``check_machine``).
         log: where the learning curve goes besides the store, a name of ``training.trackers.TRACKERS``.
         save_models: a folder that keeps the trained model, under the name of its checkpoint.
-        team: the processes that train it together; the first of them measures and stores.
     Returns: the stored file.
     Raises: Paused, KeyboardInterrupt after a checkpoint; HmlcoreError for what cannot run.
     """
@@ -56,29 +54,24 @@ def execute(
     check_machine(spec["profile"], device, source_revision()[1], force)
     started = datetime.now(UTC)
     tasks = [task_from(t) for t in spec["train"]]
-    model = team.each(lambda: build_model(spec, tasks[0]))
+    model = build_model(spec, tasks[0])
     config = TrainingConfig(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
         record_every=max(1, spec["steps"] // 40),
         energy_penalty=spec.get("energy_penalty", 0.0),
     )
     waiting = checkpoint_path(spec)
-    with open_tracker(log if team.first else None, spec, label) as tracker:
+    with open_tracker(log, spec, label) as tracker:
         progress = train(
             model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
-            label=label, on_point=tracker.log, team=team,
+            label=label, on_point=tracker.log,
         )  # fmt: skip
-
-    def keep() -> Path:
-        machine = device_name(device) if team.world == 1 else f"{team.world} x {device_name(device)}"
-        run = measure(spec, model.to(device), tasks, progress, device, started, machine)
-        if save_models is not None:  # before the store, after which the run would not be made again
-            save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
-        path = store.write(run)
-        waiting.unlink(missing_ok=True)
-        return path
-
-    return team.first_does(keep, interruptible=True)
+    run = measure(spec, model, tasks, progress, device, started)
+    if save_models is not None:  # before the store, after which the run would not be made again
+        save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
+    path = store.write(run)
+    waiting.unlink(missing_ok=True)
+    return path
 
 
 def _reader(task: Task) -> dict:
@@ -94,9 +87,8 @@ def measure(
     progress: Progress,
     device: torch.device,
     started: datetime,
-    machine: str | None = None,
 ) -> Run:
-    """Score a trained model on everything its spec asks for; `machine` is what trained it, if not `device`."""
+    """Score a trained model on everything its spec asks for."""
     experiment = get_experiment(spec["experiment"])
     rows = _of_training(progress)
     with autocast(device, spec["precision"]):
@@ -119,7 +111,7 @@ def measure(
     length = max(t.length for t in tasks)
     source = tasks[0].provenance()
     provenance = collect_provenance(
-        machine or device_name(device),
+        device_name(device),
         steps=progress.step,
         parameters=model.parameter_count,
         state_floats=model.state_size(length),
