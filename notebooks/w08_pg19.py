@@ -28,10 +28,8 @@ import plotly.io
 import torch
 import torch.nn.functional as F
 
-from hmlcore.errors import HmlcoreError
 from hmlcore.evaluation.claims import claim_table
 from hmlcore.experiments import get_experiment, results_of
-from hmlcore.figures.awaited import shown
 from hmlcore.figures.pg19 import pg19_by_context, pg19_learning, pg19_position, pg19_tokenizers
 from hmlcore.figures.pg19_tables import pg19_costs, pg19_samples, pg19_scores, pg19_setup
 from hmlcore.figures.tables import render
@@ -115,12 +113,7 @@ assert 7.5 < paid.sum() / math.log(2) / len(paid) < 8.5
 pg19_setup({name: get_experiment("pg19").grid(name) for name in dict.fromkeys((profile, "full"))})
 
 # %% tags=["remove-input"]
-try:
-    books = results_of("pg19", profile, run_missing)
-except HmlcoreError:
-    if run_missing or profile == "smoke":
-        raise
-    books = None  # awaited
+books = results_of("pg19", profile, run_missing)
 
 # %% [markdown]
 # ## Further than training
@@ -130,7 +123,7 @@ except HmlcoreError:
 # Only then has a memory ever met in training the states that it will have after many pages.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-context", "caption": "Bits per byte of the test books against context, every seed a dot; lower is better. The same tokens are scored at every context. Dotted: the context of training."}}
-shown(pg19_by_context, books)
+pg19_by_context(books)
 
 # %% [markdown]
 # ## What a longer memory is worth
@@ -140,7 +133,7 @@ shown(pg19_by_context, books)
 # Where it is negative the memory has carried something useful over that distance; where it is positive, reading on did harm.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-position", "caption": "Left: bits per byte by position in the book, all text before in memory. Right: the same minus what is paid within the context of training, on the same tokens. The menu chooses the book; the hover text has every seed."}}
-shown(pg19_position, books)
+pg19_position(books)
 
 # %% [markdown]
 # ## Bytes or byte pairs
@@ -150,7 +143,7 @@ shown(pg19_position, books)
 # They are compared by the bytes in view, but not at equal text read.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-tokenizers", "caption": "Bits per byte against the bytes of text in view, for byte pairs and for bytes. Dotted: the context of training."}}
-shown(pg19_tokenizers, books)
+pg19_tokenizers(books)
 
 # %% [markdown]
 # ## How training went, and what it cost
@@ -158,10 +151,10 @@ shown(pg19_tokenizers, books)
 # Where a curve still falls at its end, its model has not finished learning, and the order there is one of speed as much as of memory.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-learning", "caption": "Training loss against the text read, a line a seed. Losses of byte pairs and of bytes are nats per token of different tokens and do not compare."}}
-shown(pg19_learning, books)
+pg19_learning(books)
 
 # %% tags=["hide-input"]
-shown(pg19_costs, books)
+pg19_costs(books)
 
 # %% [markdown]
 # Speed depends on the machine and on what else it did; it is given as it was, and the timings of {doc}`w01_02_baselines`, taken side by side, are the ones to compare.
@@ -171,7 +164,7 @@ shown(pg19_costs, books)
 # The best first. Where the column *− HML* is negative, a model is ahead of HML on the same books: those are HML's losses.
 
 # %% tags=["hide-input"]
-shown(pg19_scores, books)
+pg19_scores(books)
 
 # %% [markdown]
 # ## What they write
@@ -180,7 +173,7 @@ shown(pg19_scores, books)
 # Nobody should expect sense from models of this size after so little text; the samples are here so that no score is taken for more than it is.
 
 # %% tags=["hide-input"]
-shown(pg19_samples, books)
+pg19_samples(books)
 
 # %% [markdown]
 # ## What was claimed, and what came of it
@@ -188,13 +181,8 @@ shown(pg19_samples, books)
 # Confirmed, refuted or undecided by rules that stood before the runs.
 # With fewer than five books there is no interval, and a difference counts only where every book has its sign.
 
-
 # %% tags=["hide-input"]
-def scoreboard(results):
-    return render(claim_table({"pg19": results}), note=results.stamp())
-
-
-shown(scoreboard, books)
+render(claim_table({"pg19": books}), note=books.stamp())
 
 # %% [markdown]
 # What these measurements do not say:
