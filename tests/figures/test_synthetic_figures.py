@@ -192,6 +192,23 @@ def test_ablations_are_paired_by_seed(made_up_store):
     assert len(ABLATED) == 7
 
 
+def test_hover_texts_name_the_runs_behind_them(made_up_store):
+    results = loaded(made_up_store, "ablation")
+    runs = results.metric("accuracy").groupby("variant")["spec_hash"].unique()
+    own = {f"hml show {run[:8]}" for variant, names in runs.items() if variant != "base" for run in names}
+    base = {f"base: hml show {run[:8]}" for run in runs["base"]}
+    lines = {
+        line for t in of_kind(ablations(results), "seeds") for text in t.text for line in text.split("<br>")
+    }
+    assert own and own <= lines and {line for line in lines if line.startswith("base")} == base
+    needle = loaded(made_up_store, "needle")
+    asked = {f"hml show {run[:8]}" for run in needle.metric("accuracy")["spec_hash"]}
+    dots = {text.split("<br>")[-1] for t in of_kind(needle_by_length(needle), "seeds") for text in t.text}
+    cells = {line.split(", ")[-1] for t in of_kind(needle_map(needle), "map") for row in t.hovertext
+             for text in row for line in text.split("<br>") if line.startswith("seed")}  # fmt: skip
+    assert dots and dots <= asked and cells <= asked and cells
+
+
 @pytest.mark.parametrize(
     ("run", "functions"),
     [

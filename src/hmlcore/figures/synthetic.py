@@ -70,7 +70,7 @@ def needle_by_length(results: ResultSet) -> go.Figure:
     results = tuned(results)
     rows = _grid(results)
     by = ["mixer", "seed", "length"]
-    first = {name: (name, "first") for name in ("lr", "d_model", "state_bytes") if name in rows}
+    first = {name: (name, "first") for name in ("lr", "d_model", "state_bytes", "spec_hash") if name in rows}
     means = rows.groupby(by).agg(value=("value", "mean"), n=("n", "sum"), **first).reset_index()
     fig, (where,) = panels([""], "length (tokens)", "accuracy, mean over depths", height=400)
     add_keys(fig, means["mixer"])
@@ -221,8 +221,8 @@ def _hover(rows: pd.DataFrame) -> str:
     if mean == mean and n:
         low, high = wilson_interval(mean, n)
         lines += [f"accuracy {mean:.3f}, n = {n:,}", f"Wilson 95 %: {low:.3f} to {high:.3f}"]
-    each = sorted(zip(rows["seed"], rows["value"], strict=True))
-    return "<br>".join([*lines, *(f"seed {seed}: {value:.3g}" for seed, value in each)])
+    each = sorted(zip(rows["seed"], rows["value"], rows["spec_hash"], strict=True))
+    return "<br>".join([*lines, *(f"seed {s}: {value:.3g}, hml show {run[:8]}" for s, value, run in each)])
 
 
 def _bound(at: float, text: str) -> go.Scatter:

@@ -85,7 +85,8 @@ def ablations(results: ResultSet) -> go.Figure:
     variant by the number of its factor, every seed a dot, bars their means (and from five seeds on intervals).
     """
     rows = tuned(results).metric("accuracy")
-    seeds = rows.groupby(["task", "variant", "seed"])["value"].mean()
+    by = rows.groupby(["task", "variant", "seed"])
+    seeds, made = by["value"].mean(), by.agg(run=("spec_hash", "first"), n=("n", "sum"))
     tasks = [task for task in TASKS if task in set(rows["task"])]
     tasks += sorted(set(rows["task"]) - set(tasks))
     tasks = [task for task in tasks if (task, BASE) in seeds.index.droplevel("seed")]
@@ -101,7 +102,7 @@ def ablations(results: ResultSet) -> go.Figure:
         fig.add_trace(_zero(len(variants)), **where)
         for height_, variant in enumerate(variants):
             if (task, variant) in seeds.index.droplevel("seed"):
-                for trace in _differences(seeds[task, variant], seeds[task, BASE], variant, height_):
+                for trace in _differences(seeds[task], made.loc[task], variant, height_):
                     fig.add_trace(trace, **where)
     labels = [f"{FACTORS.get(variant, '')}  {variant}".strip() for variant in variants]
     fig.update_yaxes(tickvals=list(range(len(variants))), ticktext=labels, range=[-0.6, len(variants) - 0.4])
@@ -144,7 +145,8 @@ def _unequal(results: ResultSet) -> list[str]:
     return [f"{remark} (of at least one task)" for remark in remarks]
 
 
-def _differences(own: pd.Series, base: pd.Series, variant: str, height: int) -> list[go.Scatter]:
+def _differences(scores: pd.Series, made: pd.DataFrame, variant: str, height: int) -> list[go.Scatter]:
+    own, base = scores[variant], scores[BASE]
     if not set(own.index) & set(base.index):
         return []
     found = paired_difference(own.to_dict(), base.to_dict())
@@ -157,6 +159,8 @@ def _differences(own: pd.Series, base: pd.Series, variant: str, height: int) -> 
     }  # fmt: skip
     text = [
         f"<b>{variant}</b> seed {seed}<br>{own[seed]:.4g} − {base[seed]:.4g} = {signed(difference)}"
+        f"<br>n = {made.loc[(variant, seed), 'n']:,.0f}<br>hml show {made.loc[(variant, seed), 'run'][:8]}"
+        f"<br>base: hml show {made.loc[(BASE, seed), 'run'][:8]}"
         for seed, difference in zip(found.seeds, found.differences, strict=True)
     ]
     return [
