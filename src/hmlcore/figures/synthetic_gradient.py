@@ -175,7 +175,8 @@ def _curve(rows: pd.DataFrame, name: str) -> list[go.Scatter]:
         fine = all(math.isfinite(v) and v > 0 for v in values)
         mean = math.exp(sum(map(math.log, values)) / len(values)) if fine else None
         lost = bool((part["floored"].fillna(0) > 0).any())
-        each = [f"seed {s}: {_power(v)}" for s, v in sorted(zip(part["seed"], values, strict=True))]
+        runs = sorted(zip(part["seed"], values, part["spec_hash"], strict=True))
+        each = [f"seed {seed}: {_power(value)}, hml show {digest[:8]}" for seed, value, digest in runs]
         head = f"<b>{style.label}</b> lag {int(lag):,}" + (", lost in single precision" if lost else "")
         text = "<br>".join([head, *each, f"n = {int(part['n'].iloc[0])} each"])
         points.append((float(lag), mean, lost, text))
@@ -202,7 +203,7 @@ def _seeds(rows: pd.DataFrame, name: str, x: str) -> list[go.Scatter]:
         if row["n"] and row["value"] == row["value"]:
             low, high = wilson_interval(row["value"], row["n"])
             line += f"<br>Wilson 95 %: {low:.3f} to {high:.3f}, n = {row['n']:,}"
-        text.append(line)
+        text.append(f"{line}<br>hml show {row['spec_hash'][:8]}")
     means = {place: seed_interval(values) for place, values in rows.groupby("place")["value"]}
     bars = None
     if any(e.low is not None for e in means.values()):
