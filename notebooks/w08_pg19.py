@@ -132,7 +132,7 @@ pg19_by_context(books)
 # But every token was scored at every context, so the difficulty of the text drops out of the difference: at equal positions, the loss with all that came before in memory, minus the loss within the context of training, on the same tokens.
 # Where it is negative the memory has carried something useful over that distance; where it is positive, reading on did harm.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-position", "caption": "Left: bits per byte by position in the book, all text before in memory. Right: the same minus what is paid within the context of training, on the same tokens. The menu chooses the book; the hover text has every seed."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-position", "caption": "Left: bits per byte by position in the book, all text before in memory. Right: the same minus what is paid within the context of training, on the same tokens. The slider chooses the book; the hover text has every seed."}}
 pg19_position(books)
 
 # %% [markdown]

@@ -127,11 +127,11 @@ def shown(fig, visible, axis):
 
 
 @pytest.mark.parametrize(("number", "book"), list(enumerate(["all", *BOOKS])))
-def test_the_menu_shows_one_book_and_its_gain_on_the_same_tokens(results, number, book):
+def test_the_slider_shows_one_book_and_its_gain_on_the_same_tokens(results, number, book):
     fig = pg19_position(results)
-    (menu,) = fig.layout.updatemenus
-    assert [button.label for button in menu.buttons] == ["all books", *BOOKS]
-    visible = menu.buttons[number].args[0]["visible"]
+    (slider,) = fig.layout.sliders
+    assert [step.label for step in slider.steps] == ["all books", *BOOKS]
+    visible = slider.steps[number].args[0]["visible"]
     if number == 0:
         assert [trace.visible for trace in fig.data] == list(visible)
     rows = results.metric("bits_per_byte_at", task="bpe", variant="windows", document=book)

@@ -18,7 +18,7 @@ TRAINED = {
     ("bytes", "windows"): "bytes, random windows",
 }
 """Tokenizer and way of training, in the order figures and tables list them."""
-_ROOM = 44  # pixels that the menu of books takes
+_ROOM = 70  # pixels that the slider over books takes
 
 
 def published(results: ResultSet, **conditions) -> ResultSet:
@@ -90,7 +90,7 @@ def pg19_tokenizers(results: ResultSet) -> go.Figure:
 
 def pg19_position(results: ResultSet) -> go.Figure:
     """Left, bits per byte by position in the book at the longest context; right, what they are above or below
-    those at the training context on the same tokens: what the longer memory is worth. A menu chooses the book.
+    those at the training context on the same tokens: what the longer memory is worth. A slider chooses books.
 
     Byte pairs, random windows; means over seeds, each of which is in the hover text.
     """
@@ -121,7 +121,7 @@ def pg19_position(results: ResultSet) -> go.Figure:
     fig.update_layout(xaxis_domain=[0, 0.465], xaxis2_domain=[0.535, 1])
     fig = crowded(fig)
     fig.update_layout(
-        updatemenus=[_menu(books, shown)], margin_b=BOTTOM + _ROOM, height=fig.layout.height + _ROOM
+        sliders=[_slider(books, shown)], margin_b=BOTTOM + _ROOM, height=fig.layout.height + _ROOM
     )
     return stamp(fig, books_stamp(results))
 
@@ -206,13 +206,14 @@ def _line(rows: pd.DataFrame, column: str) -> go.Scatter:
     )  # fmt: skip
 
 
-def _menu(books: list[str], shown: list[list[bool]]) -> dict:
-    buttons = [
+def _slider(books: list[str], shown: list[list[bool]]) -> dict:
+    """A step a book; titles are too long to stand below it, so only the chosen one is written."""
+    steps = [
         {"label": "all books" if book == ALL else book, "method": "update", "args": [{"visible": visible}]}
         for book, visible in zip(books, shown, strict=True)
     ]
     return {
-        "type": "dropdown", "direction": "up", "buttons": buttons, "active": 0, "x": 0, "xanchor": "left",
-        "y": 0, "yanchor": "top", "pad": {"t": 56}, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GREY,
-        "font": {"size": 12, "color": GREY},
+        "active": 0, "steps": steps, "currentvalue": {"prefix": "book: ", "font": {"size": 13, "color": GREY}},
+        "pad": {"t": 64, "b": 0}, "x": 0, "len": 1, "tickcolor": GREY, "bordercolor": GREY,
+        "bgcolor": "rgba(128,128,128,0.3)", "font": {"size": 1, "color": "rgba(0,0,0,0)"},
     }  # fmt: skip

@@ -22,7 +22,7 @@ PG19_FIGURES: dict[str, tuple[str, Callable[[ResultSet], go.Figure], str]] = {
         pg19_position,
         "Books: left, bits per byte by position in the book with all before it in memory; right, what they are "
         "above or below those within the training context, on the same tokens: negative where the longer "
-        "memory is worth something. Means over seeds, each in the hover text; a menu chooses the book.",
+        "memory is worth something. Means over seeds, each in the hover text; a slider chooses the book.",
     ),
     "pg19_tokenizers": (
         "pg19",
