@@ -3,6 +3,18 @@
 # (experiment, case) → the mixers for which the smaller of the two rates had the lower cross-entropy.
 SMALLER: dict[tuple[str, str], tuple[str, ...]] = {
     ("pg19", "laptop"): ("attention", "gru", "lstm", "hyena", "linoss"),
+    ("lra_text", "causal"): (
+        "hml",
+        "attention",
+        "gru",
+        "lstm",
+        "mamba",
+        "mamba2",
+        "retnet",
+        "gated_deltanet",
+        "momentum_deltanet",
+        "linoss",
+    ),
     ("synthetic_tasks", "S3"): ("hml", "mamba", "hyena", "gated_deltanet"),
     ("synthetic_tasks", "adding"): ("attention", "lstm", "momentum_deltanet", "linoss"),
     ("synthetic_tasks", "addition"): ("hml", "lstm", "mamba", "mamba2", "hyena", "momentum_deltanet", "linoss"),
