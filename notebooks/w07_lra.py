@@ -24,10 +24,8 @@ run_missing = False
 import plotly.io
 import torch
 
-from hmlcore.errors import HmlcoreError
 from hmlcore.evaluation.claims import claim_table
 from hmlcore.experiments import get_experiment, results_of
-from hmlcore.figures.awaited import shown
 from hmlcore.figures.listops import listops_by_length, listops_learning, listops_table
 from hmlcore.figures.lra_published import lra_published
 from hmlcore.figures.lra_setup import lra_setup
@@ -125,12 +123,7 @@ lra_setup(
 
 # %% tags=["remove-input"]
 listops = results_of("lra_listops", profile, run_missing)
-try:
-    text = results_of("lra_text", profile, run_missing)
-except HmlcoreError:
-    if run_missing or profile == "smoke":
-        raise
-    text = None  # awaited
+text = results_of("lra_text", profile, run_missing)
 
 # %% [markdown]
 # ## ListOps
@@ -154,10 +147,10 @@ listops_table(listops)
 # A memory that keeps what it has gathered can only gain by reading on; one that gets worse has met a state that it never saw in training.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lra-text", "caption": "Reviews: accuracy against the bytes that are read of each, every seed a dot. Dotted: the length of training; dashed: what the most frequent answer scores."}}
-shown(text_by_length, text)
+text_by_length(text)
 
 # %% tags=["hide-input"]
-shown(text_scores, text)
+text_scores(text)
 
 # %% [markdown]
 # ## How fast, and at what cost
@@ -167,10 +160,10 @@ shown(text_scores, text)
 # Peak memory belongs to the whole training: none of the models needs more memory to become better.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lra-text-learning", "caption": "Reviews: accuracy on the batches of training before each was learned from, mean of the latest fifth of the training and of the seeds."}}
-shown(text_learning, text)
+text_learning(text)
 
 # %% tags=["hide-input"]
-shown(text_costs, text)
+text_costs(text)
 
 # %% [markdown]
 # Seconds depend on the machine, on the implementation and on what else ran; the timings of {doc}`w01_02_baselines`, taken side by side, are the ones to compare.
@@ -196,13 +189,8 @@ lra_published(listops, text)
 # %% tags=["hide-input"]
 render(claim_table({"lra_listops": listops}), note=listops.stamp())
 
-
 # %% tags=["hide-input"]
-def scoreboard(results):
-    return render(claim_table({"lra_text": results}), note=results.stamp())
-
-
-shown(scoreboard, text)
+render(claim_table({"lra_text": text}), note=text.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

@@ -3,4 +3,4 @@
 Once there are results a test fails until the name is gone from here.
 """
 
-AWAITED = ("lra_text",)
+AWAITED: tuple[str, ...] = ()

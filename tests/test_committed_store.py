@@ -79,7 +79,6 @@ def test_books_are_met_under_equal_conditions():
     assert (read == 1).all()
 
 
-@pytest.mark.skipif("lra_text" in AWAITED, reason="results of lra_text are awaited")
 def test_reviews_are_read_at_the_rates_that_the_first_seed_chose():
     runs = STORE.load("laptop", "lra_text").where(direction="causal")
     first = runs.where(seed=0).best_lr("accuracy", "max").runs().set_index("mixer")["lr"]
