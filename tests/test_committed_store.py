@@ -10,6 +10,7 @@ from hmlcore.evaluation.bakeoff_claims import winner
 from hmlcore.evaluation.claims import CLAIMS, CONFIRMED, REFUTED, UNDECIDED, claim_table
 from hmlcore.experiments import EXPERIMENTS
 from hmlcore.experiments.bakeoff import VARIANTS, chosen_rate
+from hmlcore.experiments.verify import _KEYS, _values
 from hmlcore.layers.hml import HML
 from hmlcore.results import Store, spec_hash
 
@@ -61,6 +62,15 @@ def _check_equal_tuning(runs, tuned_here):
     else:  # each at the one rate that it chose on another experiment's task
         assert all(len(lrs) == 1 for lrs in per_mixer["lr"])
     assert all(seeds == per_mixer["seed"].iloc[0] and len(seeds) >= 3 for seeds in per_mixer["seed"])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_value_can_be_told_from_the_others_of_its_run(name):
+    """Or `hml verify` could not pair what a run measures again with what is stored."""
+    rows = _values(STORE, "laptop", name)
+    keys = ["spec_hash", *(key for key in _KEYS if key in rows)]
+    if EXPERIMENTS[name].together is None or EXPERIMENTS[name].repeatable:
+        assert not rows.duplicated(keys).any()
 
 
 def test_books_are_met_under_equal_conditions():

@@ -3,10 +3,13 @@
 import math
 import random
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from hmlcore.errors import require
 from hmlcore.experiments.grid import label
@@ -25,6 +28,7 @@ _KEYS = [
     "dynamics", "eta", "gamma", "alpha", "rho", "theta", "head_dim", "tokens", "lag", "t", "keys", "energy",
     "writes", "needles", "queries", "values", "depth", "group",
     "kind", "haystack", "scattered", "digits", "layout", "order", "modulus", "levels", "stage", "level", "head",
+    "document", "stride",
 ]  # fmt: skip
 
 
@@ -71,7 +75,8 @@ def _again(store: Store, profile: str, name: str, spec: dict) -> Verdict:
     with tempfile.TemporaryDirectory() as scratch:
         again = Store(Path(scratch))
         if get_experiment(name).together is None:
-            execute(spec, again, force=True, label=f"verify {label(spec)}")
+            with _one_thread():
+                execute(spec, again, force=True, label=f"verify {label(spec)}")
         else:
             measure([spec], again, force=True)
         found = _values(again, profile, name)
@@ -86,6 +91,17 @@ def _again(store: Store, profile: str, name: str, spec: dict) -> Verdict:
     worst = max((g for g in gaps if not math.isnan(g)), default=math.nan)
     digest = str(found["spec_hash"].iloc[0])
     return Verdict(label(spec), digest, len(gaps), sum(g == 0 for g in gaps), within, worst)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As `hml run` trains on a CPU, a process a core, unless it is told otherwise: sums come in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _gap(stored: float, found: float) -> float:
