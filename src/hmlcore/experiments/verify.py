@@ -95,7 +95,7 @@ def _again(store: Store, profile: str, name: str, spec: dict) -> Verdict:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """As `hml run` trains on a CPU, a process a core, unless it is told otherwise: sums come in the same order."""
+    """As `hml run` trains on a CPU, a process a core, if not told otherwise: sums come in the same order."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
