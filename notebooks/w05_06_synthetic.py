@@ -11,7 +11,7 @@
 #
 # Text asks a memory for everything at once, so a score on text says little about what was remembered.
 # This chapter asks for one thing at a time: find a needle, replace a value, count, add, follow a rule, wait.
-# Every task is generated, every model trained on short sequences and tested on sequences up to a hundred times longer; what is claimed was written down, with the rule that decides it, before any score was looked at.
+# Every task is generated, every model trained on short sequences and tested on sequences up to 128 times longer; what is claimed was written down, with the rule that decides it, before any score was looked at.
 #
 # All mixers have the same number of parameters and, where it can be set, the same bytes of state; the Hamiltonian memory is its default, the oscillator that won the bake-off of {doc}`w03_04_hml`.
 # Rest the pointer on a dot and it names its run: `hml show` with those digits prints the file, the settings and the command that makes the number again.
