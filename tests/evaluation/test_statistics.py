@@ -100,3 +100,20 @@ def test_bad_input(call, message):
 def test_note_says_which_rule_applied():
     assert interval_note(3) == "each dot a seed (3), line their mean, no interval below 5"
     assert interval_note(5) == "each dot a seed (5), line their mean, bar its 95 % t-interval"
+
+
+@pytest.mark.parametrize(
+    ("differences", "sign"),
+    [
+        ([0.1, 0.2, 0.3], 1),
+        ([-0.1, -0.2, -0.3], -1),
+        ([0.1, 0.2, -0.01], 0),
+        ([0.1, 0.2, 0.0], 0),
+        ([0.1, 0.2, math.nan], 0),
+        ([1.0, 1.1, 0.9, 1.05, -0.01], 1),  # five seeds: the interval decides, not the one that disagrees
+        ([1.0, -0.9, 0.8, -0.7, 0.6], 0),
+    ],
+)
+def test_a_difference_has_a_sign_where_it_is_told_from_zero(differences, sign):
+    first = dict(enumerate(differences))
+    assert paired_difference(first, dict.fromkeys(first, 0.0)).sign == sign

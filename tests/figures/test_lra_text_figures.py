@@ -5,7 +5,6 @@ import re
 import pytest
 from made_up_results import ALL_MIXERS, DIRECTIONS, READS, listops_run, review_run
 
-from hmlcore.figures.awaited import shown
 from hmlcore.figures.lra_published import OURS, PUBLISHED, lra_published
 from hmlcore.figures.lra_setup import lra_setup
 from hmlcore.figures.lra_text import LEVELS, text_by_length, text_costs, text_learning, text_scores
@@ -152,12 +151,6 @@ def test_every_published_number_has_a_source_and_says_how_it_reads():
     assert len({row.model for row in PUBLISHED}) == len(PUBLISHED)
     disagreeing = [row for row in PUBLISHED if row.model.startswith("Mamba")]
     assert len({row.listops for row in disagreeing}) > 1 and all("disagree" in r.remark for r in disagreeing)
-
-
-@pytest.mark.parametrize("function", [text_by_length, text_learning, text_scores, text_costs])
-def test_awaited_results_are_said_to_be(function):
-    fig = shown(function, None)
-    assert any("awaited" in note.text for note in fig.layout.annotations)
 
 
 def test_setup_tells_directions_and_splits_apart():

@@ -7,7 +7,6 @@ import pytest
 from made_up_results import BOOKS, READ, WINDOWED, book_run
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.awaited import shown as shown_or_awaited
 from hmlcore.figures.pg19 import (
     pg19_by_context,
     pg19_learning,
@@ -245,9 +244,3 @@ def test_settings_are_those_of_the_specs():
     assert lines["learning rates tried"] == "0.001, 0.003, 60 steps each" and lines["seeds"] == "1–2"
     assert lines["test"] == "the first 80,000 bytes of 4 books"
     assert lines["contexts of the test"] == "256, 4,096" and lines["parameters, all mixers"] == "1,300,000"
-
-
-def test_what_is_awaited_says_so_and_gives_way_to_results(results):
-    fig = shown_or_awaited(pg19_by_context, None)
-    assert len(fig.data) == 0 and "awaited" in fig.layout.annotations[0].text
-    assert shown_or_awaited(pg19_by_context, results).to_json() == pg19_by_context(results).to_json()

@@ -9,12 +9,9 @@ where its 95 % interval lies on one side of 0; with fewer than five seeds, where
 import pandas as pd
 
 from hmlcore.evaluation.statistics import PairedDifference, paired_difference
-from hmlcore.evaluation.verdicts import CONFIRMED, FAR, NEAR, REFUTED, UNDECIDED, Claim
+from hmlcore.evaluation.verdicts import CONFIRMED, FAR, GROWING, NEAR, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
-
-GROWING = ("attention", "hyena")
-"""Mixers that keep everything: not bounded memories."""
 
 
 def trained_length(results: ResultSet) -> int:
@@ -30,14 +27,6 @@ def _accuracy(results: ResultSet, direction: str, beyond: bool = False) -> pd.Da
 
 def _seeds(rows: pd.DataFrame, mixer: str) -> dict[int, float]:
     return rows[rows["mixer"] == mixer].set_index("seed")["value"].to_dict()
-
-
-def _sign(found: PairedDifference) -> int:
-    """−1 or 1 where the difference is told from 0, else 0."""
-    low, high = found.estimate.low, found.estimate.high
-    if low is None:
-        low, high = min(found.differences), max(found.differences)
-    return 1 if low > 0 else -1 if high < 0 else 0
 
 
 def _words(found: PairedDifference) -> str:
@@ -60,7 +49,7 @@ def text_with_bounded(results: ResultSet) -> tuple[str, str]:
     gap = found.estimate.mean
     if gap >= -NEAR:
         return CONFIRMED, evidence
-    return (REFUTED if gap < -FAR or _sign(found) < 0 else UNDECIDED), evidence
+    return (REFUTED if gap < -FAR or found.sign < 0 else UNDECIDED), evidence
 
 
 def both_ways_help(results: ResultSet) -> tuple[str, str]:
@@ -73,7 +62,7 @@ def both_ways_help(results: ResultSet) -> tuple[str, str]:
     evidence = f"both ways − causal: {_words(found)}"
     if found.estimate.mean <= 0:
         return REFUTED, evidence
-    return (CONFIRMED if found.estimate.mean >= NEAR and _sign(found) > 0 else UNDECIDED), evidence
+    return (CONFIRMED if found.estimate.mean >= NEAR and found.sign > 0 else UNDECIDED), evidence
 
 
 def nobody_loses_by_reading_on(results: ResultSet) -> tuple[str, str]:

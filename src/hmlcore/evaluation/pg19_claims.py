@@ -10,12 +10,10 @@ fewer than five books, where every book has it. Within .5 % counts as equal.
 import pandas as pd
 
 from hmlcore.evaluation.statistics import PairedDifference, paired_difference
-from hmlcore.evaluation.verdicts import CONFIRMED, REFUTED, UNDECIDED, Claim
+from hmlcore.evaluation.verdicts import CONFIRMED, GROWING, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
 
-GROWING = ("attention", "hyena")
-"""Mixers that keep everything: not bounded memories."""
 ALL = "all"
 """The document that stands for all of them together."""
 EQUAL = 0.005
@@ -50,19 +48,9 @@ def by_book(first: pd.DataFrame, second: pd.DataFrame) -> PairedDifference:
     return paired_difference(*means)
 
 
-def _sign(found: PairedDifference) -> int:
-    """−1 or 1 where the difference is told from 0, else 0; 0 also where something diverged."""
-    low, high = found.estimate.low, found.estimate.high
-    if low is None:
-        low, high = min(found.differences), max(found.differences)
-    if found.estimate.mean != found.estimate.mean:
-        return 0
-    return 1 if low > 0 else -1 if high < 0 else 0
-
-
 def _lower(found: PairedDifference) -> str:
     """The verdict on "the first is below the second"."""
-    return {-1: CONFIRMED, 0: UNDECIDED, 1: REFUTED}[_sign(found)]
+    return {-1: CONFIRMED, 0: UNDECIDED, 1: REFUTED}[found.sign]
 
 
 def _words(found: PairedDifference) -> str:
@@ -111,7 +99,7 @@ def _beyond(results: ResultSet, mixer: str) -> tuple[float, int]:
     found = by_book(long, short)
     before = short.loc[short["document"] != ALL, "value"].mean()
     change = found.estimate.mean / before
-    return (float("inf"), 1) if change != change and before == before else (change, _sign(found))
+    return (float("inf"), 1) if change != change and before == before else (change, found.sign)
 
 
 def bounded_beyond_training(results: ResultSet) -> tuple[str, str]:

@@ -45,6 +45,17 @@ class PairedDifference(NamedTuple):
     differences: tuple[float, ...]
     estimate: Estimate
 
+    @property
+    def sign(self) -> int:
+        """−1 or 1 where the difference is told from 0: its interval lies on one side of 0, or where there is
+        none, every seed has the sign. Else 0, also where a seed diverged."""
+        low, high = self.estimate.low, self.estimate.high
+        if low is None:
+            low, high = min(self.differences), max(self.differences)
+        if self.estimate.mean != self.estimate.mean:
+            return 0
+        return 1 if low > 0 else -1 if high < 0 else 0
+
 
 def seed_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Mean over seeds with its t-interval: mean ± t(n−1) · s / √n, where s divides by n − 1.

@@ -11,12 +11,9 @@ import pandas as pd
 
 from hmlcore.evaluation.ablation_claims import ABLATION_CLAIMS
 from hmlcore.evaluation.statistics import paired_difference
-from hmlcore.evaluation.verdicts import CONFIRMED, FAR, NEAR, REFUTED, UNDECIDED, Claim
+from hmlcore.evaluation.verdicts import CONFIRMED, FAR, GROWING, NEAR, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
-
-GROWING = ("attention", "hyena")
-"""Mixers that keep everything: not bounded memories."""
 
 
 def _compared(gap: float) -> str:

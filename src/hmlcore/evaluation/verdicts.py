@@ -9,6 +9,9 @@ CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 NEAR, FAR = 0.02, 0.05
 """Accuracies this near count as equal; one that is further below than the second is worse."""
 
+GROWING = ("attention", "hyena")
+"""Mixers that keep everything: not bounded memories."""
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -8,15 +8,13 @@ once for each corpus and vocabulary, and kept under ``paths.cache()`` with its h
 import functools
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.documents import Corpus
+from hmlcore.tasks.documents import Corpus, replaced
 
 # Text that byte pairs are learned from; more changes few of the merges and takes longer.
 LEARNED_FROM = 32 * 2**20
@@ -130,10 +128,7 @@ def _learned(corpus: Corpus, path: Path, vocab_size: int) -> BPE:
             return BPE(path.read_text(encoding="utf-8"))
         found = learn(_sample(corpus), vocab_size)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(found.text)
-        Path(temporary).replace(path)
+        replaced(path, lambda file: file.write(found.text.encode()))
     except OSError as error:
         raise HmlcoreError(f"cannot keep the tokenizer in {path.parent}: {error}") from error
     return found

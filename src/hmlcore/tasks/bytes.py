@@ -9,7 +9,7 @@ import torch
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.base import Batch, Task, check_batch, check_int, generator
-from hmlcore.tasks.corpora import folder_of, label, open_corpus
+from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus, Documents
 from hmlcore.tasks.windows import Windows
 
@@ -44,14 +44,7 @@ class Bytes(Task):
 
     def __post_init__(self) -> None:
         check_int("length", self.length, 1)
-        if not isinstance(self.corpus, str):
-            raise HmlcoreError(f"corpus must be a name or a folder, not {self.corpus!r}")
-        if self.corpus not in ("stdlib", "pg19"):
-            folder_of(self.corpus)
-        if self.books is not None:
-            check_int("books", self.books, 1)
-            if self.corpus != "pg19":
-                raise HmlcoreError(f"books={self.books} applies to corpus 'pg19' only, not to {self.corpus!r}")
+        check_corpus(self.corpus, self.books)
 
     @property
     def vocab_size(self) -> int:

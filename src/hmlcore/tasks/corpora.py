@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hmlcore.errors import HmlcoreError, unknown
-from hmlcore.tasks.base import SPLITS
+from hmlcore.tasks.base import SPLITS, check_int
 from hmlcore.tasks.documents import Corpus, Documents
 
 NAMES = ("stdlib", "pg19", "folder:<path>")
@@ -48,6 +48,18 @@ def open_corpus(corpus: str, books: int | None = None) -> Corpus:
 
         return open_pg19(books)
     return _folder(folder_of(corpus))
+
+
+def check_corpus(corpus: object, books: object = None) -> None:
+    """Refuse a corpus that cannot be named so, and `books` that mean nothing, before anything is opened."""
+    if not isinstance(corpus, str):
+        raise HmlcoreError(f"corpus must be a name or a folder, not {corpus!r}")
+    if corpus not in ("stdlib", "pg19"):
+        folder_of(corpus)
+    if books is not None:
+        check_int("books", books, 1)
+        if corpus != "pg19":
+            raise HmlcoreError(f"books={books} applies to corpus 'pg19' only, not to {corpus!r}")
 
 
 def folder_of(corpus: str) -> Path:

@@ -112,11 +112,12 @@ def _store(listing: Path, content: Path, items: Iterable[tuple[str, bytes]]) -> 
             entry["digests"].append(hashlib.sha256(text).hexdigest())
             entry["offsets"].append(entry["offsets"][-1] + len(text))
 
-    _replace(content, write_content)
-    _replace(listing, lambda file: file.write(json.dumps(entry).encode()))
+    replaced(content, write_content)
+    replaced(listing, lambda file: file.write(json.dumps(entry).encode()))
 
 
-def _replace(path: Path, write: Callable) -> None:
+def replaced(path: Path, write: Callable) -> None:
+    """Have `write` fill a binary file that takes the place of `path` when it is whole, and else vanishes."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -17,7 +17,7 @@ from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.tasks.base import check_batch, check_int, generator
 from hmlcore.tasks.hub import require_hub
-from hmlcore.tasks.labelled import Labelled, LabelledTask
+from hmlcore.tasks.labelled import Labelled, LabelledTask, in_epochs
 from hmlcore.tasks.made_up_reviews import VERSION, made_up_reviews
 
 CORPORA = ("imdb", "made_up")
@@ -102,11 +102,7 @@ class Imdb(LabelledTask):
         reviews = self._splits[split]
         count, numbers = len(reviews.texts), np.arange(index * batch_size, (index + 1) * batch_size)
         if split == "train":
-            epochs, turns = np.divmod(numbers, count)
-            for epoch in np.unique(epochs):
-                now = epochs == epoch
-                turns[now] = _order(seed, int(epoch), count)[turns[now]]
-            numbers = turns
+            numbers = in_epochs(self.name, numbers, count, seed)
         require(
             numbers.max() < count,
             f"{split} has {count} examples; batch {index} of {batch_size} ends at {numbers.max() + 1}",
@@ -131,11 +127,6 @@ class Imdb(LabelledTask):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.knobs()  # a copy in another process opens the reviews for itself
-
-
-@functools.lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return generator(Imdb.name, "train", seed, epoch).permutation(count)
 
 
 def _dealt(source: "Source", held_out: int) -> tuple[Reviews, Reviews, Reviews]:

@@ -3,8 +3,6 @@
 import functools
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,8 +15,9 @@ from tqdm import tqdm
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.base import check_batch, check_int, generator
-from hmlcore.tasks.labelled import Labelled, LabelledTask
+from hmlcore.tasks.base import check_batch, check_int
+from hmlcore.tasks.documents import replaced
+from hmlcore.tasks.labelled import Labelled, LabelledTask, in_epochs
 from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
 
 _VERSION = "listops-1"  # of the generator: part of every key, raised if its output changes
@@ -100,11 +99,7 @@ class ListOps(LabelledTask):
         check_batch(split, index, batch_size, seed)
         numbers = np.arange(index * batch_size, (index + 1) * batch_size)
         if split == "train":
-            epochs, turns = np.divmod(numbers, self.training_examples)
-            for epoch in np.unique(epochs):
-                now = epochs == epoch
-                turns[now] = _order(self.name, seed, int(epoch), self.training_examples)[turns[now]]
-            rows = 2 * self.held_out + turns
+            rows = 2 * self.held_out + in_epochs(self.name, numbers, self.training_examples, seed)
         else:
             require(
                 numbers[-1] < self.held_out,
@@ -149,11 +144,6 @@ class Expressions:
         return Labelled(*(torch.from_numpy(x) for x in (inputs, lengths, labels)))
 
 
-@functools.lru_cache(maxsize=4)
-def _order(task: str, seed: int, epoch: int, count: int) -> np.ndarray:
-    return generator(task, "train", seed, epoch).permutation(count)
-
-
 def _generate(task: ListOps) -> Expressions:
     wanted = task.training_examples + 2 * task.held_out
     rng = np.random.default_rng(np.random.SeedSequence([task.data_seed]))
@@ -193,13 +183,7 @@ def _store(path: Path, kept: Expressions) -> None:
     table = table.replace_schema_metadata({"sha256": kept.sha256})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                pq.write_table(table, file, compression="zstd")
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        replaced(path, lambda file: pq.write_table(table, file, compression="zstd"))
     except OSError as error:
         raise HmlcoreError(f"cannot keep ListOps expressions in {path.parent}: {error}") from error
 

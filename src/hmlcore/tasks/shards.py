@@ -8,8 +8,6 @@ and a reader of many gigabytes holds in memory only the pages that it touches.
 import hashlib
 import itertools
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from tqdm import tqdm
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.bpe import Tokenizer
-from hmlcore.tasks.documents import Documents
+from hmlcore.tasks.documents import Documents, replaced
 
 SHARD_BYTES = 16 * 2**20  # of text; a document is never split over two
 _LAYOUT = 1
@@ -83,13 +81,12 @@ def _write(file: Path, documents: Documents, part: range, tokenizer: Tokenizer) 
     names = pa.array([documents.names[number] for number in part])
     table = pa.table({"document": names, "tokens": lists}).combine_chunks()
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+
+    def write(sink) -> None:
+        with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        Path(temporary).replace(file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+
+    replaced(file, write)
 
 
 def _read(file: Path) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.tasks.base import SPLITS, Batch, Continued, Task, check_batch, check_int, generator
 from hmlcore.tasks.bpe import Tokenizer, tokenizer_of
-from hmlcore.tasks.corpora import folder_of, label, open_corpus
+from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus
 from hmlcore.tasks.pg19 import titles
 from hmlcore.tasks.shards import Tokens, tokenised
@@ -63,16 +63,7 @@ class Text(Task):
             raise unknown("tokenizer", self.tokenizer, TOKENIZERS)
         if self.order not in ORDERS:
             raise unknown("order", self.order, ORDERS)
-        if not isinstance(self.corpus, str):
-            raise HmlcoreError(f"corpus must be a name or a folder, not {self.corpus!r}")
-        if self.corpus not in ("stdlib", "pg19"):
-            folder_of(self.corpus)
-        if self.books is not None:
-            check_int("books", self.books, 1)
-            require(
-                self.corpus == "pg19",
-                f"books={self.books} applies to corpus 'pg19' only, not to {self.corpus!r}",
-            )
+        check_corpus(self.corpus, self.books)
 
     @property
     def vocab_size(self) -> int:
