@@ -15,6 +15,7 @@ from hmlcore.experiments.speed import SPEED
 from hmlcore.experiments.synthetic_ablation import SYNTHETIC_ABLATION
 from hmlcore.experiments.synthetic_gradient import SYNTHETIC_GRADIENT
 from hmlcore.experiments.synthetic_needle import SYNTHETIC_NEEDLE
+from hmlcore.experiments.synthetic_needle_text import SYNTHETIC_NEEDLE_TEXT
 from hmlcore.experiments.synthetic_recall import SYNTHETIC_RECALL
 from hmlcore.experiments.synthetic_tasks import SYNTHETIC_TASKS
 
@@ -22,7 +23,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     e.name: e
     for e in (
         COPY, RECALL, BYTES, LRA_LISTOPS, LRA_TEXT, BAKEOFF, SPEED, OP_SPEED, PHYSICS, SYNTHETIC_NEEDLE,
-        SYNTHETIC_TASKS, SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION, PG19,
+        SYNTHETIC_NEEDLE_TEXT, SYNTHETIC_TASKS, SYNTHETIC_RECALL, SYNTHETIC_GRADIENT, SYNTHETIC_ABLATION, PG19,
     )
 }  # fmt: skip
 

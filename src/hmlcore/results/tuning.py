@@ -12,6 +12,7 @@ CRITERION = {
     "lra_text": ("accuracy", "max"),
     "bakeoff": ("bits_per_token", "min"),  # the one score that all its tasks have
     "synthetic_needle": ("bits_per_token", "min"),
+    "synthetic_needle_text": ("bits_per_token", "min"),
     "synthetic_recall": ("bits_per_token", "min"),
     "synthetic_tasks": ("bits_per_token", "min"),
     "pg19": ("bits_per_token", "min"),
