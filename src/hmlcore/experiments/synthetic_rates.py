@@ -17,6 +17,13 @@ SMALLER: dict[tuple[str, str], tuple[str, ...]] = {
     ("synthetic_tasks", "sums modulo 3"): ("hml", "lstm", "hyena", "gated_deltanet", "linoss"),
     ("synthetic_tasks", "sums modulo 5"): ("lstm", "mamba", "hyena"),
     ("synthetic_needle", "needle"): ("attention", "lstm", "mamba", "hyena"),
+    ("synthetic_needle_text", "text"): (
+        "hyena",
+        "retnet",
+        "gated_deltanet",
+        "momentum_deltanet",
+        "linoss",
+    ),
     ("synthetic_recall", "width 16"): ("hyena", "gated_deltanet"),
     ("synthetic_recall", "width 32"): ("lstm", "mamba2", "hyena", "momentum_deltanet"),
 }
