@@ -59,6 +59,22 @@ def test_the_share_of_needles_that_is_kept(tmp_path, near, far, verdict):
     assert synthetic_claims.needle_keeps(found)[0] == verdict
 
 
+def test_in_prose_whole_numbers_count(tmp_path):
+    """Digits may be right where numbers are not."""
+    runs = [
+        (mixer, {}, [
+            {"length": length, "depth": 0.5, "metric": metric, "value": value}
+            for length, whole in ((192, near), (16_384, far))
+            for metric, value in (("exact", whole), ("accuracy", 0.9))
+        ])
+        for mixer, near, far in (("hml", 0.9, 0.1), ("mamba", 0.9, 0.3), ("attention", 1.0, 1.0))
+    ]  # fmt: skip
+    found = results(tmp_path, "synthetic_needle_text", runs)
+    verdict, evidence = synthetic_claims.needle_at_the_longest(found)
+    assert verdict == REFUTED and evidence == "at 16,384 bytes: HML 0.100, mamba 0.300: -0.200"
+    assert synthetic_claims.needle_keeps(found) == (REFUTED, "0.900 at 192 bytes, 0.100 at 16,384")
+
+
 def recall(tmp_path, **scores):
     """mixer → (bytes of state, accuracy at each of two widths)."""
     runs = [

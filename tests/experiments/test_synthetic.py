@@ -15,6 +15,7 @@ from hmlcore.results import Store
 
 MATRIX = ("hml", "mamba2", "retnet", "gated_deltanet", "momentum_deltanet")
 COMMITTED = Store(paths.root() / "results")
+TUNED = ("synthetic_needle", "synthetic_needle_text", "synthetic_tasks", "synthetic_recall")
 
 
 @pytest.mark.parametrize(("d_model", "heads"), [(16, 2), (32, 4), (128, 4)])
@@ -41,9 +42,7 @@ def test_seeds_are_outermost_and_the_headline_may_have_more():
     }
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in ("synthetic_tasks", "synthetic_recall") if COMMITTED.has_any("laptop", n)]
-)
+@pytest.mark.parametrize("name", [n for n in TUNED if COMMITTED.has_any("laptop", n)])
 def test_rates_are_those_that_validation_chose_with_the_first_seed(name):
     rows = COMMITTED.load("laptop", name).frame
     rows = rows[(rows["metric"] == "bits_per_token") & (rows["split"] == "validation") & (rows["seed"] == 0)]

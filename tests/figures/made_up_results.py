@@ -360,6 +360,20 @@ def needle_run(mixer, seed, lr=0.01, **changes) -> Run:
     return Run(spec("synthetic_needle", mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+def prose_run(mixer, seed, lr=0.01, **changes) -> Run:
+    """As :func:`needle_run`, in numbers of two digits, the digits more often right than the whole."""
+    rng, skill = _rng("prose", mixer, seed), 0.95 - 0.05 * ALL_MIXERS.index(mixer)
+    at = [
+        {"length": length, "depth": d, "kind": "single_2", "value": skill / (1 + i) * rng.uniform(0.9, 1)}
+        for i, length in enumerate(KEPT) for d in DEPTHS
+    ]  # fmt: skip
+    at += [{"length": 64, "kind": kind, "value": skill - 0.03 * i} for i, kind in enumerate(RULER)]
+    rows = [{"metric": "exact", "n": 64, **row} for row in at]
+    rows += [{**row, "metric": "accuracy", "n": 128, "value": math.sqrt(row["value"])} for row in rows]
+    named = {"task": "text", "train": [{"task": "needle_text", "length": 64, "digits": 2}], **changes}
+    return Run(spec("synthetic_needle_text", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
 def frontier_run(mixer, seed, d_model=16, lr=0.01, **changes) -> Run:
     rng, floats = _rng("frontier", mixer, seed, d_model), d_model * state_floats(mixer, 64) // 64
     rows = [
@@ -487,6 +501,7 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
     for seed in range(seeds):
         for mixer in ALL_MIXERS:
             store.write(needle_run(mixer, seed, profile=profile))
+            store.write(prose_run(mixer, seed, profile=profile))
             for d_model in (16, 32):
                 store.write(frontier_run(mixer, seed, d_model, profile=profile))
             for task in CONTROLLED:

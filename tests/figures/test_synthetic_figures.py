@@ -16,17 +16,13 @@ from made_up_results import (
     frontier_run,
     gradient_run,
     needle_run,
+    prose_run,
 )
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.figures.needle import needle_by_length, needle_map, ruler_table
 from hmlcore.figures.style import mixer_style
-from hmlcore.figures.synthetic import (
-    information_bytes,
-    needle_by_length,
-    needle_map,
-    ruler_table,
-    synthetic_frontier,
-)
+from hmlcore.figures.synthetic import information_bytes, synthetic_frontier
 from hmlcore.figures.synthetic_gradient import (
     contestant_style,
     contestants,
@@ -88,6 +84,28 @@ def test_ruler_table_has_every_setting_under_its_name(made_up_store):
     skill = 0.95 - 0.05 * ALL_MIXERS.index("gru")
     order = [line.index(f"<td>{skill - 0.03 * number:.3f}</td>") for number in range(len(RULER))]
     assert order == sorted(order) and "chance 0.062" in html
+
+
+def test_prose_is_scored_by_whole_numbers_over_bytes(made_up_store):
+    results = loaded(made_up_store, "needle_text")
+    fig, over_length = needle_map(results), needle_by_length(results)
+    assert fig.layout.xaxis.title.text == "depth of the needle in 4,096 bytes (64 times the longest trained)"
+    rows = results.metric("exact", length=64, depth=0.5, mixer="mamba")
+    trace = fig.data[0]
+    at = list(trace.y).index(mixer_style("mamba").label)
+    assert trace.z[at][1] == pytest.approx(rows["value"].mean(), abs=1e-4)
+    assert "whole numbers" in trace.hovertext[at][1] and "of 64 bytes" in trace.hovertext[at][1]
+    rows = results.metric("exact")
+    wanted = rows[rows["depth"].notna()].groupby(["mixer", "seed", "length"])["value"].mean()
+    drawn = [y for t in of_kind(over_length, "seeds") for y in t.y]
+    assert sorted(drawn) == pytest.approx(sorted(wanted), abs=1e-4)
+    (chance,) = of_kind(over_length, "chance")
+    assert list(chance.y) == pytest.approx([1 / 90] * 2, abs=1e-4)  # 10 to 99
+    assert over_length.layout.yaxis.title.text == "whole numbers, mean over depths"
+    html = ruler_table(results).html
+    assert all(f"<th>{kind}</th>" in html for kind in RULER) and "chance 0.0111" in html
+    gru = html[html.index("<td>GRU</td>") : html.index("<td>LSTM</td>")]
+    assert f"<td>{0.95 - 0.05 * ALL_MIXERS.index('gru'):.3f}</td>" in gru
 
 
 def test_information_is_that_of_all_assignments():
@@ -213,6 +231,7 @@ def test_hover_texts_name_the_runs_behind_them(made_up_store):
     ("run", "functions"),
     [
         (needle_run("gru", 4), (needle_map, needle_by_length, ruler_table)),
+        (prose_run("gru", 4), (needle_map, needle_by_length, ruler_table)),
         (frontier_run("gru", 4), (synthetic_frontier,)),
         (controlled_run("gru", 4, "copy"), (tasks_by_length, tasks_table)),
         (gradient_run("hml", 4, "leapfrog damped"), (synthetic_gradients, synthetic_probes, gradient_table)),

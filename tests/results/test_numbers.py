@@ -123,7 +123,7 @@ def test_tex_macros():
     assert numbers_json(found).splitlines()[1] == ' "a_b": "−0.1 %",'
 
 
-def listops(store, mixer, seed, direction, values):
+def listops(store, mixer, seed, direction, values, experiment="lra_listops"):
     rows = []
     for length, value in zip((32, 64, 128), values, strict=True):
         at = {"length": length, "direction": direction, "n": 100}
@@ -132,7 +132,7 @@ def listops(store, mixer, seed, direction, values):
         rows.append({"metric": "accuracy", "split": "validation", "value": 0.99, **at})
     rows.append({"metric": "accuracy", "split": "train", "step": 1, "value": 0.98, "direction": direction})
     train = [{"task": "listops", "max_length": length, "training_examples": 20_000} for length in (32, 64)]
-    changes = {"experiment": "lra_listops", "mixer": mixer, "seed": seed, "direction": direction}
+    changes = {"experiment": experiment, "mixer": mixer, "seed": seed, "direction": direction}
     store.write(run(rows, train=train, **changes))
 
 
@@ -149,6 +149,13 @@ def test_listops_by_direction(store):
     assert (found["lra_listops_length_trained"], found["lra_listops_length_longest"]) == ("64", "128")
     assert (found["lra_listops_examples"], found["lra_listops_examples_tested"]) == ("20,000", "100")
     assert "\\hmlLraListopsMambaTwoTrained}{0.600}" in numbers_tex(found)
+
+
+def test_reviews_are_quoted_as_listops_is(store):
+    listops(store, "hml", 0, "causal", (0.6, 0.4, 0.2), experiment="lra_text")
+    found = numbers(store, "smoke")
+    assert (found["lra_text_hml_trained"], found["lra_text_hml_longest"]) == ("0.500", "0.200")
+    assert found["lra_text_floor_longest"] == "0.128" and "lra_listops_hml_trained" not in found
 
 
 def timed(store, mixer, seconds, seed=0, metric="seconds_train", batch=1, **made):

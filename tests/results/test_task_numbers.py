@@ -28,6 +28,14 @@ def test_needle_has_a_mean_over_depths_and_the_range_of_seeds(store):
     assert found["synthetic_needle_length_longest"] == "512"
 
 
+def test_needle_in_prose_is_quoted_by_whole_numbers(store):
+    rows = [accuracy(0.9, length=64, depth=0), {**accuracy(0.3, length=64, depth=0), "metric": "exact"}]
+    store.write(run(rows, experiment="synthetic_needle_text"))
+    found = numbers(store, "smoke")
+    assert found["synthetic_needle_text_hml_longest"] == "0.300"
+    assert found["synthetic_needle_text_length_longest"] == "64"
+
+
 def test_tasks_are_quoted_by_what_they_are_scored_by(store):
     rows = [accuracy(0.9, task="copy"), {"metric": "exact", "value": 0.25, "n": 10, "task": "copy"}]
     store.write(run([*rows, accuracy(0.5, task="sums modulo 3")], experiment="synthetic_tasks"))

@@ -32,32 +32,34 @@ def _means(rows: pd.DataFrame) -> dict[str, float]:
     return rows.groupby("mixer")["value"].mean().to_dict()
 
 
-def _grid(results: ResultSet) -> pd.DataFrame:
-    """Accuracy of the needle's grid: the rows with a depth."""
-    rows = tuned(results).metric("accuracy")
-    return rows[rows["depth"].notna()]
+def _grid(results: ResultSet) -> tuple[pd.DataFrame, str]:
+    """Scores of the needle's grid, the rows with a depth, and the unit of its lengths: accuracy of letters, in
+    prose the share of whole numbers."""
+    metric, unit = ("exact", "bytes") if results.experiment.endswith("text") else ("accuracy", "tokens")
+    rows = tuned(results).metric(metric)
+    return rows[rows["depth"].notna()], unit
 
 
 def needle_at_the_longest(results: ResultSet) -> tuple[str, str]:
-    """Accuracy at the longest length, mean over depths, against the best other bounded memory."""
-    rows = _grid(results)
+    """Score at the longest length, mean over depths, against the best other bounded memory."""
+    rows, unit = _grid(results)
     longest = rows["length"].max()
     means = _means(rows[rows["length"] == longest])
     verdict, evidence = _against(means, [m for m in means if m != "hml" and m not in GROWING])
-    return verdict, f"at {longest:,} tokens: {evidence}"
+    return verdict, f"at {longest:,} {unit}: {evidence}"
 
 
 def needle_keeps(results: ResultSet) -> tuple[str, str]:
-    """The share of the accuracy at the shortest length, which was trained, that HML keeps at the longest.
+    """The share of the score at the shortest length, which was trained, that HML keeps at the longest.
 
     Confirmed: at least .9. Refuted: less than .5. Undecided between, or where it finds less than half at the
     shortest.
     """
-    rows = _grid(results)
+    rows, unit = _grid(results)
     rows = rows[rows["mixer"] == "hml"]
     by = rows.groupby("length")["value"].mean()
     near, far = by.iloc[0], by.iloc[-1]
-    evidence = f"accuracy {near:.3f} at {by.index[0]:,} tokens, {far:.3f} at {by.index[-1]:,}"
+    evidence = f"{near:.3f} at {by.index[0]:,} {unit}, {far:.3f} at {by.index[-1]:,}"
     if near < 0.5:
         return UNDECIDED, f"{evidence}; too little is found at the shortest"
     return (CONFIRMED if far >= 0.9 * near else REFUTED if far < 0.5 * near else UNDECIDED), evidence
@@ -236,7 +238,12 @@ SYNTHETIC_CLAIMS = [
     Claim("Far beyond its training HML finds a needle as well as any other bounded memory", "synthetic_needle",
           needle_at_the_longest),
     Claim("What HML finds at the trained length it finds 128 times further on", "synthetic_needle",
-    needle_keeps), Claim("HML recalls at least as much as gated DeltaNet, at equal bytes", "synthetic_recall",
+          needle_keeps),
+    Claim("Far beyond its training HML finds a number in a book as well as any other bounded memory",
+          "synthetic_needle_text", needle_at_the_longest),
+    Claim("What HML finds in a book at the trained length it finds 85 times further on",
+          "synthetic_needle_text", needle_keeps),
+    Claim("HML recalls at least as much as gated DeltaNet, at equal bytes", "synthetic_recall",
           recall_against_delta),
     Claim("No bounded memory of at most HML's bytes recalls more", "synthetic_recall", on_the_frontier),
     Claim("HML rewrites as well as gated DeltaNet", "synthetic_tasks", overwrite_against_delta),

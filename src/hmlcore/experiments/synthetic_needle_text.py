@@ -1,7 +1,7 @@
 """A needle in prose: does a memory that reads bytes find a number in a book, how deep and how long after?
 
-Claims under test (``evaluation/synthetic_claims.py``): trained on at most 192 bytes of PG-19 around one sentence
-with a number, HML still answers at 16,384, as well as the best other bounded memory.
+Claims under test (``evaluation/synthetic_claims.py``): trained on at most 192 bytes of PG-19 around one
+sentence with a number, HML still answers at 16,384, as well as the best other bounded memory.
 
 RULER's retrieval settings (Hsieh et al., arXiv 2404.06654) in their own sentences, a token a byte. All models
 train on one needle in prose; the test is the grid of depths and lengths of that setting in books that training
@@ -24,9 +24,9 @@ _SETTINGS = {
         seeds=3, lrs=[3e-3, 1e-2], steps=800, batch_size=16, d_model=32, heads=4, layers=2, examples=64,
     ),
     "full": dict(
-        corpus="pg19", digits=7, lengths=[256, 512, 1024], test={1024: 128, 16_384: 64, 65_536: 32, 262_144: 16},
-        kinds=4096, seeds=5, lrs=[1e-3, 3e-3], steps=20_000, batch_size=64, d_model=256, heads=4, layers=2,
-        examples=512,
+        corpus="pg19", digits=7, lengths=[256, 512, 1024],
+        test={1024: 128, 16_384: 64, 65_536: 32, 262_144: 16}, kinds=4096, seeds=5, lrs=[1e-3, 3e-3],
+        steps=20_000, batch_size=64, d_model=256, heads=4, layers=2, examples=512,
     ),
 }  # fmt: skip
 
@@ -43,15 +43,8 @@ def grid(profile: str) -> list[dict]:
     )
 
     def needle(length: int, kind: str = "single_2", **knobs) -> dict:
-        prose = FORMS[kind].haystack == "corpus"
-        return task_spec(
-            "needle_text",
-            length=length,
-            kind=kind,
-            digits=digits,
-            corpus=corpus if prose else "filler",
-            **knobs,
-        )
+        hay = corpus if FORMS[kind].haystack == "corpus" else "filler"
+        return task_spec("needle_text", length=length, kind=kind, digits=digits, corpus=hay, **knobs)
 
     s["train"] = [needle(length) for length in lengths]
     s["test"] = [
@@ -64,6 +57,6 @@ def grid(profile: str) -> list[dict]:
 
 
 SYNTHETIC_NEEDLE_TEXT = Experiment(
-    "synthetic_needle_text", "Which memory finds a number in a book, how deep and how long after?", grid, measure,
-    mixers=ALL_MIXERS,
+    "synthetic_needle_text", "Which memory finds a number in a book, how deep and how long after?", grid,
+    measure, mixers=ALL_MIXERS,
 )  # fmt: skip

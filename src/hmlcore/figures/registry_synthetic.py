@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import plotly.graph_objects as go
 
-from hmlcore.figures.synthetic import needle_by_length, needle_map, ruler_table, synthetic_frontier
+from hmlcore.figures.needle import needle_by_length, needle_map, ruler_table
+from hmlcore.figures.synthetic import synthetic_frontier
 from hmlcore.figures.synthetic_gradient import gradient_table, synthetic_gradients, synthetic_probes
 from hmlcore.figures.synthetic_tasks import ablations, tasks_by_length, tasks_table
 from hmlcore.figures.tables import Table
@@ -28,6 +29,19 @@ SYNTHETIC_FIGURES: dict[str, tuple[str, Callable[[ResultSet], go.Figure], str]] 
         needle_by_length,
         "Needle: accuracy, mean over depths, against length. Dotted: the longest length of training; dashed "
         f"grey: chance. {SEEDS}",
+    ),
+    "needle_text_map": (
+        "synthetic_needle_text",
+        needle_map,
+        "Needle in prose: whole numbers found, in percent, over the depth at which the needle lies, a row a "
+        "mixer, mean of the seeds, each of which is in the hover text with the Wilson interval of all answers; "
+        "the slider sets the length.",
+    ),
+    "needle_text_by_length": (
+        "synthetic_needle_text",
+        needle_by_length,
+        "Needle in prose: whole numbers found, mean over depths, against length in bytes. Dotted: the longest "
+        f"length of training; dashed grey: chance. {SEEDS}",
     ),
     "synthetic_frontier": (
         "synthetic_recall",
@@ -67,6 +81,7 @@ SYNTHETIC_FIGURES: dict[str, tuple[str, Callable[[ResultSet], go.Figure], str]] 
 
 SYNTHETIC_TABLES: dict[str, tuple[str, Callable[[ResultSet], Table]]] = {
     "ruler": ("synthetic_needle", ruler_table),
+    "ruler_text": ("synthetic_needle_text", ruler_table),
     "synthetic_tasks_longest": ("synthetic_tasks", tasks_table),
     "synthetic_early_late": ("synthetic_gradient", gradient_table),
 }

@@ -1,110 +1,19 @@
-"""Controlled tasks: needles over depth and length, and recall against the bytes of state."""
+"""Controlled tasks: recall against the bytes of state, and what their figures share."""
 
 import math
 from collections.abc import Iterable
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
-from hmlcore.evaluation.statistics import wilson_interval
-from hmlcore.figures.marks import accuracy_axis, add_limit, add_seeds, doubling_axis, panels, room_for_legend
+from hmlcore.figures.marks import room_for_legend
 from hmlcore.figures.recall import recall_frontier
-from hmlcore.figures.style import BOTTOM, GREY, in_order, mixer_style, rounded, stamp, styled
-from hmlcore.figures.tables import Table, models_frame, render, unequal
+from hmlcore.figures.style import GREY, in_order, mixer_style, rounded
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text
 from hmlcore.results.tuning import tuned
 
-# RULER's names (Hsieh et al., arXiv 2404.06654) by needles, values, queries, haystack and scattered.
-KINDS = {
-    "single_1": (1, 1, 1, "noise", False),
-    "single_2": (1, 1, 1, "random", False),
-    "single_3": (1, 8, 1, "random", False),
-    "multikey_1": (4, 1, 1, "random", False),
-    "multikey_2": (1, 1, 1, "needles", False),
-    "multikey_3": (1, 8, 1, "needles", False),
-    "multivalue": (1, 4, 1, "random", True),
-    "multiquery": (4, 1, 4, "random", False),
-}
-_KNOBS = ["needles", "values", "queries", "haystack", "scattered"]
-_LETTERS, _VOCAB = 16, 8192  # what needle's answers and recall's tokens are drawn from, where a spec is silent
-_ROOM = 74  # pixels that a slider takes
-
-
-def needle_map(results: ResultSet) -> go.Figure:
-    """Accuracy in percent, mean over seeds: a row a mixer, a column a depth, a slider over length.
-
-    The slider starts at the longest length. The hover text has every seed, and the Wilson interval of all
-    answers together.
-    """
-    results = tuned(results)
-    rows = _grid(results)
-    lengths, trained = sorted(set(rows["length"])), _trained(results, "length")
-    mixers = in_order(rows["mixer"])[::-1]
-    fig = styled(go.Figure(), height=27 * len(mixers) + 32 + BOTTOM + _ROOM, legend=False)
-    steps = []
-    for number, length in enumerate(lengths):
-        here = rows[rows["length"] == length]
-        fig.add_trace(_map(here, mixers).update(visible=length == lengths[-1]))
-        visible = [number == other for other in range(len(lengths))]
-        beyond = f" ({length / trained:g} times the longest trained)" if trained and length > trained else ""
-        title = {"xaxis.title.text": f"depth of the needle in {length:,} tokens{beyond}"}
-        steps.append({"label": f"{length:,}", "method": "update", "args": [{"visible": visible}, title]})
-    bar = {"thickness": 12, "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    fig.update_layout(
-        coloraxis={"colorscale": "Cividis", "cmin": 0, "cmax": 1, "colorbar": bar},
-        sliders=[_slider("length", steps, len(lengths) - 1)],
-        margin={"l": 150, "b": BOTTOM + _ROOM},
-    )
-    fig.update_xaxes(type="category", showgrid=False, title_text=steps[-1]["args"][1]["xaxis.title.text"])
-    fig.update_yaxes(type="category", showgrid=False)
-    return stamp(fig, results, rows["n"])
-
-
-def needle_by_length(results: ResultSet) -> go.Figure:
-    """Accuracy, mean over depths, against length; every seed a dot, HML thick.
-
-    Dotted: the longest length of training. Dashed grey: chance, one in the number of letters.
-    """
-    results = tuned(results)
-    rows = _grid(results)
-    by = ["mixer", "seed", "length"]
-    first = {name: (name, "first") for name in ("lr", "d_model", "state_bytes", "spec_hash") if name in rows}
-    means = rows.groupby(by).agg(value=("value", "mean"), n=("n", "sum"), **first).reset_index()
-    fig, (where,) = panels([""], "length (tokens)", "accuracy, mean over depths", height=400)
-    add_keys(fig, means["mixer"])
-    if trained := _trained(results, "length"):
-        add_limit(fig, trained, (0, 1), f"longest length of training: {trained:,}", where)
-    add_chance(fig, means["length"], 1 / _letters(results), where)
-    for mixer in in_order(means["mixer"]):
-        part = means[means["mixer"] == mixer]
-        add_seeds(fig, part, "length", what="accuracy", binomial=True, legend=False, where=where)
-    accuracy_axis(fig)
-    axis = doubling_axis(means["length"])
-    fig.update_xaxes(**axis | {"ticktext": [f"{tick:,.0f}" for tick in axis["tickvals"]]})
-    return stamp(crowded(fig), results, means["n"])
-
-
-def ruler_table(results: ResultSet) -> Table:
-    """Accuracy on each of RULER's retrieval settings, mean over seeds; a row a mixer."""
-    chosen = tuned(results)
-    rows = chosen.metric("accuracy")
-    rows = rows[rows["depth"].isna()] if "depth" in rows else rows
-    require(len(rows) > 0, "no accuracy of 'synthetic_needle' without a depth")
-    names = {knobs: name for name, knobs in KINDS.items()}
-    kinds = [names.get(knobs, "") for knobs in rows[_KNOBS].itertuples(index=False, name=None)]
-    means = rows.assign(kind=kinds).groupby(["mixer", "kind"])["value"].mean()
-    lines = [
-        {"mixer": mixer_style(mixer).label}
-        | {kind: f"{means[mixer, kind]:.3f}" if (mixer, kind) in means else "" for kind in KINDS}
-        for mixer in in_order(rows["mixer"])
-    ]
-    size = " and ".join(f"{length:,}" for length in sorted(set(rows["length"])))
-    n = "–".join(f"{count:,}" for count in sorted({rows["n"].min(), rows["n"].max()}))
-    note = f"{chosen.stamp()} · {size} tokens · n = {n} answers a seed · chance {1 / _letters(results):.3f}"
-    note = ". ".join([note, *unequal(models_frame(results))])
-    return render(pd.DataFrame(lines), note=note, caption="Needles after RULER, mean accuracy over seeds.")
+_VOCAB = 8192  # what recall's tokens are drawn from, where a spec is silent
 
 
 def synthetic_frontier(results: ResultSet) -> go.Figure:
@@ -178,64 +87,9 @@ def add_chance(fig: go.Figure, x: Iterable[float], level: float, where: dict) ->
     )
 
 
-def _grid(results: ResultSet) -> pd.DataFrame:
-    rows = results.metric("accuracy")
-    require("depth" in rows, "results lack the column 'depth'")
-    return rows[rows["depth"].notna()]
-
-
-def _trained(results: ResultSet, knob: str) -> int:
-    """The largest `knob` that any run trained on, 0 where none is named."""
-    return max((s[knob] for spec in results.specs() for s in spec.get("train", []) if knob in s), default=0)
-
-
-def _letters(results: ResultSet) -> int:
-    return max(
-        (s.get("letters", _LETTERS) for spec in results.specs() for s in spec.get("train", [])),
-        default=_LETTERS,
-    )
-
-
-def _map(rows: pd.DataFrame, mixers: list[str]) -> go.Heatmap:
-    cells = {at: part for at, part in rows.groupby(["mixer", "depth"])}
-    depths = sorted(set(rows["depth"]))
-    z = [[float(cells[m, d]["value"].mean()) if (m, d) in cells else math.nan for d in depths] for m in mixers]
-    return go.Heatmap(
-        x=[f"{depth:g}" for depth in depths],
-        y=[mixer_style(mixer).label for mixer in mixers],
-        z=[[None if value != value else round(value, 4) for value in line] for line in z],
-        text=[["" if value != value else f"{100 * value:.0f}" for value in line] for line in z],
-        texttemplate="%{text}",
-        hovertext=[[_hover(cells[m, d]) if (m, d) in cells else "" for d in depths] for m in mixers],
-        hovertemplate="%{hovertext}<extra></extra>",
-        coloraxis="coloraxis",
-        xgap=1,
-        ygap=1,
-        meta="map",
-    )
-
-
-def _hover(rows: pd.DataFrame) -> str:
-    row, mean, n = rows.iloc[0], rows["value"].mean(), int(rows["n"].sum())
-    lines = [f"<b>{mixer_style(row['mixer']).label}</b> depth {row['depth']:g} of {row['length']:,} tokens"]
-    if mean == mean and n:
-        low, high = wilson_interval(mean, n)
-        lines += [f"accuracy {mean:.3f}, n = {n:,}", f"Wilson 95 %: {low:.3f} to {high:.3f}"]
-    each = sorted(zip(rows["seed"], rows["value"], rows["spec_hash"], strict=True))
-    return "<br>".join([*lines, *(f"seed {s}: {value:.3g}, hml show {run[:8]}" for s, value, run in each)])
-
-
 def _bound(at: float, text: str) -> go.Scatter:
     return go.Scatter(
         x=rounded([at, at]), y=[0, 1], mode="lines+text", text=["", " information in the pairs"],
         textposition="bottom right", textfont={"color": GREY, "size": 11}, showlegend=False, meta="bound",
         line={"color": GREY, "dash": "dash", "width": 1.5}, hovertemplate=f"{text}<extra></extra>",
     )  # fmt: skip
-
-
-def _slider(what: str, steps: list[dict], active: int) -> dict:
-    return {
-        "active": active, "steps": steps, "currentvalue": {"prefix": f"{what}: ", "font": {"size": 13}},
-        "pad": {"t": 46, "b": 0}, "x": 0, "len": 1, "tickcolor": GREY, "bordercolor": GREY,
-        "bgcolor": "rgba(128,128,128,0.3)",
-    }  # fmt: skip

@@ -35,12 +35,12 @@ def numbers(store: Store, profile: str) -> dict[str, str]:
     bytes_context, bytes_context_long       of training, and the longest tested
     bytes_<corpus>_<mixer>_bpb, _bpb_long   bits per byte at these
     bytes_<corpus>_hml_minus_<mixer>        bits per byte at bytes_context, paired by seed
-    lra_listops_length_trained, _longest    longest expressions of training, and of the tests
-    lra_listops_examples                    expressions trained on, and _examples_tested: behind a score
-    lra_listops_floor, _floor_longest       what the most frequent answer scores, as the next two
-    lra_listops_<mixer>_trained             causal accuracy, mean over the lengths of training
-    lra_listops_<mixer>_longest             causal accuracy at the longest expressions
-    lra_listops_<mixer>_both                bidirectional accuracy, mean over the lengths of training
+    lra_…_length_trained, _length_longest   lra_listops, lra_text: longest inputs of training, and of the tests
+    lra_…_examples, _examples_tested        trained on, where that is a setting; behind a score
+    lra_…_floor, _floor_longest             what the most frequent answer scores, as the next two
+    lra_…_<mixer>_trained                   causal accuracy, mean over the lengths of training
+    lra_…_<mixer>_longest                   causal accuracy at the longest inputs
+    lra_…_<mixer>_both                      bidirectional accuracy, mean over the lengths of training
     pg19_context, pg19_context_long         of training, and the longest tested: byte pairs, random windows
     pg19_books                              test books
     pg19_<mixer>_bpb, _bpb_long             bits per byte of all books at these
@@ -170,32 +170,33 @@ def _pg19(results: ResultSet) -> dict[str, str]:
     return found
 
 
-def _lra_listops(results: ResultSet) -> dict[str, str]:
+def _lra(results: ResultSet) -> dict[str, str]:
+    """Of ListOps and of Text, under the experiment's name."""
     if "accuracy" not in results.metrics or "test" not in set(results.frame["split"]):
         return {}
     rows, trained = results.metric("accuracy", split="test"), _values(results, "max_length")
-    longest = rows["length"].max()
+    name, longest = results.experiment, rows["length"].max()
     found = {
-        "lra_listops_length_longest": f"{longest:,}",
-        "lra_listops_examples_tested": _span(rows["n"], lambda n: f"{n:,}"),
+        f"{name}_length_longest": f"{longest:,}",
+        f"{name}_examples_tested": _span(rows["n"], lambda n: f"{n:,}"),
     }
     if examples := _values(results, "training_examples"):
-        found["lra_listops_examples"] = _span(pd.Series(examples), lambda n: f"{n:,}")
+        found[f"{name}_examples"] = _span(pd.Series(examples), lambda n: f"{n:,}")
     if trained:
-        found["lra_listops_length_trained"] = f"{max(trained):,}"
+        found[f"{name}_length_trained"] = f"{max(trained):,}"
     inside = rows["length"].isin(trained)
-    for name, direction, part in (
+    for kind, direction, part in (
         ("trained", "causal", rows[inside]),
         ("longest", "causal", rows[rows["length"] == longest]),
         ("both", "bidirectional", rows[inside]),
     ):
         for mixer, seeds in part[part["direction"] == direction].groupby("mixer"):
-            found[f"lra_listops_{mixer}_{name}"] = three(seeds["value"].mean())
+            found[f"{name}_{mixer}_{kind}"] = three(seeds["value"].mean())
     if "majority" in results.metrics:
         floor = results.metric("majority", split="test")
         if trained:
-            found["lra_listops_floor"] = three(floor[floor["length"].isin(trained)]["value"].mean())
-        found["lra_listops_floor_longest"] = three(floor[floor["length"] == longest]["value"].mean())
+            found[f"{name}_floor"] = three(floor[floor["length"].isin(trained)]["value"].mean())
+        found[f"{name}_floor_longest"] = three(floor[floor["length"] == longest]["value"].mean())
     return found
 
 
@@ -229,8 +230,8 @@ def _speed(results: ResultSet) -> dict[str, str]:
 
 
 _COLLECT = {
-    "copy": _copy, "recall": _recall, "bytes": _bytes, "pg19": _pg19, "lra_listops": _lra_listops,
-    "speed": _speed, **COLLECT,
+    "copy": _copy, "recall": _recall, "bytes": _bytes, "pg19": _pg19, "lra_listops": _lra,
+    "lra_text": _lra, "speed": _speed, **COLLECT,
 }  # fmt: skip
 """Experiment to what is quoted of it beside its runs."""
 

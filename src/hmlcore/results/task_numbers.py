@@ -57,15 +57,17 @@ def op_speed(results: ResultSet) -> dict[str, str]:
 
 
 def needle(results: ResultSet) -> dict[str, str]:
-    """Accuracy, mean over depths, at the shortest length and at the longest."""
-    rows = results.metric("accuracy") if "accuracy" in results.metrics else pd.DataFrame()
+    """Accuracy of letters, or in prose the share of whole numbers, mean over depths, at the shortest length and
+    at the longest."""
+    metric = "exact" if results.experiment.endswith("text") else "accuracy"
+    rows = results.metric(metric) if metric in results.metrics else pd.DataFrame()
     if "depth" not in rows:
         return {}
     rows, found = rows[rows["depth"].notna()], {}
     for name, length in (("shortest", rows["length"].min()), ("longest", rows["length"].max())):
-        found[f"synthetic_needle_length_{name}"] = f"{length:,.0f}"
+        found[f"{results.experiment}_length_{name}"] = f"{length:,.0f}"
         for mixer, part in rows[rows["length"] == length].groupby("mixer"):
-            found |= _seeds(f"synthetic_needle_{mixer}_{name}", part)
+            found |= _seeds(f"{results.experiment}_{mixer}_{name}", part)
     return found
 
 
@@ -117,8 +119,8 @@ def ablation(results: ResultSet) -> dict[str, str]:
 
 COLLECT = {
     "bakeoff": bakeoff, "physics": physics, "op_speed": op_speed, "synthetic_needle": needle,
-    "synthetic_tasks": tasks, "synthetic_recall": frontier, "synthetic_gradient": gradient,
-    "synthetic_ablation": ablation,
+    "synthetic_needle_text": needle, "synthetic_tasks": tasks, "synthetic_recall": frontier,
+    "synthetic_gradient": gradient, "synthetic_ablation": ablation,
 }  # fmt: skip
 """Experiment to what is quoted of it beside its runs."""
 
