@@ -19,10 +19,9 @@ install:   ## make .venv with everything that the book and the tests need
 book: install  ## execute the chapters, build the book, print its first page
 	@$(BIN)/hml book --profile $(PROFILE) $(if $(filter smoke,$(PROFILE)),--fresh)
 
-# A process a core, at most four; what shares a module's fixtures or the smoke book stays in one process
-# (tests/conftest.py), and the smoke book, which takes longest, begins.
+# A process a core, at most four; a module's tests stay in one, and the book's, which take longest, begin.
 test: install  ## run all tests
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 kernels: install  ## test the GPU kernels without a GPU, in Triton's interpreter (Triton, 1 GB, goes to .cache)
 	@[ -d .cache/triton ] || $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target .cache/triton 'triton>=3.6,<4'

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from filelock import FileLock
 
 from hmlcore import book
 
@@ -29,13 +30,21 @@ class SmokeBook(NamedTuple):
 
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory) -> SmokeBook:
-    """Chapters executed in the smoke profile with an empty store, and the pages built from them."""
-    work = tmp_path_factory.mktemp("smoke")
-    with pytest.MonkeyPatch.context() as patch:
+    """Chapters executed in the smoke profile with an empty store, and the pages built from them.
+
+    Where several processes share the tests, the first one that asks makes it for all.
+    """
+    work = tmp_path_factory.getbasetemp()
+    work = (work.parent if "PYTEST_XDIST_WORKER" in os.environ else work) / "smoke"
+    made = work / "made.json"
+    with FileLock(f"{work}.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMLCORE_RESULTS", str(work / "results"))
         patch.setenv("HMLCORE_CHECKPOINTS", str(work / "checkpoints"))
-        index = book.build_book("smoke", work=work / "build")
-        chapters = book.execute_chapters("smoke", work=work / "build")
+        if not made.exists():
+            index = book.build_book("smoke", work=work / "build")
+            chapters = book.execute_chapters("smoke", work=work / "build")
+            made.write_text(json.dumps([str(index), *map(str, chapters)]))
+    index, *chapters = map(Path, json.loads(made.read_text()))
     return SmokeBook(chapters, index.parent, work / "results")
 
 
