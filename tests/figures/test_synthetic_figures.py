@@ -94,14 +94,14 @@ def test_prose_is_scored_by_whole_numbers_over_bytes(made_up_store):
     trace = fig.data[0]
     at = list(trace.y).index(mixer_style("mamba").label)
     assert trace.z[at][1] == pytest.approx(rows["value"].mean(), abs=1e-4)
-    assert "whole numbers" in trace.hovertext[at][1] and "of 64 bytes" in trace.hovertext[at][1]
+    assert "whole answers" in trace.hovertext[at][1] and "of 64 bytes" in trace.hovertext[at][1]
     rows = results.metric("exact")
     wanted = rows[rows["depth"].notna()].groupby(["mixer", "seed", "length"])["value"].mean()
     drawn = [y for t in of_kind(over_length, "seeds") for y in t.y]
     assert sorted(drawn) == pytest.approx(sorted(wanted), abs=1e-4)
     (chance,) = of_kind(over_length, "chance")
     assert list(chance.y) == pytest.approx([1 / 90] * 2, abs=1e-4)  # 10 to 99
-    assert over_length.layout.yaxis.title.text == "whole numbers, mean over depths"
+    assert over_length.layout.yaxis.title.text == "whole answers, mean over depths"
     html = ruler_table(results).html
     assert all(f"<th>{kind}</th>" in html for kind in RULER) and "chance 0.0111" in html
     gru = html[html.index("<td>GRU</td>") : html.index("<td>LSTM</td>")]

@@ -1,7 +1,7 @@
 """A needle in prose: does a memory that reads bytes find a number in a book, how deep and how long after?
 
-Claims under test (``evaluation/synthetic_claims.py``): trained on at most 192 bytes of PG-19 around one
-sentence with a number, HML still answers at 16,384, as well as the best other bounded memory.
+Claims under test (``evaluation/synthetic_claims.py``): trained on windows of at most 192 bytes,
+needle, question and a little of PG-19, HML still answers at 16,384, as well as the best other bounded memory.
 
 RULER's retrieval settings (Hsieh et al., arXiv 2404.06654) in their own sentences, a token a byte. All models
 train on one needle in prose; the test is the grid of depths and lengths of that setting in books that training

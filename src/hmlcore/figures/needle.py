@@ -1,7 +1,7 @@
 """Needles over depth and length, in letters and in prose.
 
-In letters the score is accuracy, chance one in the number of letters. In prose it is the share of whole
-numbers, and chance one in as many numbers as there are.
+In letters the score is accuracy, chance one in the number of letters. In prose it is the share of texts whose
+whole answer is right, one number or more, and chance that of one number.
 """
 
 import math
@@ -31,8 +31,6 @@ KINDS = {
     "multiquery": (4, 1, 4, "random", False),
 }
 _KNOBS = ["needles", "values", "queries", "haystack", "scattered"]
-_LETTERS, _VOCAB = 16, 8192  # what needle's answers and recall's tokens are drawn from, where a spec is silent
-
 _LETTERS, _DIGITS = 16, 7  # what answers are drawn from, where a spec is silent
 _ROOM = 74  # pixels that a slider takes
 
@@ -52,7 +50,7 @@ def form_of(results: ResultSet) -> Form:
     trained = [task for spec in results.specs() for task in spec.get("train", [])]
     if any(task["task"] == "needle_text" for task in trained):
         digits = max(task.get("digits", _DIGITS) for task in trained)
-        return Form("exact", "whole numbers", "bytes", "numbers", 1 / (9 * 10 ** (digits - 1)))
+        return Form("exact", "whole answers", "bytes", "texts", 1 / (9 * 10 ** (digits - 1)))
     letters = max((task.get("letters", _LETTERS) for task in trained), default=_LETTERS)
     return Form("accuracy", "accuracy", "tokens", "answers", 1 / letters)
 

@@ -33,14 +33,14 @@ SYNTHETIC_FIGURES: dict[str, tuple[str, Callable[[ResultSet], go.Figure], str]] 
     "needle_text_map": (
         "synthetic_needle_text",
         needle_map,
-        "Needle in prose: whole numbers found, in percent, over the depth at which the needle lies, a row a "
+        "Needle in prose: whole answers right, in percent, over the depth at which the needle lies, a row a "
         "mixer, mean of the seeds, each of which is in the hover text with the Wilson interval of all answers; "
         "the slider sets the length.",
     ),
     "needle_text_by_length": (
         "synthetic_needle_text",
         needle_by_length,
-        "Needle in prose: whole numbers found, mean over depths, against length in bytes. Dotted: the longest "
+        "Needle in prose: whole answers right, mean over depths, against length in bytes. Dotted: the longest "
         f"length of training; dashed grey: chance. {SEEDS}",
     ),
     "synthetic_frontier": (
