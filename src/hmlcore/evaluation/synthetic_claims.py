@@ -13,6 +13,7 @@ from hmlcore.evaluation.ablation_claims import ABLATION_CLAIMS
 from hmlcore.evaluation.statistics import paired_difference
 from hmlcore.evaluation.verdicts import CONFIRMED, FAR, GROWING, NEAR, REFUTED, UNDECIDED, Claim
 from hmlcore.results import ResultSet
+from hmlcore.results.needle_score import NEEDLE_SCORE
 from hmlcore.results.tuning import tuned
 
 
@@ -33,9 +34,8 @@ def _means(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _grid(results: ResultSet) -> tuple[pd.DataFrame, str]:
-    """Scores of the needle's grid, the rows with a depth, and the unit of its lengths: accuracy of letters, in
-    prose the share of whole numbers."""
-    metric, unit = ("exact", "bytes") if results.experiment.endswith("text") else ("accuracy", "tokens")
+    """Scores of the needle's grid, the rows with a depth, and the unit of its lengths."""
+    metric, unit = NEEDLE_SCORE[results.experiment]
     rows = tuned(results).metric(metric)
     return rows[rows["depth"].notna()], unit
 

@@ -17,6 +17,7 @@ from hmlcore.figures.style import BOTTOM, GREY, in_order, mixer_style, stamp, st
 from hmlcore.figures.synthetic import add_chance, add_keys, crowded
 from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
+from hmlcore.results.needle_score import NEEDLE_SCORE
 from hmlcore.results.tuning import tuned
 
 # RULER's names (Hsieh et al., arXiv 2404.06654) by needles, values, queries, haystack and scattered.
@@ -46,13 +47,14 @@ class Form(NamedTuple):
 
 
 def form_of(results: ResultSet) -> Form:
-    """Letters, or prose where anything was trained on ``needle_text``."""
+    """Letters or prose, by the experiment."""
+    metric, unit = NEEDLE_SCORE[results.experiment]
     trained = [task for spec in results.specs() for task in spec.get("train", [])]
-    if any(task["task"] == "needle_text" for task in trained):
-        digits = max(task.get("digits", _DIGITS) for task in trained)
-        return Form("exact", "whole answers", "bytes", "texts", 1 / (9 * 10 ** (digits - 1)))
+    if metric == "exact":
+        digits = max((task.get("digits", _DIGITS) for task in trained), default=_DIGITS)
+        return Form(metric, "whole answers", unit, "texts", 1 / (9 * 10 ** (digits - 1)))
     letters = max((task.get("letters", _LETTERS) for task in trained), default=_LETTERS)
-    return Form("accuracy", "accuracy", "tokens", "answers", 1 / letters)
+    return Form(metric, "accuracy", unit, "answers", 1 / letters)
 
 
 def needle_map(results: ResultSet) -> go.Figure:

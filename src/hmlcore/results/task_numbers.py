@@ -8,6 +8,7 @@ import math
 
 import pandas as pd
 
+from hmlcore.results.needle_score import NEEDLE_SCORE
 from hmlcore.results.resultset import ResultSet
 from hmlcore.results.text import bytes_text, signed, three
 
@@ -59,7 +60,7 @@ def op_speed(results: ResultSet) -> dict[str, str]:
 def needle(results: ResultSet) -> dict[str, str]:
     """Accuracy of letters, or in prose the share of whole numbers, mean over depths, at the shortest length and
     at the longest."""
-    metric = "exact" if results.experiment.endswith("text") else "accuracy"
+    metric, _ = NEEDLE_SCORE[results.experiment]
     rows = results.metric(metric) if metric in results.metrics else pd.DataFrame()
     if "depth" not in rows:
         return {}
