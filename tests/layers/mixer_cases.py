@@ -4,7 +4,7 @@ import torch
 
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml_nonlinear import Nonlinear
+from hmlcore.layers.hml.dynamics.nonlinear import Nonlinear
 
 WIDTH = 16
 # Every registered mixer, and the Hamiltonian layer in all its dynamics and with its own head size.

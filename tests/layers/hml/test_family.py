@@ -10,9 +10,9 @@ from mixer_cases import normal
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML, HMLState, build_mixer, recording
 from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml_nonlinear import Nonlinear
-from hmlcore.layers.hml_quad import free_motion
-from hmlcore.layers.hml_rotation import SLOWNESS, RotatingState, cumulative_turns, rotate, wrap
+from hmlcore.layers.hml.dynamics.nonlinear import Nonlinear
+from hmlcore.layers.hml.dynamics.quad import free_motion
+from hmlcore.layers.hml.rotation import SLOWNESS, RotatingState, cumulative_turns, rotate, wrap
 from hmlcore.ops.hamiltonian import chunk_hamiltonian, delta, leapfrog, naive_hamiltonian
 from hmlcore.ops.hamiltonian.check import check_stability
 from hmlcore.ops.oscillator import as_complex, as_real

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hmlcore.layers.base import no_decay
-from hmlcore.layers.hml_dynamics import Dynamics
+from hmlcore.layers.hml.dynamics.base import Dynamics
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.hamiltonian.check import check_finite
 from hmlcore.ops.packing import repack, unpack

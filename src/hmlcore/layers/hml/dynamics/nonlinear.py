@@ -1,6 +1,6 @@
 """Oscillators in nonlinear potentials, token by token: log cosh wells, or wells and a small network.
 
-Each is :class:`~hmlcore.layers.hml_quad.Quad` where Q is small or the network is silent. No phase that turns
+Each is :class:`~.quad.Quad` where Q is small or the network is silent. No phase that turns
 value pairs commutes with a nonlinear force, so these have no rotating heads.
 """
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.layers.base import no_decay
-from hmlcore.layers.hml_quad import Quad
+from hmlcore.layers.hml.dynamics.quad import Quad
 from hmlcore.ops import nonlinear as ops
 
 BEND = 4 / (3 * math.sqrt(3))  # the largest |tanh″|

@@ -9,13 +9,16 @@ from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, no_decay, split_heads
-from hmlcore.layers.hml_check import check_choices, check_gates, check_operand, check_state
-from hmlcore.layers.hml_dynamics import Delta, Dynamics, Oscillator, Stepped
-from hmlcore.layers.hml_kick import Kick, KickState
-from hmlcore.layers.hml_nonlinear import Mlp, Nonlinear, Sep
-from hmlcore.layers.hml_quad import Quad
-from hmlcore.layers.hml_rotation import RotatingState, Rotation, rotate_last
-from hmlcore.layers.hml_trace import record
+from hmlcore.layers.hml.check import check_choices, check_gates, check_operand, check_state
+from hmlcore.layers.hml.dynamics.base import Dynamics
+from hmlcore.layers.hml.dynamics.delta import Delta
+from hmlcore.layers.hml.dynamics.kick import Kick, KickState
+from hmlcore.layers.hml.dynamics.leapfrog import Stepped
+from hmlcore.layers.hml.dynamics.nonlinear import Mlp, Nonlinear, Sep
+from hmlcore.layers.hml.dynamics.oscillator import Oscillator
+from hmlcore.layers.hml.dynamics.quad import Quad
+from hmlcore.layers.hml.rotation import RotatingState, Rotation, rotate_last
+from hmlcore.layers.hml.trace import record
 from hmlcore.ops import hamiltonian as ops
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv

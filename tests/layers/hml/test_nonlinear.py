@@ -10,8 +10,8 @@ from mixer_cases import make as stirred
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML, HMLState, build_mixer, recording
 from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml_kick import Kick, KickState
-from hmlcore.layers.hml_nonlinear import BEND, Nonlinear, soften
+from hmlcore.layers.hml.dynamics.kick import Kick, KickState
+from hmlcore.layers.hml.dynamics.nonlinear import BEND, Nonlinear, soften
 
 WIDTH, HEADS, SIZE = 16, 4, 4
 NAMES = ["sep", "mlp", "kick"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.layers.hml_nonlinear import Nonlinear, add_network, network, network_energy
-from hmlcore.layers.hml_quad import Wells
+from hmlcore.layers.hml.dynamics.nonlinear import Nonlinear, add_network, network, network_energy
+from hmlcore.layers.hml.dynamics.quad import Wells
 from hmlcore.ops import nonlinear as ops
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.packing import at_ends, repack, unpack
