@@ -9,17 +9,16 @@ from mixer_cases import normal
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML, HMLState, build_mixer, recording
-from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml.dynamics.nonlinear import Nonlinear
+from hmlcore.layers.hml import FAMILY, RotatingState
 from hmlcore.layers.hml.dynamics.quad import free_motion
-from hmlcore.layers.hml.rotation import SLOWNESS, RotatingState, cumulative_turns, rotate, wrap
+from hmlcore.layers.hml.rotation import SLOWNESS, cumulative_turns, rotate, wrap
 from hmlcore.ops.hamiltonian import chunk_hamiltonian, delta, leapfrog, naive_hamiltonian
 from hmlcore.ops.hamiltonian.check import check_stability
 from hmlcore.ops.oscillator import as_complex, as_real
 
 WIDTH, HEADS, SIZE = 16, 4, 4
 every_member = pytest.mark.parametrize(
-    "dynamics", [name for name, rule in FAMILY.items() if not isinstance(rule, Nonlinear)]
+    "dynamics", [name for name, kind in FAMILY.items() if kind.turns_with_values]
 )
 every_oscillator = pytest.mark.parametrize("theta", ["head", "token"])
 
@@ -37,31 +36,65 @@ def double(*shape, seed=1):
     return normal(*shape, seed=seed, dtype=torch.float64)
 
 
-def test_without_rotation_nothing_is_added():
-    """Committed results depend on these names, their order and their random draws."""
+LEARNED = {
+    "leapfrog": ["log_h", "mu"],
+    "euler": ["log_h", "mu"],
+    "delta": [],
+    "oscillator": ["theta"],
+    "quad": ["log_h", "log_omega", "mu"],
+    "sep": ["log_h", "log_omega", "mu"],
+    "mlp": ["log_h", "log_omega", "mu", "net.weight", "net.bias", "net.out"],
+    "kick": ["log_h", "log_omega", "mu", "net.weight", "net.bias", "net.out"],
+}
+
+
+@pytest.mark.parametrize("dynamics", FAMILY)
+def test_parameters_have_the_order_of_committed_results(dynamics):
+    """The norm of a gradient is summed in it: what dynamics learn comes before the projections."""
+    layer = HML(WIDTH, dynamics=dynamics)
+    assert [name for name, _ in layer.named_parameters()] == [
+        "conv", "log_a", *(f"rule.{name}" for name in LEARNED[dynamics]),
+        "in_proj.weight", "gate_proj.weight", "gate_proj.bias", "norm.weight", "out_gate.weight",
+        "out_proj.weight",
+    ]  # fmt: skip
+    assert layer.init_state(1)._fields == ("memory", "conv", *(["clock"] if dynamics == "kick" else []))
+
+
+@pytest.mark.parametrize("dynamics", ["leapfrog", "mlp"])
+def test_random_numbers_are_drawn_in_the_order_of_committed_results(dynamics):
     torch.manual_seed(0)
-    layer = HML(WIDTH, dynamics="leapfrog")
+    layer = HML(WIDTH, dynamics=dynamics)
     drawn = torch.rand(1)
-    names = ["log_a", "log_h", "mu", "conv", "in_proj.weight", "gate_proj.weight", "gate_proj.bias"]
-    names += ["norm.weight", "out_gate.weight", "out_proj.weight"]
-    assert sorted(layer.state_dict()) == sorted(names)
-    assert layer.init_state(1)._fields == ("memory", "conv")
     torch.manual_seed(0)
     wanted = [
         torch.nn.Linear(WIDTH, 3 * WIDTH, bias=False).weight,
         torch.empty(3 * WIDTH, 4).uniform_(-0.5, 0.5),
+        torch.nn.Linear(WIDTH, 3 * HEADS).weight,
     ]
-    wanted.append(torch.nn.Linear(WIDTH, 3 * HEADS).weight)
+    found = [layer.in_proj.weight, layer.conv, layer.gate_proj.weight]
+    if dynamics == "mlp":
+        wanted += [0.5 * torch.randn(HEADS, SIZE, SIZE), 0.1 * 0.5 * torch.randn(HEADS, SIZE)]
+        found += [layer.rule.net.weight, layer.rule.net.out]
     wanted += [torch.nn.Linear(WIDTH, WIDTH, bias=False).weight for _ in range(2)]
-    found = [
-        layer.in_proj.weight,
-        layer.conv,
-        layer.gate_proj.weight,
-        layer.out_gate.weight,
-        layer.out_proj.weight,
-    ]
+    found += [layer.out_gate.weight, layer.out_proj.weight]
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
     assert torch.equal(torch.rand(1), drawn)
+
+
+@pytest.mark.parametrize("dynamics", FAMILY)
+def test_weights_are_read_that_were_saved_when_the_layer_owned_them(dynamics):
+    layer, other = make(dynamics), HML(WIDTH, dynamics=dynamics).double()
+    former = {"net.weight": "well_weight", "net.bias": "well_bias", "net.out": "well_out"}
+    saved = layer.state_dict()
+    for name in LEARNED[dynamics]:
+        saved[former.get(name, name)] = saved.pop(f"rule.{name}")
+    names = set(saved)
+    other.load_state_dict(saved)
+    assert set(saved) == names
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), other.parameters(), strict=True))
+    del saved["log_a"]
+    with pytest.raises(RuntimeError, match=r'Missing key.*: "log_a"'):
+        other.load_state_dict(saved)
 
 
 @every_member
@@ -192,11 +225,11 @@ def test_an_oscillator_layer_starts_as_the_delta_rule(theta):
     torch.manual_seed(0)
     oscillator = HML(WIDTH, dynamics="oscillator", theta=theta).double()
     rule = HML(WIDTH, dynamics="delta").double()
-    rule.load_state_dict({name: x for name, x in oscillator.state_dict().items() if name != "theta"})
+    rule.load_state_dict({name: x for name, x in oscillator.state_dict().items() if name != "rule.theta"})
     x = double(2, 50, WIDTH)
     torch.testing.assert_close(oscillator(x)[0], rule(x)[0], rtol=1e-11, atol=1e-13)
     assert oscillator.state_size(9) == rule.state_size(9)
-    (slope,) = torch.autograd.grad(oscillator(x)[0].square().sum(), [oscillator.theta])
+    (slope,) = torch.autograd.grad(oscillator(x)[0].square().sum(), [oscillator.rule.theta])
     assert slope.abs().min() > 0
 
 
@@ -206,7 +239,7 @@ def test_an_oscillator_layer_is_its_equations(theta):
     r, k, v, _ = layer._project(x, layer.init_state(2, dtype=x.dtype).conv)
     beta, alpha = (x @ layer.gate_proj.weight.T + layer.gate_proj.bias).view(2, 21, 2, HEADS).unbind(2)
     rho, alpha = 1 - beta.sigmoid(), (-0.05 * layer.log_a.exp() * F.softplus(alpha)).exp()
-    angle = layer.theta if theta == "head" else math.pi * torch.tanh(x @ layer.theta.T / 10)
+    angle = layer.rule.theta if theta == "head" else math.pi * torch.tanh(x @ layer.rule.theta.T / 10)
     e = 1 - torch.polar(rho, angle.expand_as(rho))
     memory, outputs = torch.zeros(2, HEADS, SIZE, SIZE // 2, dtype=torch.complex128), []
     for t in range(21):
@@ -229,7 +262,7 @@ def test_a_quad_layer_is_its_equations():
     gates = (x @ layer.gate_proj.weight.T + layer.gate_proj.bias).view(2, 21, 3, HEADS)
     beta, alpha, dt = gates.unbind(2)
     beta, alpha = beta.sigmoid(), (-0.05 * layer.log_a.exp() * F.softplus(alpha)).exp()
-    dt, omega = 2 * layer.log_h.exp() * dt.sigmoid(), layer.log_omega.exp()
+    dt, omega = 2 * layer.rule.log_h.exp() * dt.sigmoid(), layer.rule.log_omega.exp()
     q, p = torch.zeros(2, 2, HEADS, SIZE, SIZE, dtype=torch.float64)
     outputs = []
     for t in range(21):
@@ -241,7 +274,7 @@ def test_a_quad_layer_is_its_equations():
         p = p - step / 2 * soft * q
         q, p = (alpha[:, t, :, None, None] * y for y in (q, p))
         p = p + torch.einsum("bh,bhn,bhd->bhnd", beta[:, t], k[:, t], v[:, t])
-        outputs.append(torch.einsum("bhn,bhnd->bhd", r[:, t], q + layer.mu[..., None] * p))
+        outputs.append(torch.einsum("bhn,bhnd->bhd", r[:, t], q + layer.rule.mu[..., None] * p))
     y, state = layer(x)
     torch.testing.assert_close(y, layer._read_out(torch.stack(outputs, 1), x), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(state.memory, torch.stack((q, p), 2), rtol=1e-10, atol=1e-12)
@@ -284,7 +317,7 @@ def test_undamped_quad_keeps_what_it_holds():
     start = layer.init_state(1)
     start = start._replace(memory=normal(*start.memory.shape))
     _, end = layer(normal(1, 2000, WIDTH), start)
-    kappa = 1 / (1 + (layer.log_omega.detach().exp() / 2) ** 2)
+    kappa = 1 / (1 + (layer.rule.log_omega.detach().exp() / 2) ** 2)
 
     def energy(memory):
         q, p = memory.unbind(2)

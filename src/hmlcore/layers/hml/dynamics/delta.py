@@ -3,15 +3,15 @@
 from typing import ClassVar
 
 from hmlcore.layers.hml.dynamics.base import Addressed
-from hmlcore.ops import hamiltonian as stepped
+from hmlcore.ops import hamiltonian as ops
 
 
 class Delta(Addressed):
-    """One row, the over-damped limit: the gated delta rule."""
+    """S ← αS, S ← S − β k(kᵀS − vᵀ): what leapfrog becomes as γ → 0."""
 
     rows: ClassVar = 1
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
 
-    def coefficients(self, layer, x, log_alpha, raw):
+    def coefficients(self, x, log_alpha, raw):
         beta = raw["beta"].sigmoid()
-        return stepped.delta(log_alpha, beta), {"beta": beta, "alpha": log_alpha.exp()}
+        return ops.delta(log_alpha, beta), {"beta": beta, "alpha": log_alpha.exp()}

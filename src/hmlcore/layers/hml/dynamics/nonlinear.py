@@ -1,17 +1,17 @@
 """Oscillators in nonlinear potentials, token by token: log cosh wells, or wells and a small network.
 
-Each is :class:`~.quad.Quad` where Q is small or the network is silent. No phase that turns
-value pairs commutes with a nonlinear force, so these have no rotating heads.
+Each is ``quad`` where Q is small or the network is silent. No phase that turns value pairs commutes with a
+nonlinear force, so these have no rotating heads.
 """
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from hmlcore.layers.base import no_decay
+from hmlcore.layers.hml.dynamics.network import Network
 from hmlcore.layers.hml.dynamics.quad import Quad
 from hmlcore.ops import nonlinear as ops
 
@@ -19,10 +19,9 @@ BEND = 4 / (3 * math.sqrt(3))  # the largest |tanh″|
 # h at the start. Where it is 1, as for quad, tokens that choose their Δ drive sep into chaos, and its gradient
 # overflows within 4,096 tokens; with 1/4 it is flat (ops/nonlinear/README.md).
 STEP = 1 / 4
-LOUDNESS = 0.1  # of the network at the start, beside wells of stiffness 1
 
 
-class Motion(NamedTuple):
+class NonlinearCoefficients(NamedTuple):
     """A token's arguments of the op over [B, T, H, ...], and what is the same for all: μ and the network."""
 
     log_alpha: Tensor
@@ -33,11 +32,11 @@ class Motion(NamedTuple):
     push: Tensor | None = None
     net: ops.Net | None = None
 
-    def map(self, function) -> "Motion":
+    def map(self, function) -> "NonlinearCoefficients":
         """The same with `function` applied to what every token has its own of."""
         push = None if self.push is None else function(self.push)
         tokens = (function(x) for x in (self.log_alpha, self.beta, self.drift, self.pull))
-        return Motion(*tokens, self.mu, push, self.net)
+        return NonlinearCoefficients(*tokens, self.mu, push, self.net)
 
 
 def soften(omega: Tensor, dt: Tensor, bend: Tensor | float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,26 +57,10 @@ def soften(omega: Tensor, dt: Tensor, bend: Tensor | float = 0.0) -> tuple[Tenso
 
 
 class Nonlinear(Quad):
-    """What ``sep``, ``mlp`` and ``kick`` share: gates and parameters of ``quad``, a smaller h, and energies."""
+    """What ``sep``, ``mlp`` and ``kick`` share: gates and parameters of ``quad``, and a smaller h."""
 
-    def add_parameters(self, layer):
-        super().add_parameters(layer)
-        with torch.no_grad():
-            layer.log_h.fill_(math.log(STEP))
-
-    def multiply_adds(self, layer: nn.Module) -> float:
-        """Of a token's network, beyond what two rows of state cost anyway."""
-        return 0.0
-
-    def potential(self, layer: nn.Module, q: Tensor) -> Tensor:
-        """V of every head, [..., H], at q [..., H, N, D]: the quadratic wells."""
-        return 0.5 * (layer.log_omega.to(q.dtype).exp() * q.square().sum(-1)).sum(-1)
-
-    def energies(self, layer, k, v, gates, path):
-        """Of H = ½Σω p² + V, its two terms."""
-        q, p = path.unbind(3)
-        kinetic = 0.5 * (layer.log_omega.to(path.dtype).exp() * p.square().sum(-1)).sum(-1)
-        return {"potential": self.potential(layer, q), "kinetic": kinetic}
+    turns_with_values: ClassVar = False
+    step_size: ClassVar = STEP
 
 
 class Sep(Nonlinear):
@@ -90,11 +73,11 @@ class Sep(Nonlinear):
     Source of separable wells read one by one: UnICORNN (arXiv 2103.05487), with keys and values here.
     """
 
-    def coefficients(self, layer, x, log_alpha, raw):
-        beta, dt, omega = _clock(layer, x, raw)
+    def coefficients(self, x, log_alpha, raw):
+        beta, dt, omega = self.strikes(x, raw)
         drift, pull, _ = soften(omega, dt)
-        motion = Motion(log_alpha, beta, drift, pull, layer.mu.to(x.dtype))
-        return motion, {"beta": beta, "alpha": log_alpha.exp(), "dt": dt}
+        c = NonlinearCoefficients(log_alpha, beta, drift, pull, self.mu.to(x.dtype))
+        return c, {"beta": beta, "alpha": log_alpha.exp(), "dt": dt}
 
     def scan(self, r, k, v, c, memory, cu_seqlens=None):
         return ops.nonlinear(r, k, v, *c, initial_state=memory, output_final_state=True, cu_seqlens=cu_seqlens)
@@ -102,11 +85,11 @@ class Sep(Nonlinear):
     def advance(self, r, k, v, c, memory):
         return ops.nonlinear_step(r, k, v, *c, memory)
 
-    def potential(self, layer, q):
+    def potential(self, q):
         # log cosh q without overflow.
         size = q.abs()
         wells = size + F.softplus(-2 * size) - math.log(2)
-        return (layer.log_omega.to(q.dtype).exp() * wells.sum(-1)).sum(-1)
+        return (self.log_omega.to(q.dtype).exp() * wells.sum(-1)).sum(-1)
 
 
 class Mlp(Sep):
@@ -118,47 +101,20 @@ class Mlp(Sep):
     B = max|tanh″|·Σ_m |out_m| Σ_n ω_n W_mn² of the network. The quadratic wells bound V from below.
     """
 
-    def add_parameters(self, layer):
-        super().add_parameters(layer)
-        add_network(layer)
+    def __init__(self, d_model: int, num_heads: int, head_dim: int):
+        super().__init__(d_model, num_heads, head_dim)
+        self.net = Network(num_heads, head_dim)
 
-    def multiply_adds(self, layer):
-        # Two forces a token, each W and its transpose times N × D.
-        return 4 * layer.well_weight.numel() * layer.head_dim
+    def multiply_adds(self):
+        return 2 * self.net.multiply_adds(self.head_dim)  # two forces a token
 
-    def coefficients(self, layer, x, log_alpha, raw):
-        beta, dt, omega = _clock(layer, x, raw)
-        net = network(layer, x.dtype)
+    def coefficients(self, x, log_alpha, raw):
+        beta, dt, omega = self.strikes(x, raw)
+        net = self.net.tensors(x.dtype)
         bend = BEND * (net.out.abs() * (net.weight.square() * omega[:, None]).sum(-1)).sum(-1)
         drift, pull, push = soften(omega, dt, bend)
-        motion = Motion(log_alpha, beta, drift, pull, layer.mu.to(x.dtype), push, net)
-        return motion, {"beta": beta, "alpha": log_alpha.exp(), "dt": dt}
+        c = NonlinearCoefficients(log_alpha, beta, drift, pull, self.mu.to(x.dtype), push, net)
+        return c, {"beta": beta, "alpha": log_alpha.exp(), "dt": dt}
 
-    def potential(self, layer, q):
-        return Nonlinear.potential(self, layer, q) + network_energy(layer, q)
-
-
-def _clock(layer, x: Tensor, raw) -> tuple[Tensor, Tensor, Tensor]:
-    """β and Δ [B, T, H] and ω [H, N], as ``quad`` has them."""
-    dt = layer.log_h.to(x.dtype).exp() * 2 * raw["dt"].sigmoid()
-    return raw["beta"].sigmoid(), dt, layer.log_omega.to(x.dtype).exp()
-
-
-def add_network(layer: nn.Module) -> None:
-    """Give `layer` a network for each head, with M = N hidden units."""
-    heads, n = layer.num_heads, layer.head_dim
-    layer.well_weight = no_decay(nn.Parameter(n**-0.5 * torch.randn(heads, n, n)))
-    layer.well_bias = no_decay(nn.Parameter(torch.zeros(heads, n)))
-    layer.well_out = no_decay(nn.Parameter(LOUDNESS * n**-0.5 * torch.randn(heads, n)))
-
-
-def network(layer: nn.Module, dtype: torch.dtype) -> ops.Net:
-    """The networks of `layer`."""
-    return ops.Net(layer.well_weight.to(dtype), layer.well_bias.to(dtype), layer.well_out.to(dtype))
-
-
-def network_energy(layer: nn.Module, q: Tensor) -> Tensor:
-    """outᵀtanh(WQ + b) of every head, [..., H], at q [..., H, N, D]."""
-    net = network(layer, q.dtype)
-    hidden = (net.weight @ q + net.bias[..., None]).tanh()
-    return (net.out[..., None] * hidden).sum((-2, -1))
+    def potential(self, q):
+        return Quad.potential(self, q) + self.net.energy(q)

@@ -1,65 +1,78 @@
 """An oscillator attached to a token's association, moved by its exact flow."""
 
-import math
 from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.errors import unknown
 from hmlcore.layers.base import no_decay
-from hmlcore.layers.hml.dynamics.base import Dynamics
-from hmlcore.ops import oscillator as turned
+from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
+from hmlcore.ops import oscillator as ops
+
+THETA = ("head", "token", "few")
 
 
-class Turns(NamedTuple):
-    """Of the addressed oscillator, [B, T, H] each."""
+class OscillatorCoefficients(NamedTuple):
+    """[B, T, H] each."""
 
     log_alpha: Tensor
     log_rho: Tensor
     theta: Tensor
 
-    def map(self, function) -> "Turns":
+    def map(self, function) -> "OscillatorCoefficients":
         """The same with `function` applied to each."""
-        return Turns(*map(function, self))
+        return OscillatorCoefficients(*map(function, self))
 
 
 class Oscillator(Dynamics):
-    """One complex row in value pairs, turned about the association by its exact flow ρe^{iθ}; ρ = 1 − β.
+    """One complex row in value pairs: S ← αS, S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ), ρ = 1 − β.
 
-    θ begins at 0, where this is the delta rule. With ``theta="head"`` it is one learned angle a head, with
-    ``"token"`` it is π·tanh(w·x / 10): the tenth makes its learning rate small under Adam. ``"few"`` confines
-    that to the last quarter of the heads, at least one; in the others θ stays 0, the delta rule.
+    θ begins at 0, where this is the delta rule.
+
+    Args:
+        theta: where θ comes from: one learned angle for each "head"; from each "token", π·tanh(w·x / 10),
+            whose tenth makes its learning rate small under Adam; or from each token in a "few" heads, the
+            last quarter, at least one, while the others keep θ = 0, the delta rule.
+        damping: None, each token chooses ρ; a number in (0, 1], it is ρ of every token, and nothing else
+            decays: α = 1. 1 is undamped.
     """
 
     rows: ClassVar = 1
     pairs: ClassVar = True
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
 
-    def add_parameters(self, layer):
-        heads = max(1, layer.num_heads // 4) if layer.theta_from == "few" else layer.num_heads
-        shape = (heads,) if layer.theta_from == "head" else (heads, layer.d_model)
-        layer.theta = no_decay(nn.Parameter(torch.zeros(shape)))
+    def __init__(
+        self, d_model: int, num_heads: int, head_dim: int, *, theta: str = "few", damping: float | None = None
+    ):
+        super().__init__(d_model, num_heads, head_dim)
+        if theta not in THETA:
+            raise unknown("theta", theta, THETA)
+        check_damping(damping)
+        self.damping = damping
+        heads = max(1, num_heads // 4) if theta == "few" else num_heads
+        shape = (heads,) if theta == "head" else (heads, d_model)
+        self.theta = no_decay(nn.Parameter(torch.zeros(shape)))
 
-    def coefficients(self, layer, x, log_alpha, raw):
-        theta, log_rho = layer.theta.to(x.dtype), F.logsigmoid(-raw["beta"])
-        if layer.damping is not None:
-            log_rho = torch.full_like(log_rho, math.log(layer.damping))
+    def coefficients(self, x, log_alpha, raw):
+        theta = self.theta.to(x.dtype)
+        log_alpha, log_rho = damped(self.damping, log_alpha, F.logsigmoid(-raw["beta"]))
         if theta.ndim == 2:
             theta = torch.pi * torch.tanh(0.1 * F.linear(x, theta))
-            theta = F.pad(theta, (layer.num_heads - theta.shape[-1], 0))
+            theta = F.pad(theta, (self.num_heads - theta.shape[-1], 0))
         theta = theta.expand_as(log_rho)
         named = {"beta": -torch.expm1(log_rho), "alpha": log_alpha.exp(), "theta": theta}
-        return Turns(log_alpha, log_rho, theta), named
+        return OscillatorCoefficients(log_alpha, log_rho, theta), named
 
     def scan(self, r, k, v, c, memory, cu_seqlens=None):
-        o, end = turned.oscillator(
+        o, end = ops.oscillator(
             r, k, v, *c, initial_state=memory.squeeze(2), output_final_state=True, cu_seqlens=cu_seqlens
         )
         return o, end[:, :, None]
 
     def advance(self, r, k, v, c, memory):
-        o, memory = turned.oscillator_step(r, k, v, *c, memory.squeeze(2))
+        o, memory = ops.oscillator_step(r, k, v, *c, memory.squeeze(2))
         return o, memory[:, :, None]
 
     def error(self, k, v, c, memory):
