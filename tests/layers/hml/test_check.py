@@ -4,12 +4,12 @@ import re
 
 import pytest
 import torch
+from hml_cases import MEMBERS
 from mixer_cases import WIDTH, make, normal
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.layers.hml import FAMILY
 
-every_member = pytest.mark.parametrize("case", [f"hml-{dynamics}" for dynamics in FAMILY])
+every_member = pytest.mark.parametrize("case", MEMBERS)
 NOT_FINITE = pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 
 

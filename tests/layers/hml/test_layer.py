@@ -1,41 +1,46 @@
-"""The Hamiltonian Memory Layer: its equations, its starting point, and what it records."""
+"""The Hamiltonian Memory Layer: its equations, its starting point, its weights by name and order."""
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hml_cases import HEADS, LINEAR, SIZE, WIDTH, double, make
 from mixer_cases import normal
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.layers import HML, Attention, HMLState, recording
+from hmlcore.layers import HML, HMLState, build_mixer
+from hmlcore.layers.hml import FAMILY
 from hmlcore.ops.hamiltonian import delta, euler, leapfrog, naive_hamiltonian
 
-WIDTH, HEADS, SIZE = 12, 2, 6
+every_member = pytest.mark.parametrize("dynamics", FAMILY)
 every_dynamics = pytest.mark.parametrize("dynamics", ["leapfrog", "euler", "delta"])
-
-
-def make(dynamics="leapfrog"):
-    torch.manual_seed(3)
-    layer = HML(WIDTH, HEADS, dynamics=dynamics).double()
-    with torch.no_grad():
-        for p in layer.parameters():
-            p.add_(0.2 * torch.randn_like(p))
-    return layer
+# What dynamics learn, in order.
+LEARNED = {
+    "leapfrog": ["log_h", "mu"],
+    "euler": ["log_h", "mu"],
+    "delta": [],
+    "oscillator": ["theta"],
+    "quad": ["log_h", "log_omega", "mu"],
+    "sep": ["log_h", "log_omega", "mu"],
+    "mlp": ["log_h", "log_omega", "mu", "net.weight", "net.bias", "net.out"],
+    "kick": ["log_h", "log_omega", "mu", "net.weight", "net.bias", "net.out"],
+}
 
 
 def by_the_equations(layer, x):
     """y as the docstring has it, gate by gate; one row of `gate_proj` a head, β then α then γ."""
-    w_r, w_k, w_v = layer.in_proj.weight.view(3, HEADS * SIZE, WIDTH)
-    taps = layer.conv.view(3, HEADS * SIZE, 4)
+    heads, size = layer.num_heads, layer.head_dim
+    w_r, w_k, w_v = layer.in_proj.weight.view(3, heads * size, -1)
+    taps = layer.conv.view(3, heads * size, 4)
 
     def mixed(w, tap):
         past = F.pad(x @ w.T, (0, 0, 3, 0))
         y = sum(tap[:, i] * past[:, i : i + x.shape[1]] for i in range(4))
-        return (y * torch.sigmoid(y)).view(*x.shape[:2], HEADS, SIZE)
+        return (y * torch.sigmoid(y)).view(*x.shape[:2], heads, size)
 
     r, k, v = (mixed(w, tap) for w, tap in zip((w_r, w_k, w_v), taps, strict=True))
     r, k = r / r.norm(dim=-1, keepdim=True), k / k.norm(dim=-1, keepdim=True)
-    rows = layer.gate_proj.weight.view(-1, HEADS, WIDTH)
-    biases = layer.gate_proj.bias.view(-1, HEADS)
+    rows = layer.gate_proj.weight.view(-1, heads, x.shape[-1])
+    biases = layer.gate_proj.bias.view(-1, heads)
     beta, alpha, *gamma = (x @ w.T + b for w, b in zip(rows, biases, strict=True))
     beta = 1 / (1 + torch.exp(-beta))
     log_alpha = -0.05 * layer.log_a.exp() * torch.log1p(torch.exp(alpha))
@@ -54,7 +59,7 @@ def by_the_equations(layer, x):
 
 @every_dynamics
 def test_the_layer_is_its_equations(dynamics):
-    layer, x = make(dynamics), normal(2, 21, WIDTH, dtype=torch.float64)
+    layer, x = make(dynamics, heads=2, width=12), double(2, 21, 12)
     y, state = layer(x)
     wanted, memory = by_the_equations(layer, x)
     torch.testing.assert_close(y, wanted, rtol=1e-10, atol=1e-12)
@@ -72,7 +77,7 @@ def test_it_starts_as_a_slow_writer_with_a_long_memory(dynamics):
         assert gates[name].shape == (1, 1, HEADS)
         torch.testing.assert_close(gates[name], torch.full((1, 1, HEADS), value), rtol=1e-5, atol=0)
     if dynamics != "delta":
-        assert layer.rule.log_h.exp().tolist() == [1, 1] and layer.rule.mu.tolist() == [0, 0]
+        assert layer.rule.log_h.exp().tolist() == [1] * HEADS and layer.rule.mu.tolist() == [0] * HEADS
 
 
 def test_gates_keep_their_precision_in_narrow_arithmetic():
@@ -89,6 +94,7 @@ def test_gates_keep_their_precision_in_narrow_arithmetic():
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 def test_the_memory_stays_wide_in_narrow_arithmetic():
+    torch.manual_seed(0)
     layer, x = HML(WIDTH, HEADS, dynamics="leapfrog"), normal(1, 200, WIDTH)
     _, wanted = layer.double()(x.double())
     layer = layer.float()
@@ -101,85 +107,92 @@ def test_the_memory_stays_wide_in_narrow_arithmetic():
     assert (state.memory - wanted.memory).norm() < 6e-3 * wanted.memory.norm()
 
 
-def test_recurrence_parameters_are_spared_weight_decay():
-    layer = HML(WIDTH, HEADS, dynamics="leapfrog")
-    marked = {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)}
-    assert marked == {"log_a", "rule.log_h", "rule.mu"}
+@every_member
+def test_parameters_have_the_order_of_committed_results(dynamics):
+    """The norm of a gradient is summed in it: what dynamics learn comes before the projections."""
+    layer = HML(WIDTH, dynamics=dynamics)
+    assert [name for name, _ in layer.named_parameters()] == [
+        "conv", "log_a", *(f"rule.{name}" for name in LEARNED[dynamics]),
+        "in_proj.weight", "gate_proj.weight", "gate_proj.bias", "norm.weight", "out_gate.weight",
+        "out_proj.weight",
+    ]  # fmt: skip
+    assert layer.init_state(1)._fields == ("memory", "conv", *(["clock"] if dynamics == "kick" else []))
 
 
-@every_dynamics
-def test_the_trace_is_what_happened(dynamics):
-    layer, x = make(dynamics), normal(2, 15, WIDTH, dtype=torch.float64)
-    start = layer(normal(2, 4, WIDTH, seed=7, dtype=torch.float64))[1]
-    with recording(layer) as traces:
-        _, end = layer(x, start)
-    trace = traces[""]
-    k, v, path = trace["key"], trace["value"], trace["state"]
-    assert path.shape == (2, 15, HEADS, layer.rows, SIZE, SIZE)
-    torch.testing.assert_close(path[:, -1], end.memory, rtol=1e-10, atol=1e-12)
-
-    coefficients, gates = layer.coefficients(x)
-    r = layer._project(x, start.conv)[0]
-    o, _ = naive_hamiltonian(r, k, v, coefficients, start.memory)
-    torch.testing.assert_close(trace["read"], o, rtol=1e-10, atol=1e-12)
-    before = torch.cat((start.memory[:, None], path[:, :-1]), 1)
-    z = torch.einsum("bthp,bthn,bthpnd->bthd", coefficients.c, k, before) - v
-    torch.testing.assert_close(trace["error"], z, rtol=1e-10, atol=1e-12)
-
-    for name, gate in gates.items():
-        assert torch.equal(trace[name], gate) and gate.min() > 0 and gate.max() < 1
-    miss = torch.einsum("bthn,bthnd->bthd", k, path[:, :, :, 0]) - v
-    torch.testing.assert_close(trace["potential"], trace["beta"] / 2 * (miss**2).sum(-1))
-    if dynamics == "delta":
-        assert "kinetic" not in trace.records[0]
-    else:
-        torch.testing.assert_close(trace["kinetic"], (path[:, :, :, 1] ** 2).sum((-1, -2)) / 2)
+@pytest.mark.parametrize("dynamics", ["leapfrog", "mlp"])
+def test_random_numbers_are_drawn_in_the_order_of_committed_results(dynamics):
+    torch.manual_seed(0)
+    layer = HML(WIDTH, dynamics=dynamics)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    wanted = [
+        torch.nn.Linear(WIDTH, 3 * WIDTH, bias=False).weight,
+        torch.empty(3 * WIDTH, 4).uniform_(-0.5, 0.5),
+        torch.nn.Linear(WIDTH, 3 * HEADS).weight,
+    ]
+    found = [layer.in_proj.weight, layer.conv, layer.gate_proj.weight]
+    if dynamics == "mlp":
+        wanted += [0.5 * torch.randn(HEADS, SIZE, SIZE), 0.1 * 0.5 * torch.randn(HEADS, SIZE)]
+        found += [layer.rule.net.weight, layer.rule.net.out]
+    wanted += [torch.nn.Linear(WIDTH, WIDTH, bias=False).weight for _ in range(2)]
+    found += [layer.out_gate.weight, layer.out_proj.weight]
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert torch.equal(torch.rand(1), drawn)
 
 
-def test_a_trace_goes_on_from_call_to_call():
-    layer, x = make(), normal(1, 10, WIDTH, dtype=torch.float64)
-    with recording(layer) as whole:
-        layer(x)
-    with recording(layer) as parts:
-        _, state = layer(x[:, :4])
-        layer(x[:, 4:], state)
-    assert len(parts[""].records) == 2
-    torch.testing.assert_close(parts[""]["state"], whole[""]["state"])
-    assert not parts[""]["state"].requires_grad
+@every_member
+def test_weights_are_read_that_were_saved_when_the_layer_owned_them(dynamics):
+    layer, other = make(dynamics), HML(WIDTH, dynamics=dynamics).double()
+    former = {"net.weight": "well_weight", "net.bias": "well_bias", "net.out": "well_out"}
+    saved = layer.state_dict()
+    for name in LEARNED[dynamics]:
+        saved[former.get(name, name)] = saved.pop(f"rule.{name}")
+    names = set(saved)
+    other.load_state_dict(saved)
+    assert set(saved) == names
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), other.parameters(), strict=True))
+    del saved["log_a"]
+    with pytest.raises(RuntimeError, match=r'Missing key.*: "log_a"'):
+        other.load_state_dict(saved)
 
 
-def test_only_what_keeps_a_trace_records():
-    with recording(torch.nn.Sequential(Attention(WIDTH, HEADS), torch.nn.Linear(WIDTH, 1))) as traces:
-        pass
-    assert list(traces) == ["0"] and traces["0"].records == []
-
-
-def test_recording_ends_when_the_work_fails():
-    layer = make()
-    with pytest.raises(RuntimeError), recording(layer):
-        raise RuntimeError
-    assert layer.trace is None
+@every_member
+def test_it_is_built_by_name_and_what_moves_the_memory_knows_no_decay(dynamics):
+    turning = int(dynamics in LINEAR)
+    layer = build_mixer("hml", WIDTH, dynamics=dynamics, rotation_heads=turning)
+    assert isinstance(layer, HML) and layer.dynamics == dynamics
+    spared = {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)}
+    rotation = {"rotation.weight", "rotation.bias"} if turning else set()
+    assert spared == {"log_a", *(f"rule.{name}" for name in LEARNED[dynamics])} | rotation
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"dynamics": "verlet"}, "unknown dynamics 'verlet'; known: delta, euler, kick, leapfrog, mlp"),
-        ({"num_heads": 5}, "num_heads = 5 does not divide d_model = 12"),
+        ({"num_heads": 5}, "num_heads = 5 does not divide d_model = 16"),
         ({"num_heads": 0}, "num_heads must be at least 1, got 0"),
         ({"head_dim": 0}, "head_dim must be at least 1, got 0"),
         ({"conv_size": 0}, "conv_size must be at least 1, got 0"),
         ({"d_model": 0}, "d_model must be at least 1, got 0"),
+        ({"theta": "layer"}, "unknown theta 'layer'; known: few, head, token"),
+        ({"rotation_heads": 5}, "rotation_heads must be between 0 and num_heads = 4, got 5"),
+        ({"rotation_heads": -1}, "rotation_heads must be between 0 and num_heads = 4, got -1"),
+        (
+            {"dynamics": "delta", "rotation_heads": 1, "head_dim": 3},
+            "head_dim must be even to hold pairs of value channels, got 3",
+        ),
+        ({"dynamics": "oscillator", "head_dim": 5}, "head_dim must be even .* got 5"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(HmlcoreError, match=message):
-        HML(**{"d_model": WIDTH, "dynamics": "leapfrog"} | arguments)
+        HML(**{"d_model": WIDTH} | arguments)
 
 
-def test_a_memory_of_another_layer_is_refused():
-    layer, state = make(), make("delta").init_state(2)
-    with pytest.raises(
-        HmlcoreError, match=r"state.memory must have shape \(2, 2, 2, 6, 6\), got \(2, 2, 1, 6, 6\)"
-    ):
-        layer(normal(2, 3, WIDTH, dtype=torch.float64), HMLState(*state))
+def test_a_memory_of_another_member_is_refused():
+    layer, x, wanted = make("leapfrog"), double(2, 3, WIDTH), r"\(2, 4, 2, 4, 4\)"
+    with pytest.raises(HmlcoreError, match=rf"state.memory must have shape {wanted}, got \(2, 4, 1, 4, 4\)"):
+        layer(x, HMLState(*make("delta").init_state(2)))
+    with pytest.raises(HmlcoreError, match=rf"must have shape \(2, 4, 1, 4, 4\), got {wanted}"):
+        make("oscillator")(x, make("quad").init_state(2))
