@@ -12,7 +12,7 @@ from hmlcore.experiments import EXPERIMENTS
 from hmlcore.experiments.bakeoff import VARIANTS, chosen_rate
 from hmlcore.experiments.synthetic import HEADLINE
 from hmlcore.experiments.verify import _KEYS, _values
-from hmlcore.layers.hml import HML
+from hmlcore.layers.hml import FAMILY, HML
 from hmlcore.results import Store, spec_hash
 
 STORE = Store(paths.root() / "results")
@@ -127,6 +127,8 @@ def test_the_bakeoff_trained_at_the_rates_that_its_first_seed_chose():
 def test_the_default_is_the_winner_of_the_bakeoff():
     best = winner(STORE.load("laptop", "bakeoff"))
     default = {k: p.default for k, p in inspect.signature(HML).parameters.items()}
+    own = inspect.signature(FAMILY[default["dynamics"]]).parameters
+    default |= {k: p.default for k, p in own.items() if k not in default}
     heads = default["num_heads"]
     wanted = {"dynamics": default["dynamics"], "rotation_heads": 0, "theta": "head"} | VARIANTS[best]
     wanted["rotation_heads"] = heads // 4 if wanted["rotation_heads"] else 0

@@ -17,7 +17,8 @@ each = pytest.mark.parametrize("dynamics", FAMILY)
 
 def make(dynamics, *, theta=0.4, gamma=0.8, beta=0.2, heads=1):
     torch.manual_seed(0)
-    return set_gates(HML(12, heads, 6, dynamics, theta="head"), beta=beta, gamma=gamma, theta=theta)
+    layer = HML(12, heads, 6, dynamics, **({"theta": "head"} if dynamics == "oscillator" else {}))
+    return set_gates(layer, beta=beta, gamma=gamma, theta=theta)
 
 
 def traced(layer, x):

@@ -4,7 +4,6 @@ import torch
 
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml_nonlinear import Nonlinear
 
 WIDTH = 16
 # Every registered mixer, and the Hamiltonian layer in all its dynamics and with its own head size.
@@ -13,8 +12,8 @@ CASES = {
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
     **{
         f"hml-{dynamics}-rotating": ("hml", {"dynamics": dynamics, "rotation_heads": 1})
-        for dynamics, rule in FAMILY.items()
-        if not isinstance(rule, Nonlinear)
+        for dynamics, kind in FAMILY.items()
+        if kind.turns_with_values
     },
     "hml-oscillator-head": ("hml", {"dynamics": "oscillator", "theta": "head"}),
     "hml-oscillator-token": ("hml", {"dynamics": "oscillator", "theta": "token", "rotation_heads": 4}),

@@ -85,9 +85,17 @@ def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(
         HmlcoreError,
         match="unknown argument of mixer 'hml' 'heads'; known: conv_size, damping, dynamics, head_dim, "
-        "injection, num_heads, rotation_heads, step_size, theta",
+        r"num_heads, rotation_heads, theta$",
     ):
         build_mixer("hml", 8, heads=2)
+    with pytest.raises(
+        HmlcoreError,
+        match="unknown argument of mixer 'hml' 'theta'; known: conv_size, damping, dynamics, head_dim, "
+        r"injection, num_heads, rotation_heads, step_size$",
+    ):
+        build_mixer("hml", 8, dynamics="leapfrog", theta="few")
+    with pytest.raises(HmlcoreError, match="unknown dynamics 'verlet'; known: delta"):
+        build_mixer("hml", 8, dynamics="verlet")
     with pytest.raises(
         HmlcoreError, match="unknown argument of mixer 'gru' 'd_model2'; known: conv_size, hidden"
     ):

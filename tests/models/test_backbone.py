@@ -8,9 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import MIXERS
-from hmlcore.layers.hml import DYNAMICS
 from hmlcore.models import Backbone, BackboneConfig, match_parameters
 
+DYNAMICS = ("leapfrog", "euler", "delta")
 CASES = {
     **{name: (name, {}) for name in MIXERS},
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in DYNAMICS},

@@ -72,6 +72,21 @@ def test_a_round_trip_through_files_changes_no_bit(mixer, tmp_path):
     assert marks[0] == marks[1]
 
 
+@pytest.mark.parametrize("dynamics", ["oscillator", "mlp"])
+def test_a_folder_is_read_whose_layers_owned_what_dynamics_learn(dynamics, tmp_path):
+    model = wrapped(dynamics=dynamics)
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    now = load_file(file)
+    former = {name.replace("rule.net.", "well_").replace("rule.", ""): x for name, x in now.items()}
+    assert "backbone.blocks.1.mixer." + {"oscillator": "theta", "mlp": "well_out"}[dynamics] in former
+    save_file(former, file, {"format": "pt"})
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    again.save_pretrained(tmp_path)
+    assert load_file(file).keys() == now.keys()
+
+
 @every_mixer
 def test_single_steps_are_our_own(mixer):
     model, x = wrapped(mixer), tokens(2, 8)

@@ -11,6 +11,7 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.layers import MIXERS
 from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.models.saved import load_model, save_model
+from hmlcore.models.tensor_file import digest
 
 SPEC = {"experiment": "copy", "seed": 3, "lr": 0.003}
 
@@ -33,6 +34,21 @@ def test_a_backbone_comes_back_to_the_last_bit(mixer, tmp_path):
     assert torch.equal(again(tokens())[0], model(tokens())[0])
     kept = {n for n, p in model.named_parameters() if getattr(p, "_no_weight_decay", False)}
     assert kept == {n for n, p in again.named_parameters() if getattr(p, "_no_weight_decay", False)}
+
+
+@pytest.mark.parametrize("dynamics", ["leapfrog", "oscillator", "mlp"])
+def test_a_model_comes_back_whose_layers_owned_what_dynamics_learn(dynamics, tmp_path):
+    path, model = tmp_path / "m", backbone(mixer_args={"dynamics": dynamics}).double()
+    save_model(path, model, SPEC)
+    former = {n: n.replace("rule.net.", "well_").replace("rule.", "") for n in model.state_dict()}
+    tensors = {former[name]: x for name, x in model.state_dict().items()}
+    assert len(tensors.keys() - former.keys()) == {"leapfrog": 2, "oscillator": 1, "mlp": 6}[dynamics] * 2
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    rewritten(path, tensors, sha256=digest(tensors, metadata["config"], metadata["extra"]))
+    again, extra = load_model(path)
+    assert extra == SPEC and all(p.dtype == torch.float64 for p in again.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

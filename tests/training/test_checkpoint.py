@@ -6,9 +6,11 @@ import os
 import pytest
 import torch
 from easy import fit, make_config, make_model
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.models.tensor_file import digest
 from hmlcore.training import build_optimizer, load_checkpoint, save_checkpoint
 
 
@@ -29,6 +31,15 @@ def load(file, run="run-a", model=None):
     return load_checkpoint(file, model, build_optimizer(model, 0.01, 0.1), run)
 
 
+def same(model, optimizer, other, restored):
+    """Weights and the optimiser's state are equal to the last bit."""
+    for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q), name
+        assert optimizer.state[p].keys() == restored.state[q].keys()
+        for key, value in optimizer.state[p].items():
+            assert torch.equal(restored.state[q][key], value), (name, key)
+
+
 def test_round_trip(trained):
     model, optimizer, file = trained
     random = torch.get_rng_state()
@@ -36,11 +47,24 @@ def test_round_trip(trained):
     restored = build_optimizer(other, 0.01, 0.1)
     assert load_checkpoint(file, other, restored, "run-a") == ({"step": 1}, {})
     assert torch.equal(torch.get_rng_state(), random)
-    for (name, p), q in zip(model.named_parameters(), other.parameters(), strict=True):
-        assert torch.equal(p, q), name
-        for key, value in optimizer.state[p].items():
-            assert torch.equal(restored.state[q][key], value), (name, key)
+    same(model, optimizer, other, restored)
     assert [f.name for f in file.parent.iterdir()] == ["run.safetensors"]
+
+
+def test_a_checkpoint_goes_on_whose_layers_owned_what_dynamics_learn(trained):
+    """Weights and what the optimiser knows of them; the names are those of an earlier version."""
+    model, optimizer, file = trained
+    with safe_open(file, framework="pt") as old:
+        tensors = {name.replace(".rule.", "."): old.get_tensor(name) for name in old.keys()}  # noqa: SIM118
+        metadata = old.metadata()
+    entries = ("model.{}", "optimizer.{}.exp_avg", "optimizer.{}.exp_avg_sq", "optimizer.{}.step")
+    assert {entry.format("blocks.0.mixer.theta") for entry in entries} <= tensors.keys()
+    save_file(tensors, file, metadata | {"sha256": digest(tensors)})
+    other = make_model(seed=9)
+    restored = build_optimizer(other, 0.01, 0.1)
+    load_checkpoint(file, other, restored, "run-a")
+    same(model, optimizer, other, restored)
+    assert optimizer.state[model.blocks[0].mixer.rule.theta]["exp_avg"].any()
 
 
 def refused(file, message, **options):

@@ -82,7 +82,7 @@ def test_its_gradient_is_the_slope_of_what_it_measures():
     model, inputs = double_model(), SILENT[1].batch("train", 0, 3, 0).inputs
     change = change_of(model, inputs)
     mixer = model.blocks[0].mixer
-    learned = [mixer.log_h, mixer.gate_proj.weight, mixer.in_proj.weight, model.embedding.weight]
+    learned = [mixer.rule.log_h, mixer.gate_proj.weight, mixer.in_proj.weight, model.embedding.weight]
     for p, grad in zip(learned, torch.autograd.grad(change, learned), strict=True):
         way = torch.randn(p.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
         with torch.no_grad():

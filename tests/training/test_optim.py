@@ -21,7 +21,7 @@ def test_only_matrices_decay_and_marked_parameters_do_not():
     spared = {names[id(p)] for p in keep["params"]}
     assert spared == {
         "norm.weight", "blocks.0.mixer_norm.weight", "blocks.0.mlp_norm.weight", "blocks.0.mixer.norm.weight",
-        "blocks.0.mixer.gate_proj.bias", "blocks.0.mixer.log_a", "blocks.0.mixer.theta",
+        "blocks.0.mixer.gate_proj.bias", "blocks.0.mixer.log_a", "blocks.0.mixer.rule.theta",
         "blocks.0.mixer.out_gate.weight",
     }  # fmt: skip
     assert len(decay["params"]) + len(keep["params"]) == len(names)

@@ -77,8 +77,8 @@ def set_gates(layer: HML, *, beta: float, gamma: float, theta: float = 0.0) -> H
     for name, bias in zip(gates, layer.gate_proj.bias.view(len(gates), -1), strict=True):
         if name in chosen:
             bias.copy_(torch.as_tensor(chosen[name]))
-    if "theta" in dict(layer.named_parameters()):
-        layer.theta.fill_(theta)
+    if "theta" in dict(layer.rule.named_parameters()):
+        layer.rule.theta.fill_(theta)
     return layer
 
 

@@ -1,5 +1,6 @@
 """The contract of a token mixer: what every memory layer answers, whatever it remembers with."""
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ class Mixer(nn.Module, ABC):
 
     name: ClassVar[str]
     packs: ClassVar[bool] = False
+    former_names: ClassVar[dict[str, str]] = {}  # what older files call a weight → what it is called
     d_model: int
 
     def __init__(self, d_model: int):
@@ -31,6 +33,12 @@ class Mixer(nn.Module, ABC):
         require(d_model >= 1, f"d_model must be at least 1, got {d_model}")
         self.d_model = d_model
         self.trace: Trace | None = None  # set by `layers.trace.recording`
+        self.register_load_state_dict_pre_hook(_rename)
+
+    @classmethod
+    def arguments(cls, **given: Any) -> list[str]:
+        """Names of what the constructor takes beside d_model, with the arguments `given`."""
+        return [name for name in inspect.signature(cls).parameters if name != "d_model"]
 
     @abstractmethod
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -67,6 +75,22 @@ class Mixer(nn.Module, ABC):
             f"x must be {shape} with d_model = {self.d_model}, got {tuple(x.shape)}",
         )
         require(ndim == 2 or x.shape[1] > 0, "x has T = 0 tokens; at least one is needed")
+
+
+def former_names(model: nn.Module) -> dict[str, str]:
+    """What older files call weights of `model` → what they are called."""
+    return {
+        f"{path}.{old}".lstrip("."): f"{path}.{new}".lstrip(".")
+        for path, mixer in model.named_modules()
+        if isinstance(mixer, Mixer)
+        for old, new in mixer.former_names.items()
+    }
+
+
+def _rename(mixer: Mixer, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for old, new in mixer.former_names.items():
+        if prefix + old in state_dict:
+            state_dict[prefix + new] = state_dict.pop(prefix + old)
 
 
 def split_heads(d_model: int, num_heads: int) -> int:

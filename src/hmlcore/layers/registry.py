@@ -1,6 +1,5 @@
 """Names of token mixers, as they appear in commands and results."""
 
-import inspect
 from typing import Any
 
 from hmlcore.errors import require, unknown
@@ -44,7 +43,7 @@ def register_mixer(cls: type[Mixer]) -> type[Mixer]:
 def build_mixer(name: str, d_model: int, **arguments: Any) -> Mixer:
     """Build the mixer called `name`; unknown names and arguments are refused with the known ones."""
     cls = mixer_class(name)
-    known = [p for p in inspect.signature(cls).parameters if p != "d_model"]
+    known = cls.arguments(**arguments)
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of mixer {name!r}", argument, known)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.padding import read_padded, select
 
@@ -153,6 +154,12 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
     def from_pretrained(cls, *arguments, output_loading_info: bool = False, **options):
         """As of transformers. Raises: HmlcoreError where the file lacks weights, instead of drawing them."""
         model, info = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        former = former_names(model)
+        if former.keys() & info["unexpected_keys"]:  # an older folder
+            model, info = super().from_pretrained(
+                *arguments, output_loading_info=True, key_mapping=former, **options
+            )
+            del model._weight_conversions  # or a save would write the former names
         missing = sorted(info["missing_keys"])
         require(
             not missing, f"{arguments[0] if arguments else 'the model'} lacks weights: {', '.join(missing)}"

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.classifier import Classifier
 from hmlcore.models.tensor_file import detached, digest, write_whole
@@ -73,6 +74,8 @@ def load_model(path: Path | str) -> Saved:
         config, extra = map(json.loads, texts)
         with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
             model = _build(config)
+        former = former_names(model)
+        tensors = {former.get(name, name): x for name, x in tensors.items()}
         for name, parameter in model.named_parameters():
             if name in tensors:
                 parameter.data = parameter.data.to(tensors[name].dtype)

@@ -1,6 +1,7 @@
 """Checkpoints: weights, optimiser and progress of an unfinished run in one safetensors file."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.layers.base import former_names
 from hmlcore.models.tensor_file import detached, digest, write_whole
 from hmlcore.training.sharding import placed, whole
 
@@ -92,18 +94,22 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         raise HmlcoreError(f"checkpoint {path} is corrupt (its contents do not match their hash); {remedy}")
     rng = tensors.pop("rng")
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
-    own = model.state_dict()
+    own, former = model.state_dict(), former_names(model)
+    weights = {former.get(name, name): x for name, x in weights.items()}
     weights = {name: placed(x, own[name]) if name in own else x for name, x in weights.items()}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise HmlcoreError(f"checkpoint {path} does not fit the run's model; {remedy}") from error
+    states: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, x in tensors.items():
+        if name.startswith("optimizer."):
+            weight, key = name.removeprefix("optimizer.").rsplit(".", 1)
+            states[former.get(weight, weight)][key] = x
     for name, parameter in model.named_parameters():
-        prefix = f"optimizer.{name}."
-        state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
-        if state:
+        if name in states:
             optimizer.state[parameter] = {
-                key: x if key == "step" else placed(x, parameter) for key, x in state.items()
+                key: x if key == "step" else placed(x, parameter) for key, x in states[name].items()
             }
     torch.set_rng_state(rng)
     carried = {name.removeprefix("carried."): x for name, x in tensors.items() if name.startswith("carried.")}

@@ -4,12 +4,12 @@ import itertools
 
 import pytest
 import torch
-from mixer_cases import CASES, WIDTH, make, normal
+from hml_cases import HML_CASES, MEMBERS
+from mixer_cases import WIDTH, make, normal
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import recording
 from hmlcore.layers.base import Mixer
-from hmlcore.layers.hml import FAMILY
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.ops.packing import pack, unpack
 
@@ -17,9 +17,8 @@ from hmlcore.ops.packing import pack, unpack
 BOUNDS = [0, 1, 3, 7, 23, 44]
 SPANS = list(itertools.pairwise(BOUNDS))
 COUNT = len(SPANS)
-HML_CASES = [case for case in CASES if case.startswith("hml")]
 every_case = pytest.mark.parametrize("case", HML_CASES)
-every_member = pytest.mark.parametrize("case", [f"hml-{dynamics}" for dynamics in FAMILY])
+every_member = pytest.mark.parametrize("case", MEMBERS)
 
 
 def stirred(layer, sequences=COUNT):

@@ -7,33 +7,26 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.layers.hml_nonlinear import Nonlinear, add_network, network, network_energy
-from hmlcore.layers.hml_quad import Wells
+from hmlcore.layers.hml.dynamics.network import Network
+from hmlcore.layers.hml.dynamics.nonlinear import Nonlinear
+from hmlcore.layers.hml.dynamics.quad import QuadCoefficients
 from hmlcore.ops import nonlinear as ops
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.packing import at_ends, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
 
-class Kicked(NamedTuple):
-    """A token's linear motion, and how many tokens its chunk had before it, [B, T]."""
+class KickCoefficients(NamedTuple):
+    """A token's linear motion, the network, and how many tokens its chunk had before it, [B, T]."""
 
-    wells: Wells
+    quad: QuadCoefficients
     net: ops.Net
     clock: Tensor | None = None
 
-    def map(self, function) -> "Kicked":
+    def map(self, function) -> "KickCoefficients":
         """The same with `function` applied to what every token has its own of."""
         clock = None if self.clock is None else function(self.clock)
-        return Kicked(self.wells.map(function), self.net, clock)
-
-
-class KickState(NamedTuple):
-    """An HML state that knows where its chunk began."""
-
-    memory: Tensor
-    conv: Tensor
-    clock: Tensor  # [B]: tokens of the chunk that is under way, in the memory's dtype
+        return KickCoefficients(self.quad.map(function), self.net, clock)
 
 
 class Kick(Nonlinear):
@@ -45,30 +38,29 @@ class Kick(Nonlinear):
     Between kicks the motion is one exact scan, for all chunks at once, so that only T/every kicks are
     sequential. Chunks are counted from the first token, in the state, however the sequence is cut.
     The force of a kick is bounded, and the motion between kicks stable for every Δ.
+
+    Args: every, tokens of a chunk, at least 1.
     """
 
-    def __init__(self, every: int = 16):
+    def __init__(self, d_model: int, num_heads: int, head_dim: int, *, every: int = 16):
+        super().__init__(d_model, num_heads, head_dim)
+        require(type(every) is int and every >= 1, f"every must be at least 1, got {every!r}")
         self.every = every
+        self.net = Network(num_heads, head_dim)
 
-    def add_parameters(self, layer):
-        super().add_parameters(layer)
-        add_network(layer)
+    def multiply_adds(self):
+        return self.net.multiply_adds(self.head_dim) / self.every
 
-    def multiply_adds(self, layer):
-        return 2 * layer.well_weight.numel() * layer.head_dim / self.every
+    def extra_state(self, batch):
+        return {"clock": (batch,)}
 
-    def coefficients(self, layer, x, log_alpha, raw):
-        wells, gates = super().coefficients(layer, x, log_alpha, raw)
-        return Kicked(wells, network(layer, x.dtype)), gates
+    def coefficients(self, x, log_alpha, raw):
+        quad, gates = super().coefficients(x, log_alpha, raw)
+        return KickCoefficients(quad, self.net.tensors(x.dtype)), gates
 
-    def timed(self, c: Kicked, state: KickState, bounds: list[int] | None = None) -> Kicked:
-        """The coefficients with each token's place in its chunk, which `state` began."""
-        batch, length, _ = c.wells.beta.shape
-        if bounds is not None:
-            batch = len(bounds) - 1
-        clock = getattr(state, "clock", None)
-        found = None if clock is None else tuple(clock.shape)
-        require(found == (batch,), f"state.clock must have shape {(batch,)}, got {found}")
+    def enter(self, c, state, bounds=None):
+        """With each token's place in its chunk, which `state` began."""
+        length, clock = c.quad.beta.shape[1], state.clock
         places = torch.arange(length, device=clock.device, dtype=clock.dtype)
         if bounds is None:
             places = clock[:, None] + places
@@ -77,9 +69,8 @@ class Kick(Nonlinear):
             places = torch.cat([clock[i] + places[: b - a] for i, (a, b) in spans])[None]
         return c._replace(clock=places.remainder(self.every))
 
-    def next_clock(self, c: Kicked, bounds: list[int] | None = None) -> Tensor:
-        """`clock` of the state after the last token, of each packed sequence with `bounds`."""
-        return (at_ends(c.clock, bounds) + 1).remainder(self.every)
+    def leave(self, c, bounds=None):
+        return {"clock": (at_ends(c.clock, bounds) + 1).remainder(self.every)}
 
     @without_autocast
     def scan(self, r, k, v, c, memory, cu_seqlens=None):
@@ -94,8 +85,9 @@ class Kick(Nonlinear):
     def _padded(self, r, k, v, c, memory, lengths: list[int]) -> tuple[Tensor, Tensor]:
         """:meth:`scan` of sequences of these lengths, padded at the end; memories are those at each one's."""
         out_dtype, length = v.dtype, k.shape[1]
-        start, lay = self._layout(c.clock[:, 0].long(), lengths)
-        m, beta, mu, r, k, v = (lay(x.to(memory.dtype)) for x in (*c.wells, r, k, v))
+        start = c.clock[:, 0].long()
+        lay = self._layout(start, lengths)
+        m, beta, mu, r, k, v = (lay(x.to(memory.dtype)) for x in (*c.quad, r, k, v))
         there = lay(torch.ones_like(c.clock))
         # A place before the first token or after the last moves nothing; k and v are zero there.
         identity = torch.eye(2, dtype=m.dtype, device=m.device)
@@ -128,7 +120,8 @@ class Kick(Nonlinear):
         return o[torch.arange(len(o), device=o.device)[:, None], tokens].to(out_dtype), memory
 
     def _layout(self, start: Tensor, lengths: list[int]):
-        """`start` [B], and a function that lays [B, length, ...] out over whole chunks, zeros elsewhere."""
+        """A function that lays [B, length, ...] out over whole chunks, from place `start` [B] of the first on,
+        zeros elsewhere."""
         length = max(lengths)
         batch = torch.arange(len(start), device=start.device)[:, None]
         total = -(-(length + self.every - 1) // self.every) * self.every
@@ -139,14 +132,14 @@ class Kick(Nonlinear):
         def lay(x: Tensor) -> Tensor:
             return x[batch, source] * inside.to(x.dtype).view(*inside.shape, *(1,) * (x.ndim - 2))
 
-        return start, lay
+        return lay
 
     @without_autocast
     def advance(self, r, k, v, c, memory):
         q, p = memory.unbind(2)
         due = (c.clock == 0).to(p.dtype)[:, None, None, None]
         memory = torch.stack((q, p - due * ops.net_force(q, c.net)), 2)
-        return super().advance(r, k, v, c.wells, memory)
+        return super().advance(r, k, v, c.quad, memory)
 
-    def potential(self, layer, q):
-        return Nonlinear.potential(self, layer, q) + network_energy(layer, q)
+    def potential(self, q):
+        return super().potential(q) + self.net.energy(q)

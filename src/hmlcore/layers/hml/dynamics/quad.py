@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hmlcore.layers.base import no_decay
-from hmlcore.layers.hml_dynamics import Dynamics
+from hmlcore.layers.hml.dynamics.base import Dynamics
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.hamiltonian.check import check_finite
 from hmlcore.ops.packing import repack, unpack
@@ -17,16 +17,16 @@ from hmlcore.ops.precision import without_autocast
 SLOWEST = 1e-3  # ω of the last oscillator at the start; the first has 1
 
 
-class Wells(NamedTuple):
-    """Coefficients of a token: M [B, T, H, N, 2, 2] on (Q, P), what is written and read."""
+class QuadCoefficients(NamedTuple):
+    """A token's motion on (Q, P), and what of it is written and read."""
 
-    matrix: Tensor
+    matrix: Tensor  # [B, T, H, N, 2, 2]
     beta: Tensor  # [B, T, H]
     mu: Tensor  # [B, T, H, N]
 
-    def map(self, function) -> "Wells":
+    def map(self, function) -> "QuadCoefficients":
         """The same with `function` applied to each."""
-        return Wells(*map(function, self))
+        return QuadCoefficients(*map(function, self))
 
 
 def free_motion(omega: Tensor, dt: Tensor) -> Tensor:
@@ -58,19 +58,26 @@ class Quad(Dynamics):
 
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0, "dt": 0.0}
 
-    def add_parameters(self, layer):
-        heads, n = layer.num_heads, layer.head_dim
-        layer.log_h = no_decay(nn.Parameter(torch.zeros(heads)))
-        spread = torch.linspace(0, math.log(SLOWEST), n)
-        layer.log_omega = no_decay(nn.Parameter(spread.repeat(heads, 1)))
-        # The token itself is in P only, so P is read from the start.
-        layer.mu = no_decay(nn.Parameter(torch.ones(heads, n)))
+    step_size: ClassVar[float] = 1.0  # h at the start
 
-    def coefficients(self, layer, x, log_alpha, raw):
-        h, omega, mu = layer.log_h.to(x.dtype).exp(), layer.log_omega.to(x.dtype).exp(), layer.mu.to(x.dtype)
-        alpha, beta, dt = log_alpha.exp(), raw["beta"].sigmoid(), h * 2 * raw["dt"].sigmoid()
+    def __init__(self, d_model: int, num_heads: int, head_dim: int):
+        super().__init__(d_model, num_heads, head_dim)
+        self.log_h = no_decay(nn.Parameter(torch.full((num_heads,), math.log(self.step_size))))
+        spread = torch.linspace(0, math.log(SLOWEST), head_dim)
+        self.log_omega = no_decay(nn.Parameter(spread.repeat(num_heads, 1)))
+        # The token itself is in P only, so P is read from the start.
+        self.mu = no_decay(nn.Parameter(torch.ones(num_heads, head_dim)))
+
+    def strikes(self, x: Tensor, raw: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """β and Δ [B, T, H] and ω [H, N]."""
+        h, omega = self.log_h.to(x.dtype).exp(), self.log_omega.to(x.dtype).exp()
+        return raw["beta"].sigmoid(), h * 2 * raw["dt"].sigmoid(), omega
+
+    def coefficients(self, x, log_alpha, raw):
+        beta, dt, omega = self.strikes(x, raw)
+        alpha, mu = log_alpha.exp(), self.mu.to(x.dtype).expand(*beta.shape, -1)
         matrix = alpha[..., None, None, None] * free_motion(omega, dt[..., None])
-        return Wells(matrix, beta, mu.expand(*beta.shape, -1)), {"beta": beta, "alpha": alpha, "dt": dt}
+        return QuadCoefficients(matrix, beta, mu), {"beta": beta, "alpha": alpha, "dt": dt}
 
     @without_autocast
     def scan(self, r, k, v, c, memory, cu_seqlens=None):
@@ -85,7 +92,9 @@ class Quad(Dynamics):
         ends = torch.stack([path[i, length - 1] for i, length in enumerate(lengths)])
         return repack(o, cu_seqlens), ends.movedim(-1, 2)
 
-    def _path(self, r: Tensor, k: Tensor, v: Tensor, c: Wells, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def _path(
+        self, r: Tensor, k: Tensor, v: Tensor, c: QuadCoefficients, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """o [B, T, H, D] and (Q, P) after every token [B, T, H, N, D, 2]."""
         r, k, v_wide = (y.to(memory.dtype) for y in (r, k, v))
         kick = (c.beta[..., None] * k)[..., None] * v_wide[..., None, :]
@@ -101,7 +110,12 @@ class Quad(Dynamics):
         o = torch.einsum("bhn,bhnd->bhd", r, q) + torch.einsum("bhn,bhnd->bhd", r * c.mu, p)
         return o, torch.stack((q, p), 2)
 
-    def energies(self, layer, k, v, gates, path):
-        """Of the wells, ½Σω‖Q‖² and ½Σω‖P‖²."""
-        weighted = 0.5 * layer.log_omega.to(path.dtype).exp() * path.square().sum(-1).movedim(3, 0)
-        return dict(zip(("potential", "kinetic"), weighted.sum(-1), strict=True))
+    def potential(self, q: Tensor) -> Tensor:
+        """V of every head, [..., H], at q [..., H, N, D]."""
+        return 0.5 * (self.log_omega.to(q.dtype).exp() * q.square().sum(-1)).sum(-1)
+
+    def energies(self, k, v, gates, path):
+        """Of H = ½Σω p² + V, its two terms."""
+        q, p = path.unbind(3)
+        kinetic = 0.5 * (self.log_omega.to(path.dtype).exp() * p.square().sum(-1)).sum(-1)
+        return {"potential": self.potential(q), "kinetic": kinetic}

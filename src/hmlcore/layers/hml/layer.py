@@ -1,7 +1,8 @@
 """The Hamiltonian Memory Layer: a matrix memory with position and momentum, moved one step a token."""
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,39 +10,18 @@ from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, no_decay, split_heads
-from hmlcore.layers.hml_check import check_choices, check_gates, check_operand, check_state
-from hmlcore.layers.hml_dynamics import Delta, Dynamics, Oscillator, Stepped
-from hmlcore.layers.hml_kick import Kick, KickState
-from hmlcore.layers.hml_nonlinear import Mlp, Nonlinear, Sep
-from hmlcore.layers.hml_quad import Quad
-from hmlcore.layers.hml_rotation import RotatingState, Rotation, rotate_last
-from hmlcore.layers.hml_trace import record
-from hmlcore.ops import hamiltonian as ops
+from hmlcore.layers.hml.check import check_gates, check_operand, check_state
+from hmlcore.layers.hml.dynamics import dynamics_class
+from hmlcore.layers.hml.rotation import Rotation, rotate_last
+from hmlcore.layers.hml.state import State, make_state
+from hmlcore.layers.hml.trace import record
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv
 
-FAMILY: dict[str, Dynamics] = {
-    "leapfrog": Stepped(ops.leapfrog),
-    "euler": Stepped(ops.euler),
-    "delta": Delta(),
-    "oscillator": Oscillator(),
-    "quad": Quad(),
-    "sep": Sep(),
-    "mlp": Mlp(),
-    "kick": Kick(),
-}
-DYNAMICS = ("leapfrog", "euler", "delta")  # those of the Hamiltonian op
-THETA = ("head", "token", "few")
-
-
-class HMLState(NamedTuple):
-    """S = (Q, P) [B, H, p, N, D] in fp32, and the short convolution's inputs [B, conv_size − 1, H(2N + D)]."""
-
-    memory: Tensor
-    conv: Tensor
-
-
-State = HMLState | RotatingState | KickState
+DEFAULT = "oscillator"  # the winner of the bake-off of the family, `experiments.bakeoff`
+# What dynamics learn was once the layer's own.
+FORMER_NAMES = {name: f"rule.{name}" for name in ("log_h", "mu", "theta", "log_omega")}
+FORMER_NAMES |= {f"well_{name}": f"rule.net.{name}" for name in ("weight", "bias", "out")}
 
 
 class HML(Mixer):
@@ -69,13 +49,9 @@ class HML(Mixer):
         rotation_heads: how many of the heads, the last ones, turn their value pairs by a phase that
             each token chooses, and never forget (α = 1): counters and clocks. A minority is enough.
             None with "sep", "mlp" and "kick", whose forces no such phase commutes with.
-        damping: None, each token chooses how much is lost; a number in (0, 1], it is that for every token, γ of
-            the leapfrog and of Euler, ρ of the oscillator, and nothing else decays: α = 1. 1 is undamped.
-        step_size: h at the start, for the leapfrog and Euler; h is learned.
-        injection: where a token's error is written, for these: by the kick to the "momentum" alone, or to
-            "both", to the position as the delta rule does too.
-        theta: where the oscillator's angle comes from: learned for each "head", from each "token", or from
-            each token in a "few" heads, the last quarter of them, while the others keep θ = 0.
+        options: of the dynamics, described where they are: `damping`, `step_size` and `injection` of
+            :class:`~hmlcore.layers.hml.dynamics.leapfrog.Stepped`, for "leapfrog" and "euler"; `theta` and
+            `damping` of "oscillator"; `every` of "kick".
     State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head; for
     "kick" one more, the place in its chunk.
     Sequences of different lengths: padding at the right end changes no output before it, but the state has
@@ -85,57 +61,58 @@ class HML(Mixer):
 
     name = "hml"
     packs = True
+    former_names = FORMER_NAMES
 
     def __init__(
         self,
         d_model: int,
         num_heads: int = 4,
         head_dim: int | None = None,
-        dynamics: str = "oscillator",
+        dynamics: str = DEFAULT,
         conv_size: int = 4,
         rotation_heads: int = 0,
-        theta: str = "few",
-        damping: float | None = None,
-        step_size: float = 1.0,
-        injection: str = "momentum",
+        **options: Any,
     ):
         super().__init__(d_model)
-        if dynamics not in FAMILY:
-            raise unknown("dynamics", dynamics, FAMILY)
-        if theta not in THETA:
-            raise unknown("theta", theta, THETA)
-        self.dynamics, self.num_heads, self.theta_from = dynamics, num_heads, theta
+        kind = dynamics_class(dynamics)
+        for option in options:
+            if option not in kind.options():
+                raise unknown(f"option of dynamics {dynamics!r}", option, kind.options() or ["none"])
+        self.dynamics, self.num_heads, self.rows = dynamics, num_heads, kind.rows
         self.head_dim = split_heads(d_model, num_heads) if head_dim is None else head_dim
         require(self.head_dim >= 1, f"head_dim must be at least 1, got {head_dim}")
         require(
             0 <= rotation_heads <= num_heads,
             f"rotation_heads must be between 0 and num_heads = {num_heads}, got {rotation_heads}",
         )
-        self.rule = FAMILY[dynamics]
         require(
-            not rotation_heads or not isinstance(self.rule, Nonlinear),
+            not rotation_heads or kind.turns_with_values,
             f"rotation_heads must be 0 with dynamics={dynamics!r}, whose forces are not linear, "
             f"got {rotation_heads}",
         )
-        self.damping, self.step_size, self.injection = damping, step_size, injection
-        check_choices(self, isinstance(self.rule, Stepped), isinstance(self.rule, Oscillator))
-        self.rows = self.rule.rows
         require(
-            self.head_dim % 2 == 0 or not (rotation_heads or self.rule.pairs),
+            self.head_dim % 2 == 0 or not (rotation_heads or kind.pairs),
             f"head_dim must be even to hold pairs of value channels, got {self.head_dim}",
         )
+        # Made below, where its random numbers have their place; here is that of its parameters.
+        self.register_module("rule", None)
         inner = num_heads * self.head_dim
         self.in_proj = nn.Linear(d_model, 3 * inner, bias=False)
         self.conv = conv_weight(3 * inner, conv_size)
         # One scalar a head and token for each gate of the dynamics.
-        self.gate_proj = nn.Linear(d_model, len(self.rule.gates) * num_heads)
+        self.gate_proj = nn.Linear(d_model, len(kind.gates) * num_heads)
         self.log_a = no_decay(nn.Parameter(torch.zeros(num_heads)))
-        self.rule.add_parameters(self)
+        self.rule = kind(d_model, num_heads, self.head_dim, **options)
         self.norm = nn.RMSNorm(self.head_dim, eps=1e-5)
         self.out_gate = nn.Linear(d_model, inner, bias=False)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
         self.rotation = Rotation(d_model, rotation_heads) if rotation_heads else None
         self.reset_parameters()
+
+    @classmethod
+    def arguments(cls, **given):
+        own = [name for name in super().arguments(**given) if name != "options"]
+        return own + dynamics_class(given.get("dynamics", DEFAULT)).options()
 
     def reset_parameters(self) -> None:
         """Gate biases that begin as a slow writer with a long memory: β ≈ γ ≈ .12, α ≈ .999.
@@ -161,9 +138,7 @@ class HML(Mixer):
             if self.rotation is not None:
                 keep = self.num_heads - self.rotation.heads
                 log_alpha = F.pad(log_alpha[..., :keep], (0, self.rotation.heads))
-            if self.damping is not None:
-                log_alpha = torch.zeros_like(log_alpha)
-            return self.rule.coefficients(self, x.to(wide), log_alpha, raw)
+            return self.rule.coefficients(x.to(wide), log_alpha, raw)
 
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv, bounds)
@@ -181,16 +156,12 @@ class HML(Mixer):
         turns = self.rotation(x, state.phase, bounds)
         return rotate_last(v, -turns), turns
 
-    def _timed(self, coefficients, state: State, bounds=None) -> NamedTuple:
-        """What depends on where the sequence stands, of the dynamics that ask."""
-        return self.rule.timed(coefficients, state, bounds) if isinstance(self.rule, Kick) else coefficients
-
-    def _turned_back(self, o, memory, conv, turns, coefficients, bounds=None) -> tuple[Tensor, State]:
-        if isinstance(self.rule, Kick):
-            return o, KickState(memory, conv, self.rule.next_clock(coefficients, bounds))
-        if turns is None:
-            return o, HMLState(memory, conv)
-        return rotate_last(o, turns), RotatingState(memory, conv, at_ends(turns, bounds))
+    def _leave(self, o, memory, conv, turns, coefficients, bounds=None) -> tuple[Tensor, State]:
+        """o at rest, and the state that the sequences leave."""
+        parts = {"memory": memory, "conv": conv, **self.rule.leave(coefficients, bounds)}
+        if turns is not None:
+            o, parts["phase"] = rotate_last(o, turns), at_ends(turns, bounds)
+        return o, make_state(parts)
 
     def forward(
         self, x: Tensor, state: State | None = None, cu_seqlens: Tensor | Sequence[int] | None = None
@@ -211,13 +182,13 @@ class HML(Mixer):
         r, k, v, conv = self._project(x, state.conv, bounds)
         v, turns = self._phase(x, v, state, bounds)
         coefficients, gates = self.coefficients(x)
-        coefficients = self._timed(coefficients, state, bounds)
+        coefficients = self.rule.enter(coefficients, state, bounds)
         o, end = self.rule.scan(r, k, v, coefficients, memory, cu_seqlens=bounds)
         if self.trace is not None:
             follow = self.trace.differentiable and torch.is_grad_enabled()
             with torch.set_grad_enabled(follow), torch.autocast(x.device.type, enabled=False):
                 record(self, r, k, v, coefficients, gates, memory, turns, bounds)
-        o, state = self._turned_back(o, end, conv, turns, coefficients, bounds)
+        o, state = self._leave(o, end, conv, turns, coefficients, bounds)
         return self._read_out(o, x), state
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -227,10 +198,10 @@ class HML(Mixer):
         x = x[:, None]
         r, k, v, conv = self._project(x, state.conv)
         v, turns = self._phase(x, v, state)
-        coefficients = self._timed(self.coefficients(x)[0], state)
+        coefficients = self.rule.enter(self.coefficients(x)[0], state)
         now = coefficients.map(lambda c: c[:, 0])
         o, memory = self.rule.advance(*(y[:, 0].to(memory.dtype) for y in (r, k, v)), now, memory)
-        o, state = self._turned_back(o.to(v.dtype)[:, None], memory, conv, turns, coefficients)
+        o, state = self._leave(o.to(v.dtype)[:, None], memory, conv, turns, coefficients)
         return self._read_out(o, x)[:, 0], state
 
     def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
@@ -238,34 +209,28 @@ class HML(Mixer):
         shapes = {
             "memory": (batch, self.num_heads, self.rows, self.head_dim, self.head_dim),
             "conv": (batch, self.conv.shape[1] - 1, self.conv.shape[0]),
+            **self.rule.extra_state(batch),
         }
-        if isinstance(self.rule, Kick):
-            shapes["clock"] = (batch,)
-        if self.rotation is not None:
-            shapes["phase"] = (batch, self.rotation.heads)
-        return shapes
+        return shapes if self.rotation is None else shapes | {"phase": (batch, self.rotation.heads)}
 
     def init_state(self, batch, device=None, dtype=None) -> State:
         wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
-        parts = {
-            name: torch.zeros(shape, device=device, dtype=dtype if name == "conv" else wide)
-            for name, shape in self.state_shapes(batch).items()
-        }
-        kind = KickState if "clock" in parts else RotatingState if "phase" in parts else HMLState
-        return kind(**parts)
+        return make_state(
+            {
+                name: torch.zeros(shape, device=device, dtype=dtype if name == "conv" else wide)
+                for name, shape in self.state_shapes(batch).items()
+            }
+        )
 
     def state_size(self, length: int) -> int:
-        memory = self.rows * self.num_heads * self.head_dim**2
-        phases = self.rotation.heads if self.rotation is not None else 0
-        clock = int(isinstance(self.rule, Kick))
-        return memory + phases + clock + (self.conv.shape[1] - 1) * self.conv.shape[0]
+        return sum(map(math.prod, self.state_shapes(1).values()))
 
     def flops_per_token(self, length: int) -> float:
         # Every matrix is applied once, the taps of the convolution among them.
         projections = sum(p.numel() for p in self.parameters() if p.ndim == 2)
         # Per row and head: predict, move, write and read touch N·D entries once each.
-        network = self.rule.multiply_adds(self) if isinstance(self.rule, Nonlinear) else 0
-        return 2 * (projections + 4 * self.rows * self.num_heads * self.head_dim**2 + network)
+        memory = 4 * self.rows * self.num_heads * self.head_dim**2
+        return 2 * (projections + memory + self.rule.multiply_adds())
 
     @property
     def output_projections(self) -> list[nn.Linear]:

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from hmlcore.layers.hml_rotation import rotate, rotate_last
+from hmlcore.layers.hml.rotation import rotate, rotate_last
 
 
 def record(
@@ -48,5 +48,5 @@ def record(
         turning = rotate(path[:, :, first:], turns[..., None, None])
         path = torch.cat((path[:, :, :first], turning), 2)
         gates = gates | {"phase": 2 * torch.pi * turns}
-    energies = layer.rule.energies(layer, k, v, gates, path)
+    energies = layer.rule.energies(k, v, gates, path)
     layer.trace.add(key=k, value=v, error=error, read=read, state=path, **gates, **energies)

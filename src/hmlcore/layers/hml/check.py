@@ -1,16 +1,14 @@
 """What an HML layer refuses before work starts: operands, states and gates that do not fit."""
 
-import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hmlcore.errors import require, unknown
+from hmlcore.errors import require
 from hmlcore.ops.hamiltonian.check import check_finite, visible
 
-INJECTION = ("momentum", "both")
 MEANING = {"phase": " (rotation_heads last)"}
 
 
@@ -50,20 +48,3 @@ def check_gates(gates: Tensor, names: Iterable[str]) -> None:
     if visible(gates) and not gates.detach().isfinite().all():
         for name, x in zip(names, gates.unbind(-2), strict=True):
             check_finite(**{f"gate {name} (of x, before its nonlinearity)": x})
-
-
-def check_choices(layer: nn.Module, stepped: bool, oscillator: bool) -> None:
-    """Refuse damping, step_size and injection that are out of range or that the dynamics do not have."""
-    name, damping, step_size, injection = layer.dynamics, layer.damping, layer.step_size, layer.injection
-    require(
-        damping is None or (stepped or oscillator),
-        f"damping must be None with dynamics={name!r}, whose tokens choose it, got {damping}",
-    )
-    require(damping is None or 0 < damping <= 1, f"damping must be in (0, 1], got {damping}")
-    require(0 < step_size < math.inf, f"step_size must be above 0 and finite, got {step_size}")
-    if injection not in INJECTION:
-        raise unknown("injection", injection, INJECTION)
-    for argument, value, usual in (("step_size", step_size, 1.0), ("injection", injection, "momentum")):
-        require(
-            stepped or value == usual, f"{argument} must be {usual!r} with dynamics={name!r}, got {value!r}"
-        )

@@ -4,49 +4,20 @@ import math
 
 import pytest
 import torch
-from mixer_cases import CASES, normal
+from hml_cases import HEADS, NONLINEAR, SIZE, WIDTH, double, make
 from mixer_cases import make as stirred
+from mixer_cases import normal
 
-from hmlcore.errors import HmlcoreError
-from hmlcore.layers import HML, HMLState, build_mixer, recording
-from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml_kick import Kick, KickState
-from hmlcore.layers.hml_nonlinear import BEND, Nonlinear, soften
+from hmlcore.layers import HML, recording
+from hmlcore.layers.hml.dynamics.nonlinear import BEND, soften
 
-WIDTH, HEADS, SIZE = 16, 4, 4
-NAMES = ["sep", "mlp", "kick"]
-every_one = pytest.mark.parametrize("dynamics", NAMES)
+every_one = pytest.mark.parametrize("dynamics", NONLINEAR)
 
 
-def make(dynamics, **arguments):
-    torch.manual_seed(3)
-    layer = HML(WIDTH, HEADS, dynamics=dynamics, **arguments).double()
-    with torch.no_grad():
-        for p in layer.parameters():
-            p.add_(0.2 * torch.randn_like(p))
-    return layer
-
-
-def double(*shape, seed=1):
-    return normal(*shape, seed=seed, dtype=torch.float64)
-
-
-def test_the_three_are_the_nonlinear_members_of_the_family():
-    assert [name for name, rule in FAMILY.items() if isinstance(rule, Nonlinear)] == NAMES
-    assert {f"hml-{name}" for name in NAMES} <= CASES.keys()
-
-
-@every_one
-def test_it_is_built_by_name_and_its_dynamics_know_no_decay(dynamics):
-    layer = build_mixer("hml", WIDTH, dynamics=dynamics)
-    assert isinstance(layer, HML) and layer.dynamics == dynamics
-    spared = {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)}
-    network = {"well_weight", "well_bias", "well_out"} if dynamics != "sep" else set()
-    assert spared == {"log_a", "log_h", "log_omega", "mu"} | network
-    assert layer.log_h.exp().tolist() == pytest.approx([1 / 4] * HEADS)
-
-
-# The equations.
+def test_the_three_start_with_a_small_step():
+    assert NONLINEAR == ["sep", "mlp", "kick"]
+    for name in NONLINEAR:
+        assert HML(WIDTH, dynamics=name).rule.log_h.exp().tolist() == pytest.approx([1 / 4] * HEADS)
 
 
 def gates_of(layer, x):
@@ -54,15 +25,15 @@ def gates_of(layer, x):
     gates = (x @ layer.gate_proj.weight.T + layer.gate_proj.bias).view(*x.shape[:2], 3, HEADS)
     beta, alpha, dt = gates.unbind(2)
     alpha = (-0.05 * layer.log_a.exp() * torch.nn.functional.softplus(alpha)).exp()
-    return beta.sigmoid(), alpha, 2 * layer.log_h.exp() * dt.sigmoid()
+    return beta.sigmoid(), alpha, 2 * layer.rule.log_h.exp() * dt.sigmoid()
 
 
 def network_force(layer, q):
     """∇ outᵀtanh(Wq + b), by autograd, for q [B, H, N, D]."""
 
     def energy(q):
-        hidden = torch.einsum("hmn,bhnd->bhmd", layer.well_weight, q) + layer.well_bias[..., None]
-        return torch.einsum("hm,bhmd->", layer.well_out, hidden.tanh())
+        hidden = torch.einsum("hmn,bhnd->bhmd", layer.rule.net.weight, q) + layer.rule.net.bias[..., None]
+        return torch.einsum("hm,bhmd->", layer.rule.net.out, hidden.tanh())
 
     return torch.func.grad(energy)(q)
 
@@ -73,11 +44,11 @@ def test_a_layer_is_its_equations(dynamics):
     layer, x = make(dynamics), double(2, 37, WIDTH)
     r, k, v, _ = layer._project(x, layer.init_state(2, dtype=x.dtype).conv)
     beta, alpha, dt = gates_of(layer, x)
-    omega, mu = layer.log_omega.exp()[..., None], layer.mu[..., None]
+    omega, mu = layer.rule.log_omega.exp()[..., None], layer.rule.mu[..., None]
     bend = torch.zeros(HEADS).double()
     if dynamics == "mlp":
-        rows = (layer.well_weight.square() * layer.log_omega.exp()[:, None]).sum(-1)
-        bend = BEND * (layer.well_out.abs() * rows).sum(-1)
+        rows = (layer.rule.net.weight.square() * layer.rule.log_omega.exp()[:, None]).sum(-1)
+        bend = BEND * (layer.rule.net.out.abs() * rows).sum(-1)
     q, p = torch.zeros(2, 2, HEADS, SIZE, SIZE, dtype=torch.float64)
     outputs = []
     for t in range(37):
@@ -109,8 +80,8 @@ def test_a_layer_is_its_equations(dynamics):
 def test_with_a_silent_network_it_is_quad(dynamics):
     layer, rule = make(dynamics), HML(WIDTH, HEADS, dynamics="quad").double()
     with torch.no_grad():
-        layer.well_out.zero_()
-    rule.load_state_dict({name: x for name, x in layer.state_dict().items() if not name.startswith("well")})
+        layer.rule.net.out.zero_()
+    rule.load_state_dict({name: x for name, x in layer.state_dict().items() if ".net." not in name})
     x = double(2, 40, WIDTH)
     torch.testing.assert_close(layer(x)[0], rule(x)[0], rtol=1e-10, atol=1e-12)
 
@@ -152,47 +123,6 @@ def test_the_step_is_below_the_bound_of_stability_whatever_it_learns():
     assert (2 * drift * pull < 4).all()
 
 
-# Kicks.
-
-
-@pytest.mark.parametrize("every", [1, 3, 16])
-@pytest.mark.parametrize("length", [1, 2, 16, 17, 40])
-def test_chunks_of_any_length_are_single_tokens(every, length, monkeypatch):
-    monkeypatch.setitem(FAMILY, "kick", Kick(every))
-    layer, x = make("kick"), double(2, length, WIDTH)
-    y, end = layer(x)
-    state, outputs = layer.init_state(2, dtype=x.dtype), []
-    for t in range(length):
-        o, state = layer.step(x[:, t], state)
-        outputs.append(o)
-        assert state.clock.tolist() == [(t + 1) % every] * 2
-    torch.testing.assert_close(torch.stack(outputs, 1), y, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(state.memory, end.memory, rtol=1e-10, atol=1e-12)
-    assert torch.equal(state.clock, end.clock)
-
-
-def test_sequences_of_a_batch_may_stand_at_different_places():
-    layer, x = make("kick"), double(2, 25, WIDTH)
-    one, other = layer(double(1, 5, WIDTH, seed=7))[1], layer(double(1, 14, WIDTH, seed=8))[1]
-    both = KickState(*(torch.cat(pair) for pair in zip(one, other, strict=True)))
-    y, end = layer(x, both)
-    for i, state in enumerate((one, other)):
-        alone, last = layer(x[i : i + 1], state)
-        torch.testing.assert_close(y[i : i + 1], alone, rtol=1e-11, atol=1e-12)
-        torch.testing.assert_close(end.memory[i : i + 1], last.memory, rtol=1e-11, atol=1e-12)
-    assert end.clock.tolist() == [(5 + 25) % 16, (14 + 25) % 16]
-
-
-def test_a_kick_needs_its_clock():
-    layer = make("kick")
-    plain = make("sep").init_state(2, dtype=torch.float64)
-    with pytest.raises(HmlcoreError, match=r"state\.clock"):
-        layer(double(2, 3, WIDTH), HMLState(*plain))
-
-
-# What they do over time.
-
-
 @every_one
 def test_gradients_are_finite_over_a_long_sequence(dynamics):
     layer, x = stirred(f"hml-{dynamics}"), normal(1, 4096, WIDTH).requires_grad_()
@@ -221,7 +151,7 @@ def test_undamped_dynamics_keep_the_energy_of_what_they_hold(dynamics):
         layer.gate_proj.weight.zero_()
         layer.gate_proj.bias.view(3, HEADS)[0].fill_(-100)
         layer.gate_proj.bias.view(3, HEADS)[1].fill_(-100)
-        layer.log_h.fill_(math.log(0.05))
+        layer.rule.log_h.fill_(math.log(0.05))
     start = layer.init_state(1, dtype=torch.float64)
     start = start._replace(memory=double(*start.memory.shape))
     with recording(layer) as traces:
@@ -238,7 +168,7 @@ def test_a_trace_has_the_energies_of_its_dynamics(dynamics):
     layer, x = make(dynamics), double(2, 20, WIDTH)
     with recording(layer) as traces:
         _, end = layer(x)
-    trace, omega = traces[""], layer.log_omega.exp()[..., None]
+    trace, omega = traces[""], layer.rule.log_omega.exp()[..., None]
     path = trace["state"]
     torch.testing.assert_close(path[:, -1], end.memory, rtol=1e-10, atol=1e-12)
     q, p = path.unbind(3)
@@ -246,25 +176,18 @@ def test_a_trace_has_the_energies_of_its_dynamics(dynamics):
     if dynamics == "sep":
         wanted = (omega * q.cosh().log()).sum((-2, -1))
     else:
-        hidden = torch.einsum("hmn,bthnd->bthmd", layer.well_weight, q) + layer.well_bias[..., None]
+        hidden = torch.einsum("hmn,bthnd->bthmd", layer.rule.net.weight, q) + layer.rule.net.bias[..., None]
         wanted = 0.5 * (omega * q.square()).sum((-2, -1))
-        wanted = wanted + torch.einsum("hm,bthmd->bth", layer.well_out, hidden.tanh())
+        wanted = wanted + torch.einsum("hm,bthmd->bth", layer.rule.net.out, hidden.tanh())
     torch.testing.assert_close(trace["potential"], wanted.detach(), rtol=1e-9, atol=1e-10)
 
 
 def test_a_network_costs_what_it_multiplies():
     """Twice W and its transpose a token for mlp, once in 16 tokens for kick; each N × D on every head."""
-    cost = {name: HML(WIDTH, dynamics=name).flops_per_token(1) for name in ("quad", *NAMES)}
+    cost = {name: HML(WIDTH, dynamics=name).flops_per_token(1) for name in ("quad", *NONLINEAR)}
     network = 2 * 2 * HEADS * SIZE**3
     assert cost["sep"] == cost["quad"]
     # The network's biases and outer weights are counted as maps, applied once.
     vectors = 2 * 2 * HEADS * SIZE
     assert cost["mlp"] - cost["quad"] == 2 * network + vectors
     assert cost["kick"] - cost["quad"] == network / 16 + vectors
-
-
-@every_one
-def test_rotating_heads_are_refused(dynamics):
-    message = f"rotation_heads must be 0 with dynamics='{dynamics}', whose forces are not linear, got 1"
-    with pytest.raises(HmlcoreError, match=message):
-        HML(WIDTH, HEADS, dynamics=dynamics, rotation_heads=1)

@@ -4,12 +4,12 @@ import re
 
 import pytest
 import torch
+from hml_cases import MEMBERS
 from mixer_cases import WIDTH, make, normal
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.layers.hml import FAMILY
 
-every_member = pytest.mark.parametrize("case", [f"hml-{dynamics}" for dynamics in FAMILY])
+every_member = pytest.mark.parametrize("case", MEMBERS)
 NOT_FINITE = pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 
 
@@ -48,7 +48,7 @@ def test_gates_that_are_not_finite_are_refused(case, value):
 def test_parameters_that_are_not_finite_are_refused(case, name, message):
     layer = make(case)
     with torch.no_grad():
-        getattr(layer, name).view(-1)[0] = torch.inf
+        layer.rule.get_parameter(name).view(-1)[0] = torch.inf
     with pytest.raises(HmlcoreError, match=message):
         layer(normal(1, 3, WIDTH))
 

@@ -1,7 +1,5 @@
 """The free Hamiltonian: heads whose value pairs turn by a phase that every token chooses."""
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,14 +12,6 @@ START = 0.01  # turns a token, standard deviation at the start
 # Phases add up over a sequence, so their weights have to learn more slowly than others: under Adam, at the
 # others' rate, they become noise within a few hundred steps and take the head's output with them.
 SLOWNESS = 0.1
-
-
-class RotatingState(NamedTuple):
-    """An HML state with the phase of its R rotating heads, whose memory is in the rotating frame."""
-
-    memory: Tensor
-    conv: Tensor
-    phase: Tensor  # [B, R] in fp32, in turns, within half a turn of zero
 
 
 def wrap(turns: Tensor) -> Tensor:

@@ -1,0 +1,79 @@
+"""An oscillator attached to a token's association, moved by its exact flow."""
+
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hmlcore.errors import unknown
+from hmlcore.layers.base import no_decay
+from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
+from hmlcore.ops import oscillator as ops
+
+THETA = ("head", "token", "few")
+
+
+class OscillatorCoefficients(NamedTuple):
+    """[B, T, H] each."""
+
+    log_alpha: Tensor
+    log_rho: Tensor
+    theta: Tensor
+
+    def map(self, function) -> "OscillatorCoefficients":
+        """The same with `function` applied to each."""
+        return OscillatorCoefficients(*map(function, self))
+
+
+class Oscillator(Dynamics):
+    """One complex row in value pairs: S ← αS, S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ), ρ = 1 − β.
+
+    θ begins at 0, where this is the delta rule.
+
+    Args:
+        theta: where θ comes from: one learned angle for each "head"; from each "token", π·tanh(w·x / 10),
+            whose tenth makes its learning rate small under Adam; or from each token in a "few" heads, the
+            last quarter, at least one, while the others keep θ = 0, the delta rule.
+        damping: None, each token chooses ρ; a number in (0, 1], it is ρ of every token, and nothing else
+            decays: α = 1. 1 is undamped.
+    """
+
+    rows: ClassVar = 1
+    pairs: ClassVar = True
+    gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
+
+    def __init__(
+        self, d_model: int, num_heads: int, head_dim: int, *, theta: str = "few", damping: float | None = None
+    ):
+        super().__init__(d_model, num_heads, head_dim)
+        if theta not in THETA:
+            raise unknown("theta", theta, THETA)
+        check_damping(damping)
+        self.damping = damping
+        heads = max(1, num_heads // 4) if theta == "few" else num_heads
+        shape = (heads,) if theta == "head" else (heads, d_model)
+        self.theta = no_decay(nn.Parameter(torch.zeros(shape)))
+
+    def coefficients(self, x, log_alpha, raw):
+        theta = self.theta.to(x.dtype)
+        log_alpha, log_rho = damped(self.damping, log_alpha, F.logsigmoid(-raw["beta"]))
+        if theta.ndim == 2:
+            theta = torch.pi * torch.tanh(0.1 * F.linear(x, theta))
+            theta = F.pad(theta, (self.num_heads - theta.shape[-1], 0))
+        theta = theta.expand_as(log_rho)
+        named = {"beta": -torch.expm1(log_rho), "alpha": log_alpha.exp(), "theta": theta}
+        return OscillatorCoefficients(log_alpha, log_rho, theta), named
+
+    def scan(self, r, k, v, c, memory, cu_seqlens=None):
+        o, end = ops.oscillator(
+            r, k, v, *c, initial_state=memory.squeeze(2), output_final_state=True, cu_seqlens=cu_seqlens
+        )
+        return o, end[:, :, None]
+
+    def advance(self, r, k, v, c, memory):
+        o, memory = ops.oscillator_step(r, k, v, *c, memory.squeeze(2))
+        return o, memory[:, :, None]
+
+    def error(self, k, v, c, memory):
+        return torch.einsum("bh,bhn,bhnd->bhd", c.log_alpha.exp(), k, memory[:, :, 0]) - v

@@ -1,0 +1,37 @@
+"""What an HML layer carries from call to call: the memory, and what else its options ask for."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class HMLState(NamedTuple):
+    """S = (Q, P) [B, H, p, N, D] in fp32, and the short convolution's inputs [B, conv_size − 1, H(2N + D)]."""
+
+    memory: Tensor
+    conv: Tensor
+
+
+class RotatingState(NamedTuple):
+    """An HML state with the phase of its R rotating heads, whose memory is in the rotating frame."""
+
+    memory: Tensor
+    conv: Tensor
+    phase: Tensor  # [B, R] in fp32, in turns, within half a turn of zero
+
+
+class KickState(NamedTuple):
+    """An HML state that knows where its chunk began."""
+
+    memory: Tensor
+    conv: Tensor
+    clock: Tensor  # [B]: tokens of the chunk that is under way, in the memory's dtype
+
+
+State = HMLState | RotatingState | KickState
+_KINDS = {kind._fields: kind for kind in (HMLState, RotatingState, KickState)}
+
+
+def make_state(parts: dict[str, Tensor]) -> State:
+    """The state that has these parts, in their order."""
+    return _KINDS[tuple(parts)](**parts)
