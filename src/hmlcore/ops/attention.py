@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.self_check import form_error, normals
 
 
 def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
@@ -65,18 +66,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _self_check(form, naive, device) -> float:
-    worst = 0.0
-    for queries, keys in ((13, 13), (5, 13)):
-        results = []
-        for function in (form, naive):
-            g = torch.Generator().manual_seed(0)
-            tensors = [
-                torch.randn(2, t, 2, 8, generator=g).to(device).requires_grad_() for t in (queries, keys, keys)
-            ]
-            y = function(*tensors)
-            results.append((y, *torch.autograd.grad(y.sin().sum(), tensors)))
-        worst = max(worst, *(backend.relative_error(a, b) for a, b in zip(*results, strict=True)))
-    return worst
+    shapes = [[(2, t, 2, 8) for t in (queries, 13, 13)] for queries in (13, 5)]
+    return max(form_error(form, naive, normals(device, *three)) for three in shapes)
 
 
 backend.register(

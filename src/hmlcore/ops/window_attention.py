@@ -7,6 +7,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.attention import rotate
+from hmlcore.ops.self_check import form_error, normals
 
 # Queries that are handled together; a shorter window would make blocks too small to be worth a product.
 _BLOCK = 64
@@ -86,18 +87,11 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> Tensor
 def _self_check(form, naive, device) -> float:
     worst = 0.0
     for length, window in ((13, 5), (150, 9)):
-        results = []
-        present = torch.ones(2, length + window - 1, device=device)
+        seen = length + window - 1
+        present = torch.ones(2, seen, device=device)
         present[1, : window // 2] = 0
-        for function in (form, naive):
-            g = torch.Generator().manual_seed(0)
-            tensors = [
-                torch.randn(2, t, 2, 8, generator=g).to(device).requires_grad_()
-                for t in (length, length + window - 1, length + window - 1)
-            ]
-            y = function(*tensors, present)
-            results.append((y, *torch.autograd.grad(y.sin().sum(), tensors)))
-        worst = max(worst, *(backend.relative_error(a, b) for a, b in zip(*results, strict=True)))
+        tensors = normals(device, *((2, t, 2, 8) for t in (length, seen, seen)))
+        worst = max(worst, form_error(form, naive, tensors, lambda f, *qkv, p=present: f(*qkv, p)))
     return worst
 
 
