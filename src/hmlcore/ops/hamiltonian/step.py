@@ -41,7 +41,7 @@ def triton_hamiltonian_step(
     require(problem is None, f"the kernel cannot run: {problem}")
     check_shapes(r, k, v, coefficients, over="B, H", state=state)
     r, k, v = (x.contiguous()[:, None] for x in (r, k, v))
-    gates = [x.contiguous()[:, None] for x in coefficients if x is not None]
+    gates = [x.contiguous()[:, None] for x in coefficients.present]
     o, state = (_operator if torch.compiler.is_compiling() else _launch)(r, k, v, gates, state.contiguous())
     return o[:, 0], state
 
@@ -50,8 +50,7 @@ def _launch(r: Tensor, k: Tensor, v: Tensor, gates: Sequence[Tensor], state: Ten
     """The kernel; `gates` are the coefficients that there are."""
     from hmlcore.ops.hamiltonian.triton.recurrent import recurrent
 
-    log_alpha, *rest, c, e, f = gates
-    return recurrent(r, k, v, Coefficients(log_alpha, *(rest or (None, None)), c, e, f), state)
+    return recurrent(r, k, v, Coefficients.of(gates), state)
 
 
 # What torch.compile sees of it; where nothing is compiled, a token does without the dispatcher's time.
