@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
-from hmlcore.ops.attention import rotate
+from hmlcore.ops.attention import check_shapes, rotate
 from hmlcore.ops.self_check import form_error, normals
 
 # Queries that are handled together; a shorter window would make blocks too small to be worth a product.
@@ -17,12 +17,7 @@ _MARK = 0.5
 
 def _check(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> int:
     """The window that the shapes stand for."""
-    require(q.ndim == 4 and q.shape[1] > 0, f"q must be [B, T, H, d] with T > 0, got {tuple(q.shape)}")
-    require(k.shape == v.shape, f"v must have k's shape {tuple(k.shape)}, got {tuple(v.shape)}")
-    require(
-        k.ndim == 4 and k.shape[0] == q.shape[0] and k.shape[2:] == q.shape[2:] and k.shape[1] >= q.shape[1],
-        f"k must be [B, T + window − 1, H, d]; q is {tuple(q.shape)}, k {tuple(k.shape)}",
-    )
+    check_shapes(q, k, v, "[B, T + window − 1, H, d]")
     require(
         present.shape == k.shape[:2],
         f"present must be k's [B, T + window − 1] = {tuple(k.shape[:2])}, got {tuple(present.shape)}",
