@@ -62,14 +62,17 @@ def _first_line(cls: type) -> str:
 
 
 def _run(options) -> int:
-    from hmlcore.training import joined
+    from hmlcore.training import process_group
 
     arguments = f"run {options.experiment}"
-    with joined(options.parallel, arguments) as team, nullcontext() if team.first else redirect_stdout(None):
-        return _run_together(options, team)
+    with (
+        process_group(options.parallel, arguments) as group,
+        nullcontext() if group.is_first else redirect_stdout(None),
+    ):
+        return _run_together(options, group)
 
 
-def _run_together(options, team) -> int:
+def _run_together(options, group) -> int:
     from hmlcore.experiments import check_profile, experiments_named, run_grid, select
     from hmlcore.experiments.grid import default_jobs
     from hmlcore.experiments.run import device_name
@@ -82,19 +85,19 @@ def _run_together(options, team) -> int:
     # One choice over all of a family: what one member lacks, another may have.
     grids = [e.grid(options.profile) for e in experiments_named(options.experiment)]
     specs = select([spec for grid in grids for spec in grid], _only(options.only), options.seeds)
-    usual = default_jobs() if team.kind is None else 1
+    usual = default_jobs() if group.strategy is None else 1
     jobs, folder = usual if options.jobs is None else options.jobs, options.save_models
     require(jobs >= 1, f"--jobs must be at least 1, got {jobs}")
     require(not folder or not folder.is_file(), f"--save-models takes a folder, and {folder} is a file")
-    require(jobs == 1 or team.kind is None, f"--jobs must be 1 with --parallel, got {jobs}")
+    require(jobs == 1 or group.strategy is None, f"--jobs must be 1 with --parallel, got {jobs}")
     gpu = f" on {device_name(default_device())}" if default_device().type == "cuda" else ""
-    gpu += f", by {team.world} processes each" if team.kind else ""
+    gpu += f", by {group.world_size} processes each" if group.strategy else ""
     print(f"{options.experiment}, {options.profile} profile: {len(specs)} runs, {jobs} at a time{gpu}")
     outcome = run_grid(
         specs, Store(paths.results()), budget=options.budget, jobs=jobs, force=options.force, log=options.log,
-        save_models=folder, team=team,
+        save_models=folder, group=group,
     )  # fmt: skip
-    for message in sorted(set(outcome.failed.values())) if team.first else ():
+    for message in sorted(set(outcome.failed.values())) if group.is_first else ():
         which = [name for name, text in outcome.failed.items() if text == message]
         print(f"hml: {len(which)} runs failed ({which[0]} first): {message}", file=sys.stderr)
     print(outcome.report())

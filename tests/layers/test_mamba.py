@@ -8,7 +8,8 @@ from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.layers.mamba import Mamba, MambaState
+from hmlcore.layers.base import MemoryState
+from hmlcore.layers.mamba import Mamba
 
 WIDTH = 12
 # Ours by the name of theirs.
@@ -107,4 +108,4 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_a_memory_of_another_layer_is_refused():
     state = Mamba(WIDTH, d_state=8).init_state(2)
     with pytest.raises(HmlcoreError, match=r"initial_state must have shape \(2, 24, 16\), got \(2, 24, 8\)"):
-        Mamba(WIDTH)(normal(2, 3, WIDTH), MambaState(*state))
+        Mamba(WIDTH)(normal(2, 3, WIDTH), MemoryState(*state))

@@ -8,6 +8,7 @@ import torch
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.tasks import Continued, Task, build_task
 from hmlcore.training import TrainingConfig, train
+from hmlcore.training.objective import scored, scored_sums
 
 MIXERS = ("attention", "gru", "hml")
 TASKS = [build_task("copy", payload=2, delay=d, alphabet=4) for d in (0, 3)]
@@ -32,6 +33,12 @@ def make_config(**changes):
 
 def fit(model, config=None, **options):
     return train(model, TASKS, config or make_config(), device=CPU, **options)
+
+
+def mean_loss(model, batch):
+    """Mean cross entropy (nats) and accuracy over what is scored."""
+    sums, count = scored_sums(model, batch), scored(batch)
+    return sums.nats / count, sums.right / count
 
 
 @dataclass(frozen=True)

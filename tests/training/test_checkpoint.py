@@ -11,7 +11,12 @@ from safetensors.torch import save_file
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.models.tensor_file import digest
-from hmlcore.training import build_optimizer, load_checkpoint, save_checkpoint
+from hmlcore.training.checkpoint import collected, load_checkpoint, write_checkpoint
+from hmlcore.training.optim import build_optimizer
+
+
+def save_checkpoint(file, model, optimizer, progress, run):
+    write_checkpoint(file, collected(model, optimizer), progress, run)
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import group_runs
 import pytest
-import team_runs
 import torch
-from team_runs import KINDS, SCENARIOS, run, stopped
+from group_runs import KINDS, SCENARIOS, run, stopped
 from test_resume import stop_at
 
 from hmlcore import cli
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import Store
 from hmlcore.tasks import IGNORE
-from hmlcore.training import ALONE, joined
+from hmlcore.training import SINGLE_PROCESS, process_group
 
 HERE = Path(__file__).parent
 # What a launcher says to the first of two processes.
@@ -64,7 +64,8 @@ def free_ports(count):
 
 
 def environment(folder):
-    paths = os.pathsep.join(map(str, (HERE, HERE.parent / "experiments")))
+    given = os.environ.get("PYTHONPATH", "")
+    paths = os.pathsep.join(map(str, (HERE, HERE.parent / "experiments", given)))
     own = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return (
         os.environ
@@ -79,12 +80,15 @@ def alone():
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory):
+def group(tmp_path_factory):
     """(folder, what the first saw, what the second saw)."""
-    folder = tmp_path_factory.mktemp("team")
+    folder = tmp_path_factory.mktemp("group")
     for name in ("undecayed", "stories"):
-        assert stopped(name, ALONE, folder / f"{name}-alone", after_step=stop_at(4))[0] == "KeyboardInterrupt"
-    command = [str(HERE / "team_runs.py"), str(folder), *free_ports(2)]
+        assert (
+            stopped(name, SINGLE_PROCESS, folder / f"{name}-alone", after_step=stop_at(4))[0]
+            == "KeyboardInterrupt"
+        )
+    command = [str(HERE / "group_runs.py"), str(folder), *free_ports(2)]
     for said, complained, code in two_processes(command, environment(folder)):
         assert code == 0, complained
         assert said == ""
@@ -105,7 +109,7 @@ def test_the_scenarios_are_hard_enough(alone):
     """Rows score differently, one process has nothing to score, training changes every weight it can."""
     counts = [
         [int((task_rows != IGNORE).sum()) for task_rows in (batch.targets[0::2], batch.targets[1::2])]
-        for batch in (team_runs.Uneven().batch("train", i, 4, 1) for i in range(3))
+        for batch in (group_runs.Uneven().batch("train", i, 4, 1) for i in range(3))
     ]
     assert counts[0][1] == 0 < counts[0][0] and counts[1][0] != counts[1][1]
     for name, (make, _, _) in SCENARIOS.items():
@@ -116,15 +120,15 @@ def test_the_scenarios_are_hard_enough(alone):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_two_processes_train_as_one(name, kind, alone, team):
-    for seen in team[1:]:
+def test_two_processes_train_as_one(name, kind, alone, group):
+    for seen in group[1:]:
         assert_close(seen[name, kind], alone[name])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["undecayed", "stories"])
-def test_a_checkpoint_is_good_for_any_number_of_processes(name, kind, alone, team):
-    folder, *seen = team
+def test_a_checkpoint_is_good_for_any_number_of_processes(name, kind, alone, group):
+    folder, *seen = group
     for saw in seen:
         assert saw["stopped", name, kind][::2] == ("KeyboardInterrupt", 4)
         assert_close(saw["resumed", name, kind], alone[name])  # one process's, by two
@@ -135,8 +139,8 @@ def test_a_checkpoint_is_good_for_any_number_of_processes(name, kind, alone, tea
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_they_stop_together(kind, team):
-    folder, *seen = team
+def test_they_stop_together(kind, group):
+    folder, *seen = group
     for saw in seen:
         assert saw["interrupted", kind][::2] == ("KeyboardInterrupt", 3)  # Ctrl-C reached the first alone
         assert saw["still interrupted", kind]
@@ -145,8 +149,8 @@ def test_they_stop_together(kind, team):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_they_fail_together(kind, team):
-    for saw in team[1:]:
+def test_they_fail_together(kind, group):
+    for saw in group[1:]:
         error, message, steps = saw["unwritable", kind]
         assert (error, steps) == ("HmlcoreError", 1) and "cannot write the checkpoint" in message
         refused = saw["refused", kind]
@@ -159,14 +163,14 @@ def test_they_fail_together(kind, team):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_grid_is_walked_together(kind, team, own_folders, monkeypatch):
+def test_a_grid_is_walked_together(kind, group, own_folders, monkeypatch):
     """Both report the same; the first measures and stores what one process would."""
     monkeypatch.syspath_prepend(HERE.parent / "experiments")
     from tiny_runs import tiny, values
 
     from hmlcore.experiments import run_grid
 
-    folder, *seen = team
+    folder, *seen = group
     for saw in seen:
         assert saw["grid", kind] == "2 made, 0 already stored, 1 failed"
         assert saw["interrupted grid", kind] == "0 made, 0 already stored, 1 paused, 1 not started"
@@ -192,8 +196,8 @@ def test_what_was_started_must_fit_what_was_asked(kind, started, message, monkey
         monkeypatch.delenv(name, raising=False)
     for name, value in started.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(HmlcoreError, match=re.escape(message)), joined(kind, "run copy"):
-        raise AssertionError("joined")
+    with pytest.raises(HmlcoreError, match=re.escape(message)), process_group(kind, "run copy"):
+        raise AssertionError("process_group")
 
 
 def test_the_command_line_asks_for_torchrun(capsys, monkeypatch):
@@ -210,8 +214,8 @@ def test_one_process_started_by_torchrun_is_alone(monkeypatch):
     for name, value in (STARTED | {"WORLD_SIZE": "1"}).items():
         monkeypatch.setenv(name, value)
     before = signal.getsignal(signal.SIGINT)
-    with joined(None) as team:
-        assert team is ALONE
+    with process_group(None) as group:
+        assert group is SINGLE_PROCESS
     assert signal.getsignal(signal.SIGINT) is before
 
 

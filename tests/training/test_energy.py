@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from easy import CPU, TASKS, fit, make_config, make_model
+from easy import CPU, TASKS, fit, make_config, make_model, mean_loss
 from test_resume import assert_identical, contents, stop_at
 
 from hmlcore.errors import HmlcoreError
@@ -11,7 +11,6 @@ from hmlcore.layers.trace import Trace
 from hmlcore.tasks import build_task
 from hmlcore.training import TrainingConfig, train
 from hmlcore.training.energy import blank_of, energy_change
-from hmlcore.training.objective import scored_loss
 
 SILENT = [build_task("copy", payload=2, delay=d, alphabet=4) for d in (2, 3)]
 LEAPFROG = {"num_heads": 2, "dynamics": "leapfrog"}
@@ -171,7 +170,7 @@ def test_the_curve_has_the_loss_without_the_penalty():
         model = moving()
         config = make_config(energy_penalty=penalty, steps=2, record_every=1, warmup=1)
         values[penalty] = [loss for _, loss, _ in train(model, SILENT, config, device=CPU).curve]
-    loss, _ = scored_loss(moving(), SILENT[0].batch("train", 0, 4, 1))
+    loss, _ = mean_loss(moving(), SILENT[0].batch("train", 0, 4, 1))
     assert values[0.0][0] == values[100.0][0] == loss.item()
     assert values[0.0][1] != values[100.0][1]
 

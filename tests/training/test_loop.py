@@ -8,13 +8,14 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
-from easy import CPU, MIXERS, TASKS, fit, make_config, make_model
+from easy import CPU, MIXERS, TASKS, fit, make_config, make_model, mean_loss
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.tasks import IGNORE, Labelled, build_task
-from hmlcore.training import Paused, autocast, build_optimizer, learning_rate, scored_loss, train
+from hmlcore.training import Paused, autocast, train
 from hmlcore.training.objective import on_device, scored, scored_sums
+from hmlcore.training.optim import build_optimizer, learning_rate
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -105,14 +106,14 @@ def test_gradients_are_clipped():
     assert clipped == pytest.approx([0.01] * 3, rel=1e-3)
 
 
-def test_scored_loss_is_the_mean_over_scored_positions():
+def test_the_loss_is_the_mean_over_scored_positions():
     model, batch = make_model(), TASKS[1].batch("train", 0, 3, 0)
     inputs, targets = batch
     log_p = F.log_softmax(model(inputs)[0].double(), -1)
     places = [(b, t) for b in range(3) for t in range(TASKS[1].length) if targets[b, t] != IGNORE]
     wanted = -sum(log_p[b, t, targets[b, t]] for b, t in places) / len(places)
     assert len(places) == 6
-    loss, accuracy = scored_loss(model, batch)
+    loss, accuracy = mean_loss(model, batch)
     torch.testing.assert_close(loss.double(), wanted, rtol=1e-5, atol=0)
     right = sum(log_p[b, t].argmax() == targets[b, t] for b, t in places)
     assert float(accuracy) == pytest.approx(int(right) / len(places))
@@ -127,7 +128,7 @@ def test_a_sequence_has_one_label():
     sent = on_device(batch, CPU)
     assert sent.inputs.shape == (3, 3)
     alone = torch.cat([model(inputs[i : i + 1, :n]) for i, n in enumerate(batch.lengths.tolist())])
-    loss, accuracy = scored_loss(model, sent)
+    loss, accuracy = mean_loss(model, sent)
     wanted = F.cross_entropy(alone, batch.labels)
     torch.testing.assert_close(loss, wanted)
     assert float(accuracy) == pytest.approx(float((alone.argmax(-1) == batch.labels).float().mean()))
@@ -235,7 +236,7 @@ def test_a_training_is_these_steps():
     parameters, optimizer = list(plain.parameters()), build_optimizer(plain, 1.0, config.weight_decay)
     for step in range(6):
         batch = TASKS[step % 2].batch("train", step, config.batch_size, config.seed)
-        gradients = torch.autograd.grad(scored_loss(plain, batch)[0], parameters)
+        gradients = torch.autograd.grad(mean_loss(plain, batch)[0], parameters)
         norm = torch.cat([g.flatten() for g in gradients]).norm()
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g * min(1.0, config.clip / float(norm))

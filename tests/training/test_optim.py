@@ -8,7 +8,7 @@ import torch
 from easy import make_model
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.training import build_optimizer, learning_rate, parameter_groups
+from hmlcore.training.optim import build_optimizer, learning_rate, parameter_groups
 
 
 def test_only_matrices_decay_and_marked_parameters_do_not():

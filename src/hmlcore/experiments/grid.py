@@ -21,7 +21,7 @@ from hmlcore.experiments.run import checkpoint_path, execute
 from hmlcore.experiments.side_by_side import is_side_by_side, measure, whole_grid
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
-from hmlcore.training import ALONE, Paused, Team
+from hmlcore.training import SINGLE_PROCESS, Paused, ProcessGroup
 from hmlcore.training.trackers import check_log
 
 
@@ -71,7 +71,7 @@ def run_grid(
     force: bool = False,
     log: str | None = None,
     save_models: Path | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Outcome:
     """Make every run of `specs` that the store lacks.
 
@@ -83,31 +83,33 @@ def run_grid(
         jobs: processes, which share the cores (or the GPU).
         log: where learning curves go besides the store, a name of ``training.trackers.TRACKERS``.
         save_models: a folder that keeps the model of each run that is made (timings have none).
-        team: processes that train each run together, all of which call this with the same arguments.
+        group: processes that train each run together, all of which call this with the same arguments.
     """
     check_log(log)
     require(jobs >= 1, f"jobs must be at least 1, got {jobs}")
     require(budget is None or budget > 0, f"budget must be above 0 seconds, got {budget}")
-    require(jobs == 1 or team.kind is None, f"jobs must be 1 with --parallel {team.kind}, got {jobs}")
-    missing = team.share([s for s in specs if not store.has(s)])
+    require(jobs == 1 or group.strategy is None, f"jobs must be 1 with --parallel {group.strategy}, got {jobs}")
+    missing = group.broadcast([s for s in specs if not store.has(s)])
     problems = _absent_data(missing)
     # What was interrupted comes first: its work is half done.
     missing.sort(key=lambda s: not checkpoint_path(s).exists())
-    missing, problems = team.share((missing, problems))
+    missing, problems = group.broadcast((missing, problems))
     outcome = Outcome(stored=len(specs) - len(missing))
     outcome.failed = {label(s): problems[p] for s in missing for p in problems if p in _inputs(s)}
     missing = [s for s in missing if label(s) not in outcome.failed]
     # A tenth is kept back for measuring and storing what finishes just in time.
     deadline = None if budget is None else time.monotonic() + 0.9 * budget
     timed = [s for s in missing if is_side_by_side(s)]
-    require(not (timed and team.kind), f"timings are made by one process, without --parallel {team.kind}")
+    require(
+        not (timed and group.strategy), f"timings are made by one process, without --parallel {group.strategy}"
+    )
     missing = [s for s in missing if s not in timed]
     for experiment in dict.fromkeys(s["experiment"] for s in timed):
         anew = whole_grid([s for s in timed if s["experiment"] == experiment])
         outcome.stored -= sum(s in anew and store.has(s) for s in specs)
         _side_by_side(anew, store, outcome, force)
     if missing and jobs == 1:
-        _in_this_process(missing, store, outcome, deadline, force, log, save_models, team)
+        _in_this_process(missing, store, outcome, deadline, force, log, save_models, group)
     elif missing:
         _in_processes(missing, store, outcome, deadline, min(jobs, len(missing)), force, log, save_models)
     return outcome
@@ -186,7 +188,7 @@ def _attempt(
     log: str | None,
     models: Path | None,
     threads: int | None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple:
     """Run one spec; what happened as plain data, so that it travels between processes."""
     try:
@@ -197,7 +199,7 @@ def _attempt(
                 return "left", ""
         execute(
             spec, Store(root), deadline=deadline, force=force, label=label(spec), log=log, save_models=models,
-            team=team,
+            group=group,
         )  # fmt: skip
         return "made", ""
     except Paused as paused:
@@ -228,15 +230,15 @@ def _bar(count: int, shown: bool = True) -> tqdm:
     return tqdm(total=count, desc="runs", disable=None if shown else True, unit="run")
 
 
-def _in_this_process(specs, store, outcome, deadline, force, log, models, team) -> None:
-    with _bar(len(specs), team.first) as bar:
+def _in_this_process(specs, store, outcome, deadline, force, log, models, group) -> None:
+    with _bar(len(specs), group.is_first) as bar:
         for i, spec in enumerate(specs):
-            late = team.share(deadline is not None and time.monotonic() >= deadline)
+            late = group.broadcast(deadline is not None and time.monotonic() >= deadline)
             if late or outcome.interrupted:
                 outcome.left += [label(s) for s in specs[i:]]
                 return
             bar.set_postfix_str(label(spec))
-            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, models, None, team), bar)
+            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, models, None, group), bar)
 
 
 def _in_processes(specs, store, outcome, deadline, jobs, force, log, models) -> None:

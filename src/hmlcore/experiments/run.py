@@ -16,7 +16,7 @@ from hmlcore.results import Run, Store, collect_provenance, source_revision, spe
 from hmlcore.tasks import Task
 from hmlcore.tasks.bpe import BPE
 from hmlcore.tasks.text import Text
-from hmlcore.training import ALONE, Progress, Team, TrainingConfig, autocast, train
+from hmlcore.training import SINGLE_PROCESS, ProcessGroup, Progress, TrainingConfig, autocast, train
 from hmlcore.training.trackers import open_tracker
 
 
@@ -39,7 +39,7 @@ def execute(
     label: str = "",
     log: str | None = None,
     save_models: Path | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Path:
     """Run `spec` and store the result; an earlier unfinished attempt is resumed.
 
@@ -48,7 +48,7 @@ def execute(
         force: allow what the profile forbids (see ``check_machine``).
         log: where the learning curve goes besides the store, a name of ``training.trackers.TRACKERS``.
         save_models: a folder that keeps the trained model, under the name of its checkpoint.
-        team: the processes that train it together; the first of them measures and stores.
+        group: the processes that train it together; the first of them measures and stores.
     Returns: the stored file.
     Raises: Paused, KeyboardInterrupt after a checkpoint; HmlcoreError for what cannot run.
     """
@@ -56,29 +56,29 @@ def execute(
     check_machine(spec["profile"], device, source_revision()[1], force)
     started = datetime.now(UTC)
     tasks = [task_from(t) for t in spec["train"]]
-    model = team.each(lambda: build_model(spec, tasks[0]))
+    model = group.on_each(lambda: build_model(spec, tasks[0]))
     config = TrainingConfig(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
         record_every=max(1, spec["steps"] // 40),
         energy_penalty=spec.get("energy_penalty", 0.0),
     )
     waiting = checkpoint_path(spec)
-    with open_tracker(log if team.first else None, spec, label) as tracker:
+    with open_tracker(log if group.is_first else None, spec, label) as tracker:
         progress = train(
             model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
-            label=label, on_point=tracker.log, team=team,
+            label=label, on_point=tracker.log, group=group,
         )  # fmt: skip
 
     def keep() -> Path:
-        machine = device_name(device) if team.world == 1 else f"{team.world} x {device_name(device)}"
-        run = measure(spec, model.to(device), tasks, progress, device, started, machine)
+        many = "" if group.world_size == 1 else f"{group.world_size} x "
+        run = measure(spec, model.to(device), tasks, progress, device, started, many + device_name(device))
         if save_models is not None:  # before the store, after which the run would not be made again
             save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
         path = store.write(run)
         waiting.unlink(missing_ok=True)
         return path
 
-    return team.first_does(keep, interruptible=True)
+    return group.on_first(keep, interruptible=True)
 
 
 def _reader(task: Task) -> dict:

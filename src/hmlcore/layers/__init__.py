@@ -1,9 +1,9 @@
 """Token mixers: every memory that is a recurrence trained inside the common backbone."""
 
-from hmlcore.layers.attention import Attention, AttentionState
+from hmlcore.layers.attention import Attention
 from hmlcore.layers.base import Mixer
 from hmlcore.layers.gated_deltanet import GatedDeltaNet
-from hmlcore.layers.gru import GRU, GRUState
+from hmlcore.layers.gru import GRU
 from hmlcore.layers.hml import HML, HMLState
 from hmlcore.layers.hyena import Hyena
 from hmlcore.layers.linoss import LinOSS
@@ -17,7 +17,7 @@ from hmlcore.layers.trace import Trace, recording
 from hmlcore.layers.window_attention import WindowAttention
 
 __all__ = [
-    "GRU", "HML", "LSTM", "MIXERS", "Attention", "AttentionState", "GRUState", "GatedDeltaNet", "HMLState",
+    "GRU", "HML", "LSTM", "MIXERS", "Attention", "GatedDeltaNet", "HMLState",
     "Hyena", "LinOSS", "Mamba", "Mamba2", "Mixer", "MomentumDeltaNet", "RetNet", "Trace", "WindowAttention",
     "build_mixer", "mixer_class", "recording", "register_mixer",
 ]  # fmt: skip

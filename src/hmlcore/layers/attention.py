@@ -19,7 +19,28 @@ class AttentionState(NamedTuple):
     conv: Tensor  # [B, conv_size − 1, 3·d_model]
 
 
-class Attention(Mixer):
+class RotaryAttention(Mixer):
+    """What forms of attention share: heads of an even dimension, q, k and v through the short convolution."""
+
+    def __init__(self, d_model: int, num_heads: int, conv_size: int):
+        super().__init__(d_model)
+        self.num_heads, self.head_dim = num_heads, split_heads(d_model, num_heads)
+        require(self.head_dim % 2 == 0, f"RoPE needs an even head dimension, got {self.head_dim}")
+        self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.conv = conv_weight(3 * d_model, conv_size)
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+
+    def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, ...]:
+        """q, k, v [B, T, H, d] of x, not rotated, and the convolution's new state."""
+        qkv, conv = short_conv(self.in_proj(x), self.conv, conv)
+        return *qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(2), conv
+
+    def _flops(self, seen: float) -> float:
+        """Of a token that sees so many others: for each, scores and mixing are d_model multiply-adds."""
+        return 2 * (self._projection_work() + 2 * self.d_model * seen)
+
+
+class Attention(RotaryAttention):
     """softmax(QKᵀ/√d)V with RoPE on queries and keys; q, k and v through the short convolution.
 
     The state is a cache that grows with the sequence: 2·T·d_model floats, the upper bound that
@@ -34,19 +55,11 @@ class Attention(Mixer):
     name = "attention"
 
     def __init__(self, d_model: int, num_heads: int = 4, conv_size: int = 4):
-        super().__init__(d_model)
-        self.num_heads, self.head_dim = num_heads, split_heads(d_model, num_heads)
-        require(self.head_dim % 2 == 0, f"RoPE needs an even head dimension, got {self.head_dim}")
-        self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
-        self.conv = conv_weight(3 * d_model, conv_size)
-        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+        super().__init__(d_model, num_heads, conv_size)
 
     def forward(self, x: Tensor, state: AttentionState | None = None) -> tuple[Tensor, AttentionState]:
-        self._check_input(x)
-        if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
-        qkv, conv = short_conv(self.in_proj(x), self.conv, state.conv)
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(2)
+        state = self._begin(x, state)
+        q, k, v, conv = self._project(x, state.conv)
         seen = state.keys.shape[1]
         positions = torch.arange(seen, seen + x.shape[1], device=x.device)
         keys = torch.cat((state.keys.to(k.dtype), rotate(k, positions)), 1)
@@ -54,24 +67,12 @@ class Attention(Mixer):
         y = attention(rotate(q, positions), keys, values)
         return self.out_proj(y.flatten(2)), AttentionState(keys, values, conv)
 
-    def step(self, x: Tensor, state: AttentionState) -> tuple[Tensor, AttentionState]:
-        self._check_input(x, 2)
-        y, state = self(x[:, None], state)
-        return y[:, 0], state
-
     def init_state(self, batch, device=None, dtype=None) -> AttentionState:
         empty = torch.zeros(batch, 0, self.num_heads, self.head_dim, device=device, dtype=dtype)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, 3 * self.d_model, device=device, dtype=dtype)
-        return AttentionState(empty, empty, taps)
+        return AttentionState(empty, empty, self._empty_conv(batch, device, dtype))
 
     def state_size(self, length: int) -> int:
-        return 2 * length * self.d_model + (self.conv.shape[1] - 1) * 3 * self.d_model
+        return super().state_size(length) + 2 * length * self.d_model
 
     def flops_per_token(self, length: int) -> float:
-        projections = self.in_proj.weight.numel() + self.out_proj.weight.numel() + self.conv.numel()
-        # On average half the sequence is in the cache: scores and mixing, d_model multiply-adds each.
-        return 2 * (projections + 2 * self.d_model * (length + 1) / 2)
-
-    @property
-    def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]
+        return self._flops((length + 1) / 2)  # on average half the sequence is in the cache

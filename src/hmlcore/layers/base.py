@@ -1,8 +1,9 @@
-"""The contract of a token mixer: what every memory layer answers, whatever it remembers with."""
+"""The contract of a token mixer: what every memory layer answers, and what most of them answer alike."""
 
 import inspect
+import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +45,11 @@ class Mixer(nn.Module, ABC):
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Mix x [B, T, d_model] over time, starting from `state` (None: an empty memory)."""
 
-    @abstractmethod
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One token, x [B, d_model]: what decoding calls."""
+        """One token, x [B, d_model]: what decoding calls. As a sequence, unless a layer has a form for it."""
+        self._check_input(x, 2)
+        y, state = self(x[:, None], state)
+        return y[:, 0], state
 
     @abstractmethod
     def init_state(
@@ -54,9 +57,10 @@ class Mixer(nn.Module, ABC):
     ) -> Any:
         """The empty memory of `batch` sequences."""
 
-    @abstractmethod
     def state_size(self, length: int) -> int:
-        """Floats of state per sequence after `length` tokens; constant for a bounded memory."""
+        """Floats of state per sequence after `length` tokens; of a memory that does not grow, as many as it
+        begins with."""
+        return sum(x.numel() for x in self.init_state(1, torch.device("meta")))
 
     @abstractmethod
     def flops_per_token(self, length: int) -> float:
@@ -66,7 +70,7 @@ class Mixer(nn.Module, ABC):
     @property
     def output_projections(self) -> list[nn.Linear]:
         """The linear maps that write to the residual stream, scaled down at initialisation by depth."""
-        return []
+        return [module for name, module in self.named_children() if name == "out_proj"]
 
     def _check_input(self, x: Tensor, ndim: int = 3) -> None:
         shape = "[B, T, d_model]" if ndim == 3 else "[B, d_model]"
@@ -75,6 +79,44 @@ class Mixer(nn.Module, ABC):
             f"x must be {shape} with d_model = {self.d_model}, got {tuple(x.shape)}",
         )
         require(ndim == 2 or x.shape[1] > 0, "x has T = 0 tokens; at least one is needed")
+
+    def _begin(self, x: Tensor, state: Any) -> Any:
+        """The state that x [B, T, d_model], which is checked, is read from."""
+        self._check_input(x)
+        return self.init_state(x.shape[0], x.device, x.dtype) if state is None else state
+
+    def _empty_conv(self, batch: int, device, dtype) -> Tensor:
+        """What the short convolution `conv` has seen before the first token: [B, conv_size − 1, channels]."""
+        channels, size = self.conv.shape
+        return torch.zeros(batch, size - 1, channels, device=device, dtype=dtype)
+
+    def _projection_work(self) -> int:
+        """Multiply-adds of the matrices that are applied to a token once, the convolution's taps among them."""
+        maps = (p for p in self.parameters() if p.ndim == 2 and not getattr(p, "_no_weight_decay", False))
+        return sum(p.numel() for p in maps)
+
+
+class MemoryState(NamedTuple):
+    """A memory in fp32 at least, and the inputs that the short convolution may still look back at."""
+
+    memory: Tensor  # [B, *memory_shape]
+    conv: Tensor  # [B, conv_size − 1, channels]
+
+
+class MemoryMixer(Mixer):
+    """A mixer whose state is a memory of one shape, `memory_shape`, and a short convolution's inputs."""
+
+    memory_shape: tuple[int, ...]
+
+    def init_state(self, batch, device=None, dtype=None) -> MemoryState:
+        wide = torch.promote_types(dtype or self.conv.dtype, torch.float32)
+        memory = torch.zeros(batch, *self.memory_shape, device=device, dtype=wide)
+        return MemoryState(memory, self._empty_conv(batch, device, dtype))
+
+    @property
+    def memory_size(self) -> int:
+        """Floats of memory per sequence, without the convolution's window."""
+        return math.prod(self.memory_shape)
 
 
 def former_names(model: nn.Module) -> dict[str, str]:
@@ -106,8 +148,17 @@ def split_heads(d_model: int, num_heads: int) -> int:
 def conv_weight(channels: int, size: int) -> nn.Parameter:
     """A short convolution's weight [channels, size], uniform within ±1/√size as nn.Conv1d starts."""
     require(size >= 1, f"conv_size must be at least 1, got {size}")
-    bound = size**-0.5
-    return nn.Parameter(torch.empty(channels, size).uniform_(-bound, bound))
+    return uniform(channels, size, fan_in=size)
+
+
+def uniform(*shape: int, fan_in: int) -> nn.Parameter:
+    """Uniform within ±1/√fan_in."""
+    return nn.Parameter(torch.empty(shape).uniform_(-(fan_in**-0.5), fan_in**-0.5))
+
+
+def inverse_softplus(y: Tensor) -> Tensor:
+    """b with softplus(b) = y, for y > 0."""
+    return y + torch.log(-torch.expm1(-y))
 
 
 def no_decay(parameter: nn.Parameter) -> nn.Parameter:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import Mixer, conv_weight, no_decay
+from hmlcore.layers.base import Mixer, conv_weight, no_decay, uniform
 from hmlcore.ops.long_conv import long_conv
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.short_conv import short_conv
@@ -41,8 +41,10 @@ class HyenaFilter(nn.Module):
         self.frequency = no_decay(nn.Parameter(torch.full((width,), float(frequency))))
         sizes = ((width, features), (width, width), (width, width), (channels, width))
         # Parameters, not Linear, whose weights a model would draw anew: ω is fitted to this start.
-        self.weights = nn.ParameterList(_uniform(rows, fan_in, fan_in=fan_in) for rows, fan_in in sizes)
-        self.biases = nn.ParameterList(_uniform(rows, fan_in=fan_in) for rows, fan_in in sizes[:-1])
+        self.weights = nn.ParameterList(
+            no_decay(uniform(rows, fan_in, fan_in=fan_in)) for rows, fan_in in sizes
+        )
+        self.biases = nn.ParameterList(no_decay(uniform(rows, fan_in=fan_in)) for rows, fan_in in sizes[:-1])
         self._kept: tuple[tuple, Tensor] | None = None
 
     @without_autocast
@@ -74,10 +76,6 @@ class HyenaFilter(nn.Module):
             upto = torch.arange(1 << (count - 1).bit_length(), device=weight.device, dtype=wide)
             self._kept = key, self._draw(upto)
         return self._kept[1]
-
-
-def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
-    return no_decay(nn.Parameter(torch.empty(shape).uniform_(-(fan_in**-0.5), fan_in**-0.5)))
 
 
 class HyenaState(NamedTuple):
@@ -125,7 +123,7 @@ class Hyena(Mixer):
         width = (order + 1) * d_model
         self.in_proj = nn.Linear(d_model, width)
         self.conv = conv_weight(width, conv_size)
-        self.conv_bias = nn.Parameter(torch.empty(width).uniform_(-(conv_size**-0.5), conv_size**-0.5))
+        self.conv_bias = uniform(width, fan_in=conv_size)
         channels = (order - 1) * d_model
         self.filter = HyenaFilter(channels, filter_width, filter_features, filter_length, filter_frequency)
         self.skip = no_decay(nn.Parameter(torch.randn(channels)))
@@ -136,9 +134,7 @@ class Hyena(Mixer):
         return self.filter(count).unflatten(-1, (self.d_model, -1)).movedim(-1, 0)
 
     def forward(self, x: Tensor, state: HyenaState | None = None) -> tuple[Tensor, HyenaState]:
-        self._check_input(x)
-        if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
+        state = self._begin(x, state)
         mixed, conv = short_conv(self.in_proj(x), self.conv, state.conv)
         *gates, v = (mixed + self.conv_bias).chunk(self.order + 1, -1)
         skips = self.skip.unflatten(0, (self.d_model, -1)).T
@@ -151,26 +147,15 @@ class Hyena(Mixer):
             v = y + skips[n] * v
         return self.out_proj(v * gates[0]), HyenaState(torch.stack(history, 1), conv)
 
-    def step(self, x: Tensor, state: HyenaState) -> tuple[Tensor, HyenaState]:
-        """One token, in time and memory proportional to the tokens so far."""
-        self._check_input(x, 2)
-        y, state = self(x[:, None], state)
-        return y[:, 0], state
-
     def init_state(self, batch, device=None, dtype=None) -> HyenaState:
         wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
         empty = torch.zeros(batch, self.order - 1, 0, self.d_model, device=device, dtype=wide)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, self.conv.shape[0], device=device, dtype=dtype)
-        return HyenaState(empty, taps)
+        return HyenaState(empty, self._empty_conv(batch, device, dtype))
 
     def state_size(self, length: int) -> int:
-        return (self.order - 1) * length * self.d_model + (self.conv.shape[1] - 1) * self.conv.shape[0]
+        return super().state_size(length) + (self.order - 1) * length * self.d_model
 
     def flops_per_token(self, length: int) -> float:
-        maps = (self.in_proj.weight, self.conv, self.out_proj.weight, *self.filter.weights)
         # On average half the sequence is in the history; each position's filter value is drawn once.
-        return 2 * (sum(m.numel() for m in maps) + (self.order - 1) * self.d_model * (length + 1) / 2)
-
-    @property
-    def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]
+        drawn = sum(weight.numel() for weight in self.filter.weights)
+        return 2 * (self._projection_work() + drawn + (self.order - 1) * self.d_model * (length + 1) / 2)

@@ -1,14 +1,13 @@
 """LinOSS: a bank of forced harmonic oscillators, undamped, damped by the integrator, or by learning."""
 
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
-from hmlcore.layers.base import Mixer, conv_weight, no_decay
+from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, no_decay, uniform
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.short_conv import short_conv
@@ -34,14 +33,7 @@ def transition(dynamics: str, a: Tensor, g: Tensor | None, dt: Tensor) -> tuple[
     return m.unflatten(-1, (2, 2)), torch.stack((dt / s, dt**2 / s), -1)
 
 
-class LinOSSState(NamedTuple):
-    """Velocity and position of the oscillators in fp32, and the short convolution's inputs."""
-
-    memory: Tensor  # [B, P, 2, 2]: oscillator, real or imaginary part, velocity or position
-    conv: Tensor  # [B, conv_size − 1, d_model]
-
-
-class LinOSS(Mixer):
+class LinOSS(MemoryMixer):
     r"""P complex oscillators y″ = −Ay − Gy′ + Bu, advanced by one step of size Δ a token, and a gated
     readout:
 
@@ -56,7 +48,7 @@ class LinOSS(Mixer):
         d_state: P. dynamics: "im", "imex" or "damped".
         r_min: the damped oscillators start with λ uniform in the half ring r_min ≤ |λ| ≤ 1.
         conv_size: taps of the causal depthwise convolution on x.
-    State: 4·P floats, whatever the length.
+    State: 4·P floats, whatever the length: oscillator, real or imaginary part, velocity or position.
     Source: Rusch and Rus (arXiv 2410.03943); Boyer, Rusch and Rus (arXiv 2505.12171).
     """
 
@@ -75,7 +67,7 @@ class LinOSS(Mixer):
             raise unknown("dynamics", dynamics, DYNAMICS)
         require(d_state >= 1, f"d_state must be at least 1, got {d_state}")
         require(0 < r_min <= 1, f"r_min must be above 0 and at most 1, got {r_min}")
-        self.d_state, self.dynamics = d_state, dynamics
+        self.d_state, self.dynamics, self.memory_shape = d_state, dynamics, (d_state, 2, 2)
         self.conv = conv_weight(d_model, conv_size)
         self.dt = no_decay(nn.Parameter(0.5 * torch.randn(d_state)))
         self.a = no_decay(nn.Parameter(torch.rand(d_state)))
@@ -83,9 +75,8 @@ class LinOSS(Mixer):
             self.g = no_decay(nn.Parameter(torch.empty(d_state)))
             self._start_on_ring(r_min)
         # Complex matrices as real ones, real and imaginary parts side by side.
-        bound_in, bound_out = d_model**-0.5, d_state**-0.5
-        self.b = nn.Parameter(torch.empty(2 * d_state, d_model).uniform_(-bound_in, bound_in))
-        self.c = nn.Parameter(torch.empty(d_model, 2 * d_state).uniform_(-bound_out, bound_out))
+        self.b = uniform(2 * d_state, d_model, fan_in=d_model)
+        self.c = uniform(d_model, 2 * d_state, fan_in=d_state)
         self.skip = nn.Parameter(torch.randn(d_model))
         self.out_proj = nn.Linear(d_model, d_model)
         self.out_gate = nn.Linear(d_model, d_model)
@@ -110,10 +101,8 @@ class LinOSS(Mixer):
         # λ is complex strictly between these.
         return self.a.to(wide).clamp((g / (root + 1)) ** 2, ((root + 1) / dt) ** 2), g, dt
 
-    def forward(self, x: Tensor, state: LinOSSState | None = None) -> tuple[Tensor, LinOSSState]:
-        self._check_input(x)
-        if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
+    def forward(self, x: Tensor, state: MemoryState | None = None) -> tuple[Tensor, MemoryState]:
+        state = self._begin(x, state)
         x, conv = short_conv(x, self.conv, state.conv)
         u = F.silu(x)
         m, f = transition(self.dynamics, *self.oscillators())
@@ -122,27 +111,8 @@ class LinOSS(Mixer):
         position = path[..., 1] * path.new_tensor((1, -1))  # Re(Cy) = Re C Re y − Im C Im y
         v = F.gelu(F.linear(position.flatten(-2).to(u.dtype), self.c) + self.skip * u)
         y = self.out_proj(v) * torch.sigmoid(self.out_gate(v))
-        return y, LinOSSState(path[:, -1], conv)
-
-    def step(self, x: Tensor, state: LinOSSState) -> tuple[Tensor, LinOSSState]:
-        self._check_input(x, 2)
-        y, state = self(x[:, None], state)
-        return y[:, 0], state
-
-    def init_state(self, batch, device=None, dtype=None) -> LinOSSState:
-        wide = torch.promote_types(dtype or self.a.dtype, torch.float32)
-        memory = torch.zeros(batch, self.d_state, 2, 2, device=device, dtype=wide)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, self.d_model, device=device, dtype=dtype)
-        return LinOSSState(memory, taps)
-
-    def state_size(self, length: int) -> int:
-        return 4 * self.d_state + (self.conv.shape[1] - 1) * self.d_model
+        return y, MemoryState(path[:, -1], conv)
 
     def flops_per_token(self, length: int) -> float:
-        maps = (self.conv, self.b, self.c, self.out_proj.weight, self.out_gate.weight)
         # Per real and imaginary part: a 2×2 product and the force on velocity and position.
-        return 2 * (sum(m.numel() for m in maps) + 2 * 6 * self.d_state)
-
-    @property
-    def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]
+        return 2 * (self._projection_work() + 2 * 6 * self.d_state)

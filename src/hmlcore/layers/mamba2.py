@@ -1,27 +1,19 @@
 """Mamba-2: a matrix memory a head with one decay, the state-space dual of masked linear attention."""
 
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import Mixer, conv_weight, no_decay
-from hmlcore.layers.mamba import step_size_bias
+from hmlcore.layers.base import conv_weight, no_decay, uniform
+from hmlcore.layers.state_space import StateSpace, step_size_bias
 from hmlcore.ops.selective_scan import ssd, ssd_step
 from hmlcore.ops.short_conv import short_conv
 
 
-class Mamba2State(NamedTuple):
-    """The heads' states S in fp32, and the short convolution's inputs."""
-
-    memory: Tensor  # [B, H, P, N]
-    conv: Tensor  # [B, conv_size − 1, E + 2N]
-
-
-class Mamba2(Mixer):
+class Mamba2(StateSpace):
     r"""On E = expand · d_model channels in H = E/P heads, each with a P×N state:
 
         z, (x, B, C), δ = W x̂;   x, B, C ← SiLU(conv(x, B, C));   Δ = softplus(δ + b)
@@ -38,6 +30,7 @@ class Mamba2(Mixer):
     """
 
     name = "mamba2"
+    scan, advance = staticmethod(ssd), staticmethod(ssd_step)
 
     def __init__(
         self,
@@ -57,10 +50,11 @@ class Mamba2(Mixer):
             f"head_dim must divide expand · d_model = {inner}, got {head_dim}",
         )
         self.d_state, self.inner, self.num_heads = d_state, inner, inner // self.head_dim
+        self.memory_shape = (self.num_heads, self.head_dim, d_state)
         mixed = inner + 2 * d_state
         self.in_proj = nn.Linear(d_model, inner + mixed + self.num_heads, bias=False)
         self.conv = conv_weight(mixed, conv_size)
-        self.conv_bias = nn.Parameter(torch.empty(mixed).uniform_(-(conv_size**-0.5), conv_size**-0.5))
+        self.conv_bias = uniform(mixed, fan_in=conv_size)
         self.dt_bias = step_size_bias(self.num_heads)
         self.log_a = no_decay(nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log()))
         self.skip = no_decay(nn.Parameter(torch.ones(self.num_heads)))
@@ -68,7 +62,6 @@ class Mamba2(Mixer):
         self.out_proj = nn.Linear(inner, d_model, bias=False)
 
     def _project(self, x: Tensor, conv: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-        """The scan's arguments x, Δ, A, B, C, the gate z, and the convolution's new state."""
         width = self.conv.shape[0]
         z, mixed, delta = self.in_proj(x).split((self.inner, width, self.num_heads), -1)
         mixed, conv = short_conv(mixed, self.conv, conv)
@@ -81,37 +74,3 @@ class Mamba2(Mixer):
     def _read_out(self, y: Tensor, u: Tensor, z: Tensor) -> Tensor:
         y = (y + self.skip[:, None] * u).flatten(-2)
         return self.out_proj(self.norm(y * F.silu(z)))
-
-    def forward(self, x: Tensor, state: Mamba2State | None = None) -> tuple[Tensor, Mamba2State]:
-        self._check_input(x)
-        if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
-        arguments, z, conv = self._project(x, state.conv)
-        y, memory = ssd(*arguments, state.memory)
-        return self._read_out(y, arguments[0], z), Mamba2State(memory, conv)
-
-    def step(self, x: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
-        self._check_input(x, 2)
-        (u, dt, a, b, c), z, conv = self._project(x[:, None], state.conv)
-        wide = state.memory.dtype
-        now = (y[:, 0].to(wide) for y in (u, dt))
-        y, memory = ssd_step(*now, a, *(y[:, 0].to(wide) for y in (b, c)), state.memory)
-        return self._read_out(y.to(u.dtype), u[:, 0], z[:, 0]), Mamba2State(memory, conv)
-
-    def init_state(self, batch, device=None, dtype=None) -> Mamba2State:
-        wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
-        shape = (batch, self.num_heads, self.head_dim, self.d_state)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, self.conv.shape[0], device=device, dtype=dtype)
-        return Mamba2State(torch.zeros(shape, device=device, dtype=wide), taps)
-
-    def state_size(self, length: int) -> int:
-        return self.inner * self.d_state + (self.conv.shape[1] - 1) * self.conv.shape[0]
-
-    def flops_per_token(self, length: int) -> float:
-        maps = (self.in_proj.weight, self.conv, self.out_proj.weight)
-        # Decay, write and read touch every entry of the state once each.
-        return 2 * (sum(m.numel() for m in maps) + 3 * self.inner * self.d_state)
-
-    @property
-    def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]

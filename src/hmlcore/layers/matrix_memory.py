@@ -1,22 +1,15 @@
 """What the mixers that remember with matrices share: projections, short convolution, state, read-out."""
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import Mixer, conv_weight, split_heads
+from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, inverse_softplus, split_heads
 from hmlcore.ops.short_conv import short_conv
-
-
-class MatrixState(NamedTuple):
-    """The memory [B, H, (rows,) N, D] in fp32; the convolution's inputs [B, conv_size − 1, H(2N + D)]."""
-
-    memory: Tensor
-    conv: Tensor
 
 
 def time_step_bias(count: int) -> Tensor:
@@ -25,10 +18,10 @@ def time_step_bias(count: int) -> Tensor:
     Source: Gu and Dao, Mamba (arXiv 2312.00752), section 3.6.
     """
     dt = torch.exp(torch.empty(count).uniform_(-6.907755, -2.302585))  # log .001 … log .1
-    return dt + torch.log(-torch.expm1(-dt))
+    return inverse_softplus(dt)
 
 
-class MatrixMemory(Mixer):
+class MatrixMemory(MemoryMixer):
     """q, k, v = conv(W x), a recurrence over matrices of N × D a head, y = W_o(norm(o) ⊙ SiLU(W_g x)).
 
     A subclass says what happens to q, k and v (:meth:`features`), what the recurrence is over a
@@ -63,6 +56,7 @@ class MatrixMemory(Mixer):
             self.value_dim >= 1 and self.value_dim == self.head_dim * expand_v,
             f"expand_v = {expand_v} times head_dim = {self.head_dim} must be a whole number of at least 1",
         )
+        self.memory_shape = (num_heads, *self.rows, self.head_dim, self.value_dim)
         values = num_heads * self.value_dim
         channels = 2 * num_heads * self.head_dim + values
         self.in_proj = nn.Linear(d_model, channels, bias=False)
@@ -110,41 +104,19 @@ class MatrixMemory(Mixer):
     def _read_out(self, o: Tensor, x: Tensor) -> Tensor:
         return self.out_proj(self.norm(o).flatten(-2) * F.silu(self.out_gate(x)))
 
-    def forward(self, x: Tensor, state: MatrixState | None = None) -> tuple[Tensor, MatrixState]:
-        self._check_input(x)
-        if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
+    def forward(self, x: Tensor, state: MemoryState | None = None) -> tuple[Tensor, MemoryState]:
+        state = self._begin(x, state)
         q, k, v, conv = self._project(x, state.conv)
         o, memory = self.scan(q, k, v, x, state.memory)
-        return self._read_out(o, x), MatrixState(memory, conv)
+        return self._read_out(o, x), MemoryState(memory, conv)
 
-    def step(self, x: Tensor, state: MatrixState) -> tuple[Tensor, MatrixState]:
+    def step(self, x: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         self._check_input(x, 2)
         x = x[:, None]
         *qkv, conv = self._project(x, state.conv)
         token = (y[:, 0].to(state.memory.dtype) for y in qkv)
         o, memory = self.advance(*token, x, state.memory)
-        return self._read_out(o.to(qkv[2].dtype)[:, None], x)[:, 0], MatrixState(memory, conv)
-
-    def init_state(self, batch, device=None, dtype=None) -> MatrixState:
-        wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
-        shape = (batch, self.num_heads, *self.rows, self.head_dim, self.value_dim)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, self.conv.shape[0], device=device, dtype=dtype)
-        return MatrixState(torch.zeros(shape, device=device, dtype=wide), taps)
-
-    @property
-    def memory_size(self) -> int:
-        """Floats of memory per sequence, without the convolution's window."""
-        return self.num_heads * self.head_dim * self.value_dim * (self.rows[0] if self.rows else 1)
-
-    def state_size(self, length: int) -> int:
-        return self.memory_size + (self.conv.shape[1] - 1) * self.conv.shape[0]
+        return self._read_out(o.to(qkv[2].dtype)[:, None], x)[:, 0], MemoryState(memory, conv)
 
     def flops_per_token(self, length: int) -> float:
-        maps = [m for m in (self.in_proj, self.gate_proj, self.out_gate, self.out_proj) if m is not None]
-        projections = sum(m.weight.numel() for m in maps) + self.conv.numel()
-        return 2 * (projections + self.touches * self.memory_size)
-
-    @property
-    def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]
+        return 2 * (self._projection_work() + self.touches * self.memory_size)

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.layers.base import Mixer, conv_weight, split_heads
-from hmlcore.ops.short_conv import short_conv
+from hmlcore.layers.attention import RotaryAttention
 from hmlcore.ops.window_attention import window_attention
 
 
@@ -20,7 +19,7 @@ class WindowAttentionState(NamedTuple):
     conv: Tensor  # [B, conv_size − 1, 3·d_model]
 
 
-class WindowAttention(Mixer):
+class WindowAttention(RotaryAttention):
     """softmax(QKᵀ/√d)V over the last `window` tokens, with RoPE; q, k and v through the short convolution.
 
     The state does not grow: 2·(window − 1)·d_model floats and window − 1 marks. Through several layers a token
@@ -38,21 +37,13 @@ class WindowAttention(Mixer):
     name = "window_attention"
 
     def __init__(self, d_model: int, num_heads: int = 4, window: int = 64, conv_size: int = 4):
-        super().__init__(d_model)
-        self.num_heads, self.head_dim = num_heads, split_heads(d_model, num_heads)
-        require(self.head_dim % 2 == 0, f"RoPE needs an even head dimension, got {self.head_dim}")
+        super().__init__(d_model, num_heads, conv_size)
         require(window >= 1, f"window must be at least 1, got {window}")
         self.window = window
-        self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
-        self.conv = conv_weight(3 * d_model, conv_size)
-        self.out_proj = nn.Linear(d_model, d_model, bias=False)
 
     def forward(self, x: Tensor, state: WindowAttentionState | None = None):
-        self._check_input(x)
-        if state is None:
-            state = self.init_state(x.shape[0], x.device, x.dtype)
-        qkv, conv = short_conv(self.in_proj(x), self.conv, state.conv)
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).unbind(2)
+        state = self._begin(x, state)
+        q, k, v, conv = self._project(x, state.conv)
         keys = torch.cat((state.keys.to(k.dtype), k), 1)
         values = torch.cat((state.values.to(v.dtype), v), 1)
         present = torch.cat((state.present, state.present.new_ones(x.shape[:2])), 1)
@@ -62,26 +53,12 @@ class WindowAttention(Mixer):
             keys[:, kept], values[:, kept], present[:, kept], conv
         )
 
-    def step(self, x: Tensor, state: WindowAttentionState):
-        self._check_input(x, 2)
-        y, state = self(x[:, None], state)
-        return y[:, 0], state
-
     def init_state(self, batch, device=None, dtype=None) -> WindowAttentionState:
         kept = torch.zeros(batch, self.window - 1, self.num_heads, self.head_dim, device=device, dtype=dtype)
-        taps = torch.zeros(batch, self.conv.shape[1] - 1, 3 * self.d_model, device=device, dtype=dtype)
-        return WindowAttentionState(kept, kept, kept.new_zeros(batch, self.window - 1), taps)
-
-    def state_size(self, length: int) -> int:
-        return (self.window - 1) * (2 * self.d_model + 1) + (self.conv.shape[1] - 1) * 3 * self.d_model
+        present = kept.new_zeros(batch, self.window - 1)
+        return WindowAttentionState(kept, kept, present, self._empty_conv(batch, device, dtype))
 
     def flops_per_token(self, length: int) -> float:
-        projections = self.in_proj.weight.numel() + self.out_proj.weight.numel() + self.conv.numel()
-        # The first window − 1 tokens see fewer: on average over the sequence, scores and mixing of those seen.
+        # The first window − 1 tokens see fewer.
         whole = min(self.window, length)
-        seen = whole - whole * (whole - 1) / (2 * length)
-        return 2 * (projections + 2 * self.d_model * seen)
-
-    @property
-    def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]
+        return self._flops(whole - whole * (whole - 1) / (2 * length))

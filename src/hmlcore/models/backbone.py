@@ -1,5 +1,6 @@
 """The only model: embed → N × (mixer, MLP) → norm → head; every mixer is compared inside it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -149,6 +150,12 @@ class Backbone(nn.Module):
     def parameter_count(self) -> int:
         """All trainable numbers, the shared embedding counted once."""
         return sum(p.numel() for p in self.parameters())
+
+
+def map_state(function: Callable, *states: list) -> list:
+    """The state of a model, one mixer state per block, that has `function` of those tensors of `states` which
+    stand in the same place."""
+    return [type(block[0])(*map(function, *block)) for block in zip(*states, strict=True)]
 
 
 def match_parameters(config: BackboneConfig, target: int, tolerance: float = 0.01) -> BackboneConfig:

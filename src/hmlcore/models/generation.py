@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.models.backbone import Backbone
+from hmlcore.models.backbone import Backbone, map_state
 
 # Prompt tokens that are read at once; longer prompts go on from the state, so activations stay bounded.
 STRETCH = 2048
@@ -88,7 +88,7 @@ def read(
     require(stretch >= 1, f"stretch must be at least 1, got {stretch}")
     for part in tokens.split(stretch, 1):
         hidden, state = model.hidden(part, state)
-    return model.logits(hidden[:, -1]), [type(s)(*map(_alone, s)) for s in state]
+    return model.logits(hidden[:, -1]), map_state(_alone, state)
 
 
 def stream(

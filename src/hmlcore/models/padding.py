@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.models.backbone import Backbone
+from hmlcore.models.backbone import Backbone, map_state
 
 
 def select(state: list | None, rows: Tensor) -> list | None:
     """The memory of some of the sequences: `rows` are indices into the batch of each part of `state`."""
-    if state is None:
-        return None
-    return [type(s)(*(x.index_select(0, rows.to(x.device)) for x in s)) for s in state]
+    return None if state is None else map_state(lambda x: x.index_select(0, rows.to(x.device)), state)
 
 
 def read_padded(

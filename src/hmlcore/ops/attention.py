@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.self_check import form_error, normals
 
 
 def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
@@ -28,12 +29,13 @@ def _visible(queries: int, keys: int, device: torch.device) -> Tensor:
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
+def check_shapes(q: Tensor, k: Tensor, v: Tensor, keys: str = "[B, S, H, d] with S at least q's T") -> None:
+    """Refuse shapes that do not fit; `keys` says what k must be."""
     require(q.ndim == 4 and q.shape[1] > 0, f"q must be [B, T, H, d] with T > 0, got {tuple(q.shape)}")
     require(k.shape == v.shape, f"v must have k's shape {tuple(k.shape)}, got {tuple(v.shape)}")
     require(
         k.ndim == 4 and k.shape[0] == q.shape[0] and k.shape[2:] == q.shape[2:] and k.shape[1] >= q.shape[1],
-        f"k must be [B, S, H, d] with S at least q's T; q is {tuple(q.shape)}, k {tuple(k.shape)}",
+        f"k must be {keys}; q is {tuple(q.shape)}, k {tuple(k.shape)}",
     )
 
 
@@ -42,7 +44,7 @@ def naive_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     Args: q [B, T, H, d], the last T of the S positions; k, v [B, S, H, d]. Returns: [B, T, H, d].
     """
-    _check(q, k, v)
+    check_shapes(q, k, v)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     scores = q @ k.mT / q.shape[-1] ** 0.5
     scores = scores.masked_fill(~_visible(q.shape[2], k.shape[2], q.device), float("-inf"))
@@ -51,7 +53,7 @@ def naive_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def sdpa_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """The same through ``scaled_dot_product_attention``; arguments as :func:`naive_attention`."""
-    _check(q, k, v)
+    check_shapes(q, k, v)
     whole = q.shape[1] == k.shape[1]  # is_causal aligns the first positions, so only then
     mask = None if whole else _visible(q.shape[1], k.shape[1], q.device)
     # Laid out otherwise, torch would fall back to a form that stores all T·S scores.
@@ -65,18 +67,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _self_check(form, naive, device) -> float:
-    worst = 0.0
-    for queries, keys in ((13, 13), (5, 13)):
-        results = []
-        for function in (form, naive):
-            g = torch.Generator().manual_seed(0)
-            tensors = [
-                torch.randn(2, t, 2, 8, generator=g).to(device).requires_grad_() for t in (queries, keys, keys)
-            ]
-            y = function(*tensors)
-            results.append((y, *torch.autograd.grad(y.sin().sum(), tensors)))
-        worst = max(worst, *(backend.relative_error(a, b) for a, b in zip(*results, strict=True)))
-    return worst
+    shapes = [[(2, t, 2, 8) for t in (queries, 13, 13)] for queries in (13, 5)]
+    return max(form_error(form, naive, normals(device, *three)) for three in shapes)
 
 
 backend.register(

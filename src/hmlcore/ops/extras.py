@@ -36,6 +36,26 @@ def imports_on_cuda(module: str, package: str) -> Obstacle:
     return obstacle
 
 
+def triton_on_cuda(shared_memory: int) -> Obstacle:
+    """The obstacle of Triton kernels whose programs take `shared_memory` bytes of it."""
+    needed = imports_on_cuda("triton", "triton")
+
+    def obstacle(device: torch.device) -> str | None:
+        if problem := needed(device):
+            return problem
+        found = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0)
+        if found < shared_memory:
+            return f"it needs {shared_memory} bytes of shared memory a block, the device has {found}"
+        return None
+
+    return obstacle
+
+
+def power_of_two(n: int) -> int:
+    """The least that is not below n: what Triton's tensors measure."""
+    return 1 << (int(n) - 1).bit_length()
+
+
 def too_wide(*given: Tensor | None) -> str | None:
     """Why kernels that keep fp32 sums cannot take the tensors `given`: one is float64."""
     wide = any(x is not None and x.dtype == torch.float64 for x in given)

@@ -3,24 +3,8 @@
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
 from hmlcore.ops import backend
-
-
-def _check(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None) -> Tensor:
-    w_ih, w_hh = weights[:2]
-    hidden = w_hh.shape[1]
-    require(
-        x.ndim == 3 and x.shape[1] > 0 and x.shape[2] == w_ih.shape[1],
-        f"x must be [B, T, {w_ih.shape[1]}] with T > 0, got {tuple(x.shape)}",
-    )
-    if state is None:
-        return x.new_zeros(x.shape[0], hidden)
-    require(
-        tuple(state.shape) == (x.shape[0], hidden),
-        f"state must have shape {(x.shape[0], hidden)}, got {tuple(state.shape)}",
-    )
-    return state.to(x.dtype)
+from hmlcore.ops.recurrent import check_unit, register_unit
 
 
 def naive_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -35,7 +19,7 @@ def naive_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = Non
         state: s [B, M], zeros if None.
     Returns: the states [B, T, M] and the last one [B, M]. Source: Cho et al. (arXiv 1406.1078).
     """
-    state = _check(x, weights, state)
+    (state,) = check_unit(x, weights, state=state)
     w_ih, w_hh, b_ih, b_hh = weights
     outputs = []
     for t in range(x.shape[1]):
@@ -50,7 +34,7 @@ def naive_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = Non
 
 def torch_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The same through ``torch.gru`` (cuDNN on a GPU); arguments as :func:`naive_gru`."""
-    state = _check(x, weights, state)
+    (state,) = check_unit(x, weights, state=state)
     y, last = torch.gru(x, state[None].contiguous(), list(weights), True, 1, 0.0, True, False, True)
     return y, last[0]
 
@@ -60,23 +44,4 @@ def gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> 
     return backend.choose("gru", x.device).form.function(x, weights, state)
 
 
-def _self_check(form, naive, device) -> float:
-    results = []
-    for function in (form, naive):
-        g = torch.Generator().manual_seed(0)
-        shapes = ((2, 11, 6), (24, 6), (24, 8), (24,), (24,), (2, 8))
-        x, *weights, state = [torch.randn(s, generator=g).to(device).requires_grad_() for s in shapes]
-        y, last = function(x, tuple(weights), state)
-        grads = torch.autograd.grad(y.sin().sum() + last.sin().sum(), [x, *weights, state])
-        results.append((y, last, *grads))
-    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
-
-
-backend.register(
-    "gru",
-    [
-        backend.Form("torch", torch_gru, backend.anywhere, "torch's fused GRU (cuDNN on a GPU)"),
-        backend.Form("naive", naive_gru, backend.anywhere, "one token at a time, the law"),
-    ],
-    _self_check,
-)
+register_unit("gru", torch_gru, naive_gru, maps=3, states=1)

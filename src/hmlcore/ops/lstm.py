@@ -3,25 +3,15 @@
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.recurrent import check_unit, register_unit
 
 State = tuple[Tensor, Tensor]
 
 
-def _check(x: Tensor, weights: tuple[Tensor, ...], state: State | None) -> State:
-    w_ih, w_hh = weights[:2]
-    hidden = w_hh.shape[1]
-    require(
-        x.ndim == 3 and x.shape[1] > 0 and x.shape[2] == w_ih.shape[1],
-        f"x must be [B, T, {w_ih.shape[1]}] with T > 0, got {tuple(x.shape)}",
-    )
-    wanted = (x.shape[0], hidden)
-    if state is None:
-        return x.new_zeros(wanted), x.new_zeros(wanted)
-    for name, s in zip(("state", "cell"), state, strict=True):
-        require(tuple(s.shape) == wanted, f"{name} must have shape {wanted}, got {tuple(s.shape)}")
-    return state[0].to(x.dtype), state[1].to(x.dtype)
+def _check(x: Tensor, weights: tuple[Tensor, ...], state: State | None) -> list[Tensor]:
+    hidden, cell = (None, None) if state is None else state
+    return check_unit(x, weights, state=hidden, cell=cell)
 
 
 def naive_lstm(x: Tensor, weights: tuple[Tensor, ...], state: State | None = None) -> tuple[Tensor, State]:
@@ -58,24 +48,4 @@ def lstm(x: Tensor, weights: tuple[Tensor, ...], state: State | None = None) -> 
     return backend.choose("lstm", x.device).form.function(x, weights, state)
 
 
-def _self_check(form, naive, device) -> float:
-    results = []
-    for function in (form, naive):
-        g = torch.Generator().manual_seed(0)
-        shapes = ((2, 11, 6), (32, 6), (32, 8), (32,), (32,), (2, 8), (2, 8))
-        tensors = [torch.randn(s, generator=g).to(device).requires_grad_() for s in shapes]
-        x, *weights, hidden, cell = tensors
-        y, last = function(x, tuple(weights), (hidden, cell))
-        loss = y.sin().sum() + sum(s.sin().sum() for s in last)
-        results.append((y, *last, *torch.autograd.grad(loss, tensors)))
-    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
-
-
-backend.register(
-    "lstm",
-    [
-        backend.Form("torch", torch_lstm, backend.anywhere, "torch's fused LSTM (cuDNN on a GPU)"),
-        backend.Form("naive", naive_lstm, backend.anywhere, "one token at a time, the law"),
-    ],
-    _self_check,
-)
+register_unit("lstm", torch_lstm, naive_lstm, maps=4, states=2)

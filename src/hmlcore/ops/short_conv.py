@@ -11,6 +11,7 @@ from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.extras import imports_on_cuda, too_wide
 from hmlcore.ops.packing import check_cu_seqlens
+from hmlcore.ops.self_check import form_error, normals
 
 Bounds = Tensor | Sequence[int] | None
 
@@ -121,19 +122,6 @@ def short_conv(
     return form.function(x, weight, state, cu_seqlens)
 
 
-def _self_check(form, naive, device) -> float:
-    g = torch.Generator().manual_seed(0)
-    shapes = {"x": (2, 9, 8), "weight": (8, 4), "state": (2, 3, 8)}
-    results = []
-    inputs = {name: torch.randn(shape, generator=g) for name, shape in shapes.items()}
-    for function in (form, naive):
-        tensors = [x.to(device).requires_grad_() for x in inputs.values()]
-        y, state = function(*tensors)
-        results.append((y, state, *torch.autograd.grad(y.sin().sum() + state.sin().sum(), tensors)))
-        inputs = {name: x.detach() for name, x in inputs.items()}
-    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
-
-
 backend.register(
     "short_conv",
     [
@@ -148,5 +136,5 @@ backend.register(
         backend.Form("conv1d", conv1d_short_conv, backend.anywhere, "torch's depthwise conv1d, any device"),
         backend.Form("naive", naive_short_conv, backend.anywhere, "a sum per token, the law"),
     ],
-    _self_check,
+    lambda form, naive, device: form_error(form, naive, normals(device, (2, 9, 8), (8, 4), (2, 3, 8))),
 )

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
-from hmlcore.ops.attention import rotate
+from hmlcore.ops.attention import check_shapes, rotate
+from hmlcore.ops.self_check import form_error, normals
 
 # Queries that are handled together; a shorter window would make blocks too small to be worth a product.
 _BLOCK = 64
@@ -16,12 +17,7 @@ _MARK = 0.5
 
 def _check(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> int:
     """The window that the shapes stand for."""
-    require(q.ndim == 4 and q.shape[1] > 0, f"q must be [B, T, H, d] with T > 0, got {tuple(q.shape)}")
-    require(k.shape == v.shape, f"v must have k's shape {tuple(k.shape)}, got {tuple(v.shape)}")
-    require(
-        k.ndim == 4 and k.shape[0] == q.shape[0] and k.shape[2:] == q.shape[2:] and k.shape[1] >= q.shape[1],
-        f"k must be [B, T + window − 1, H, d]; q is {tuple(q.shape)}, k {tuple(k.shape)}",
-    )
+    check_shapes(q, k, v, "[B, T + window − 1, H, d]")
     require(
         present.shape == k.shape[:2],
         f"present must be k's [B, T + window − 1] = {tuple(k.shape[:2])}, got {tuple(present.shape)}",
@@ -86,18 +82,11 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> Tensor
 def _self_check(form, naive, device) -> float:
     worst = 0.0
     for length, window in ((13, 5), (150, 9)):
-        results = []
-        present = torch.ones(2, length + window - 1, device=device)
+        seen = length + window - 1
+        present = torch.ones(2, seen, device=device)
         present[1, : window // 2] = 0
-        for function in (form, naive):
-            g = torch.Generator().manual_seed(0)
-            tensors = [
-                torch.randn(2, t, 2, 8, generator=g).to(device).requires_grad_()
-                for t in (length, length + window - 1, length + window - 1)
-            ]
-            y = function(*tensors, present)
-            results.append((y, *torch.autograd.grad(y.sin().sum(), tensors)))
-        worst = max(worst, *(backend.relative_error(a, b) for a, b in zip(*results, strict=True)))
+        tensors = normals(device, *((2, t, 2, 8) for t in (length, seen, seen)))
+        worst = max(worst, form_error(form, naive, tensors, lambda f, *qkv, p=present: f(*qkv, p)))
     return worst
 
 

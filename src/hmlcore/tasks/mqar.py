@@ -9,7 +9,7 @@ import torch
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
-from hmlcore.tasks.draws import distinct
+from hmlcore.tasks.sampling import sample_without_replacement
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class MQAR(SyntheticTask):
     def generate(self, rng: np.random.Generator, count: int) -> Batch:
         half = self.vocab // 2
         context = 2 * self.pairs
-        keys = 1 + distinct(rng, count, half - 1, self.pairs)
-        values = half + distinct(rng, count, self.vocab - half, self.pairs)
+        keys = 1 + sample_without_replacement(rng, count, half - 1, self.pairs)
+        values = half + sample_without_replacement(rng, count, self.vocab - half, self.pairs)
         at = context + 2 * self._gaps(rng, count)
 
         if self.random_non_queries:

@@ -8,7 +8,7 @@ import torch
 
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
-from hmlcore.tasks.draws import distinct
+from hmlcore.tasks.sampling import sample_without_replacement
 
 HAYSTACKS = ("random", "noise", "needles")
 
@@ -126,7 +126,7 @@ class Needle(SyntheticTask):
         return {name: getattr(self, name) for name in shown}
 
     def generate(self, rng: np.random.Generator, count: int) -> Batch:
-        keys = self.fillers + distinct(rng, count, self.keys, self.needles)
+        keys = self.fillers + sample_without_replacement(rng, count, self.keys, self.needles)
         shape = (count, self.needles, self.values)
         values = self.fillers + self.keys + rng.integers(self.letters, size=shape)
         slots = self._slots(rng, count)
@@ -163,7 +163,7 @@ class Needle(SyntheticTask):
         """
         shrunk = self.asked_at - self.pieces * (self.block - 1)
         slots = self.asked_at // self.block if self.haystack == "needles" else shrunk
-        drawn = distinct(rng, count, slots, self.pieces)
+        drawn = sample_without_replacement(rng, count, slots, self.pieces)
         if self.depth is not None:
             wanted = round(self.depth * (slots - 1))
             # Whoever drew the wanted slot gives it to the first needle for that needle's own.

@@ -8,7 +8,7 @@ import torch
 
 from hmlcore.errors import require
 from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
-from hmlcore.tasks.draws import distinct
+from hmlcore.tasks.sampling import sample_without_replacement
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Overwrite(SyntheticTask):
 
     def generate(self, rng: np.random.Generator, count: int) -> Batch:
         half, split = self.vocab // 2, 2 * self.writes
-        keys = 1 + distinct(rng, count, half - 1, self.keys)
+        keys = 1 + sample_without_replacement(rng, count, half - 1, self.keys)
         again = rng.integers(self.keys, size=(count, self.writes - self.keys))
         once = np.broadcast_to(np.arange(self.keys), (count, self.keys))
         which = rng.permuted(np.concatenate((once, again), 1), axis=1)

@@ -59,21 +59,6 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict, run
     write_whole(path, tensors, metadata, "checkpoint")
 
 
-def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    progress: dict,
-    run: str,
-    carried: dict[str, Tensor] | None = None,
-) -> None:
-    """Collect and write, for a training by one process.
-
-    Args: see :func:`write_checkpoint`; carried, the memory with which the next batch goes on, by name.
-    """
-    write_checkpoint(path, collected(model, optimizer, carried), progress, run)
-
-
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Saved:
     """Restore model, optimiser and random state in place; returns the rest of what was saved.
 

@@ -3,26 +3,26 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
-from hmlcore.tasks import Batch, Labelled, Task
-from hmlcore.training.carried import Carried, carries
+from hmlcore.tasks import Batch, Continued, Labelled, Task
 from hmlcore.training.checkpoint import collected, load_checkpoint, write_checkpoint
-from hmlcore.training.distributed import ALONE, Team
+from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup
 from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.interrupts import uninterrupted
-from hmlcore.training.monitor import Monitor
+from hmlcore.training.monitor import Reporter
 from hmlcore.training.objective import on_device, scored
 from hmlcore.training.optim import build_optimizer, learning_rate
 from hmlcore.training.settings import Paused, Progress, TrainingConfig
 from hmlcore.training.sharding import whole
+from hmlcore.training.tbptt import CarriedState, uses_tbptt
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -43,14 +43,14 @@ def train(
     label: str = "",
     after_step: Callable[[int], None] | None = None,
     on_point: Callable[[int, dict[str, float]], None] | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Progress:
     """Train in place; step i learns from task i mod len(tasks), batch i.
 
     A batch is a pure function of (task, seed, step), so a run killed at any step and resumed from
     its checkpoint ends bit-identical on a CPU. Where batches are of texts that go on
     (:class:`~hmlcore.tasks.Continued`), each begins with the memory that the one before left, and no gradient
-    flows between them (:mod:`hmlcore.training.carried`). A `team` of processes computes the same, up to
+    flows between them (:mod:`hmlcore.training.tbptt`). A `group` of processes computes the same, up to
     rounding, and its checkpoints are as good for any number (:mod:`hmlcore.training.distributed`).
 
     Args:
@@ -60,135 +60,127 @@ def train(
         after_step: called with the number of steps done (tests interrupt here).
         on_point: called at each point of the learning curve with the step and loss, accuracy, lr,
             tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction).
-        team: who trains; all call with the same arguments, and the curve and the model are the same for all.
+        group: who trains; all call with the same arguments, and the curve and the model are the same for all.
     Raises:
         HmlcoreError: loss or gradient stopped being finite, the checkpoint cannot be used or written, memory
-            cannot be carried, or a batch does not divide among the team.
+            cannot be carried, or a batch does not divide among the group.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
-    team.check(config.batch_size, config.energy_penalty)
-    model.train()
-    going_on = team.each(lambda: _goes_on(model, tasks, config))
-    held, objective = team.prepare(model, device)
-    carried = Carried(held, config.batch_size // team.world) if going_on else None
-    optimizer = build_optimizer(held, config.lr, config.weight_decay)
-    progress = Progress()
-    if checkpoint is not None and checkpoint.exists():
-        found = load_checkpoint(checkpoint, held, optimizer, run)
-        progress = Progress(**found.progress)
-        if carried is not None:
-            carried.restore({name: x[team.rank :: team.world] for name, x in found.carried.items()})
-        progress.curve = [tuple(at) for at in progress.curve]
-        progress.pending = [tuple(pair) for pair in progress.pending]
-    begun = team.share(progress.step)
-    team.each(lambda: require(progress.step == begun, f"not every process sees the checkpoint {checkpoint}"))
+    trainer = Trainer(model, tasks, config, device, group, checkpoint, run)
+    with Reporter(trainer.progress, config.steps, device, label, on_point, group.is_first) as reporter:
+        _steps(trainer, reporter, deadline, checkpoint_seconds, after_step)
+    group.unwrap(trainer.model, model)
+    return trainer.progress
 
-    def save() -> None:
-        if checkpoint is not None:
-            memory = None if carried is None else team.gathered(carried.tensors())
-            tensors = collected(held, optimizer, memory, keep=team.first)
-            team.first_does(lambda: write_checkpoint(checkpoint, tensors, vars(progress), run))
 
-    monitor = Monitor(device)
-    before = progress.peak_memory_bytes or 0
-    last = progress.tokens, time.monotonic()
+class Trainer:
+    """One process's part of a training: the model, its optimiser, carried memory, and how far they are.
 
-    def point() -> None:
-        """Notes what the machine does, and shows and passes on the newest point of the curve."""
-        nonlocal last
-        monitor.sample()
-        peak = monitor.peak_memory_bytes()
-        progress.peak_memory_bytes = None if peak is None else max(peak, before)
-        progress.gpu_utilisation = monitor.gpu_utilisation()
-        tokens, since = progress.tokens - last[0], time.monotonic() - last[1]
-        last = progress.tokens, time.monotonic()
-        step, loss, accuracy = progress.curve[-1]
-        values = {
-            "loss": loss, "accuracy": accuracy, "lr": optimizer.param_groups[0]["lr"],
-            "tokens_per_s": tokens / max(since, 1e-9), "peak_memory_bytes": progress.peak_memory_bytes,
-            "gpu_utilisation": progress.gpu_utilisation,
-        }  # fmt: skip
-        bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}, {values['tokens_per_s']:,.0f} tokens/s")
-        if on_point is not None:
-            on_point(step, {name: value for name, value in values.items() if value is not None})
+    Begins where `checkpoint` stands, if it is there. Arguments as :func:`train`.
+    Attributes: model, what of it is held here; optimizer; progress.
+    """
 
-    quiet = None if team.first else True  # None: quiet unless this is a terminal
-    bar = tqdm(total=config.steps, initial=progress.step, desc=label, disable=quiet, leave=False, unit="step")
+    def __init__(
+        self, model, tasks, config: TrainingConfig, device, group: ProcessGroup, checkpoint=None, run=""
+    ):
+        group.check(config.batch_size, config.energy_penalty)
+        self.tasks, self.config, self.device, self.group = tasks, config, device, group
+        self._checkpoint, self._run = checkpoint, run
+        carries = group.on_each(lambda: self._carries(model))
+        self.model, self._objective = group.wrap(model.train(), device)
+        self._carried = CarriedState(self.model, config.batch_size // group.world_size) if carries else None
+        self.optimizer = build_optimizer(self.model, config.lr, config.weight_decay)
+        self.progress = Progress()
+        if checkpoint is not None and checkpoint.exists():
+            self._resume()
+        step = self.progress.step
+        begun = group.broadcast(step)
+        group.on_each(lambda: require(step == begun, f"not every process sees the checkpoint {checkpoint}"))
+
+    def _carries(self, model: Backbone | Classifier) -> bool:
+        """Whether memory is carried: a first batch of each task tells, before any work."""
+        config = self.config
+        batches = [task.batch("train", i, config.batch_size, config.seed) for i, task in enumerate(self.tasks)]
+        return uses_tbptt(model, self.tasks, batches, config.batch_size, config.energy_penalty)
+
+    def _resume(self) -> None:
+        found = load_checkpoint(self._checkpoint, self.model, self.optimizer, self._run)
+        self.progress = Progress.restored(found.progress)
+        if self._carried is not None:
+            rows = slice(self.group.rank, None, self.group.world_size)
+            self._carried.restore({name: x[rows] for name, x in found.carried.items()})
+
+    def save(self) -> None:
+        """Write all that the next step needs, if there is to be a checkpoint."""
+        if self._checkpoint is not None:
+            group = self.group
+            memory = None if self._carried is None else group.all_gather(self._carried.tensors())
+            tensors = collected(self.model, self.optimizer, memory, keep=group.is_first)
+            group.on_first(lambda: write_checkpoint(self._checkpoint, tensors, vars(self.progress), self._run))
+
+    def step(self) -> float:
+        """Learn from the next batch; the learning rate at which it did."""
+        config, step = self.config, self.progress.step
+        task = self.tasks[step % len(self.tasks)]
+        batch = task.batch("train", step, config.batch_size, config.seed)
+        rate = learning_rate(step, config.steps, config.lr, config.warmup)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        loss, accuracy, state = self._gradient(task, batch)
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)))
+        loss, accuracy = self.group.all_reduce(torch.stack((loss, accuracy))).tolist()
+        for name, x in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(x):
+                raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
+        with uninterrupted():
+            self.optimizer.step()
+            if self._carried is not None:
+                self._carried.keep(state)
+            self.progress.count(_tokens(batch), loss, accuracy, config)
+        return rate
+
+    def _gradient(self, task: Task, batch: Batch | Continued | Labelled) -> tuple[Tensor, Tensor, list]:
+        """Fill the gradients; this process's share of loss and accuracy, and the state after its rows."""
+        config = self.config
+        here = on_device(self.group.shard(batch), self.device)
+        # Recorded only where a penalty needs it: a walk token by token, which costs several passes.
+        energies = recording(self.model, differentiable=True) if config.energy_penalty else nullcontext()
+        with autocast(self.device, config.precision), energies as traces:
+            state = None if self._carried is None else self._carried.begin(here.fresh)
+            sums, count = self._objective(here, state), scored(batch)
+            loss, accuracy = sums.nats / count, sums.right / count
+        self.optimizer.zero_grad(set_to_none=True)
+        change = energy_change(traces, here.inputs == blank_of(task)) if traces else 0.0
+        # Parts of the loss, and gradients, add up over the group; its gradients arrive as means.
+        (loss * self.group.world_size + config.energy_penalty * change).backward()
+        return loss.detach(), accuracy, sums.state
+
+
+def _steps(trainer: Trainer, reporter: Reporter, deadline, checkpoint_seconds, after_step) -> None:
+    """All steps that are left, with a checkpoint now and then, and one where they end early."""
+    progress, steps = trainer.progress, trainer.config.steps
     saved = began = time.monotonic()
     earlier = progress.seconds
     try:
-        while progress.step < config.steps:
-            _step(held, objective, optimizer, tasks, config, progress, device, carried, team)
+        while progress.step < steps:
+            rate = trainer.step()
             now = time.monotonic()
             progress.seconds = earlier + now - began
-            bar.update()
-            if progress.curve and progress.curve[-1][0] == progress.step:
-                point()
+            reporter.step(rate)
             if after_step is not None:
                 after_step(progress.step)
-            late = deadline is not None and now > deadline and progress.step < config.steps
-            late, due = team.decide(late, now - saved > checkpoint_seconds)
+            late = deadline is not None and now > deadline and progress.step < steps
+            late, due = trainer.group.broadcast_flags(late, now - saved > checkpoint_seconds)
             if late:
-                raise Paused(progress.step, config.steps)
+                raise Paused(progress.step, steps)
             if due:
-                save()
+                trainer.save()
                 saved = time.monotonic()
     except (KeyboardInterrupt, Paused):
-        save()
+        trainer.save()
         raise
-    finally:
-        bar.close()
-    team.finish(held, model)
-    return progress
 
 
-def _goes_on(model: Backbone | Classifier, tasks: Sequence[Task], config: TrainingConfig) -> bool:
-    """Whether memory is carried: a first batch of each task tells, before any work."""
-    batches = [task.batch("train", i, config.batch_size, config.seed) for i, task in enumerate(tasks)]
-    return carries(model, tasks, batches, config.batch_size, config.energy_penalty)
-
-
-def _step(
-    model, objective, optimizer, tasks, config: TrainingConfig, progress: Progress, device, carried, team: Team
-) -> None:
-    step = progress.step
-    task = tasks[step % len(tasks)]
-    batch = task.batch("train", step, config.batch_size, config.seed)
-    rate = learning_rate(step, config.steps, config.lr, config.warmup)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    here = on_device(team.rows(batch), device)
-    with autocast(device, config.precision), _energies(model, config) as traces:
-        state = None if carried is None else carried.begin(here.fresh)
-        sums, count = objective(here, state), scored(batch)
-        loss, accuracy = sums.nats / count, sums.right / count
-    optimizer.zero_grad(set_to_none=True)
-    penalty = config.energy_penalty * energy_change(traces, here.inputs == blank_of(task)) if traces else 0.0
-    # Parts of the loss, and gradients, add up over the team; its gradients arrive as means.
-    (loss * team.world + penalty).backward()
-    norm = float(whole(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)))
-    value, right = team.total(torch.stack((loss.detach(), accuracy))).tolist()
-    for name, x in (("loss", value), ("gradient norm", norm)):
-        if not math.isfinite(x):
-            raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
-    with uninterrupted():
-        optimizer.step()
-        if carried is not None:
-            carried.keep(sums.state)
-        progress.step += 1
-        progress.tokens += _tokens(batch)
-        progress.pending.append((value, right))
-        if progress.step % config.record_every == 0 or progress.step == config.steps:
-            means = (sum(column) / len(progress.pending) for column in zip(*progress.pending, strict=True))
-            progress.curve.append((progress.step, *means))
-            progress.pending.clear()
-
-
-def _energies(model: Backbone | Classifier, config: TrainingConfig) -> AbstractContextManager:
-    """Records what the penalty needs, if there is one: a walk token by token, which costs several passes."""
-    return recording(model, differentiable=True) if config.energy_penalty else nullcontext()
-
-
-def _tokens(batch: Batch | Labelled) -> int:
+def _tokens(batch: Batch | Continued | Labelled) -> int:
     """Tokens of a batch, padding left out."""
     return int(batch.lengths.sum()) if isinstance(batch, Labelled) else batch.inputs.numel()

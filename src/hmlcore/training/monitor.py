@@ -1,9 +1,14 @@
-"""What a training costs the machine: peak memory, and how busy the GPU was."""
+"""What is seen of a training as it goes: how far it is, its curve, and what it costs the machine."""
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
+
+from hmlcore.training.settings import Progress
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -49,3 +54,54 @@ class Monitor:
     def gpu_utilisation(self) -> float | None:
         """Mean fraction of time that the GPU was busy, over the samples; None without any."""
         return sum(self._busy) / len(self._busy) if self._busy else None
+
+
+class Reporter:
+    """A progress bar of `steps`, and the points of the curve as they come, with the machine's readings.
+
+    Args: label of the bar; on_point, see :func:`hmlcore.training.train`; shown, False for no bar at all.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        steps: int,
+        device: torch.device,
+        label: str = "",
+        on_point: Callable[[int, dict[str, float]], None] | None = None,
+        shown: bool = True,
+    ):
+        self.progress, self.on_point = progress, on_point
+        self._monitor = Monitor(device)
+        self._earlier_peak = progress.peak_memory_bytes or 0
+        self._last = progress.tokens, time.monotonic()
+        quiet = None if shown else True  # None: quiet unless this is a terminal
+        self._bar = tqdm(None, label, steps, leave=False, disable=quiet, unit="step", initial=progress.step)
+
+    def step(self, rate: float) -> None:
+        """A step was done, at the learning rate `rate`; the curve may have a new point."""
+        progress = self.progress
+        self._bar.update()
+        if not progress.curve or progress.curve[-1][0] != progress.step:
+            return
+        self._monitor.sample()
+        peak = self._monitor.peak_memory_bytes()
+        progress.peak_memory_bytes = None if peak is None else max(peak, self._earlier_peak)
+        progress.gpu_utilisation = self._monitor.gpu_utilisation()
+        tokens, since = progress.tokens - self._last[0], time.monotonic() - self._last[1]
+        self._last = progress.tokens, time.monotonic()
+        step, loss, accuracy = progress.curve[-1]
+        speed = tokens / max(since, 1e-9)
+        values = {
+            "loss": loss, "accuracy": accuracy, "lr": rate, "tokens_per_s": speed,
+            "peak_memory_bytes": progress.peak_memory_bytes, "gpu_utilisation": progress.gpu_utilisation,
+        }  # fmt: skip
+        self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}, {speed:,.0f} tokens/s")
+        if self.on_point is not None:
+            self.on_point(step, {name: value for name, value in values.items() if value is not None})
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()

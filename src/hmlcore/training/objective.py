@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.models import Backbone, Classifier
+from hmlcore.models import Backbone, Classifier, map_state
 from hmlcore.tasks import IGNORE, Batch, Continued, Labelled
 
 
@@ -46,20 +46,12 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch | Continued | Labelled, state: list | None = None) -> Sums:
         sums = scored_sums(self.model, batch, state)
-        return sums._replace(state=[type(block)(*(x.detach() for x in block)) for block in sums.state])
+        return sums._replace(state=map_state(Tensor.detach, sums.state))
 
 
 def scored(batch: Batch | Continued | Labelled) -> int:
     """How much of a batch is scored."""
     return len(batch.labels) if isinstance(batch, Labelled) else int((batch.targets != IGNORE).sum())
-
-
-def scored_loss(
-    model: Backbone | Classifier, batch: Batch | Continued | Labelled, state: list | None = None
-) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy (nats) and accuracy over what is scored."""
-    sums, count = scored_sums(model, batch, state), scored(batch)
-    return sums.nats / count, sums.right / count
 
 
 def on_device(batch: Batch | Continued | Labelled, device: torch.device) -> Batch | Continued | Labelled:

@@ -58,6 +58,22 @@ class Progress:
     peak_memory_bytes: int | None = None
     gpu_utilisation: float | None = None
 
+    @classmethod
+    def restored(cls, saved: dict) -> "Progress":
+        """From ``vars`` of one that went through JSON, which knows no tuples."""
+        lists = {name: [tuple(entry) for entry in saved[name]] for name in ("curve", "pending")}
+        return cls(**saved | lists)
+
+    def count(self, tokens: int, loss: float, accuracy: float, config: TrainingConfig) -> None:
+        """Another step is done; every `record_every` of them, and the last, end with a point of the curve."""
+        self.step += 1
+        self.tokens += tokens
+        self.pending.append((loss, accuracy))
+        if self.step % config.record_every == 0 or self.step == config.steps:
+            means = (sum(column) / len(self.pending) for column in zip(*self.pending, strict=True))
+            self.curve.append((self.step, *means))
+            self.pending.clear()
+
 
 class Paused(Exception):
     """The deadline came first; the checkpoint holds everything done so far."""

@@ -8,7 +8,8 @@ from hmlcore.ops import backend
 from hmlcore.ops.delta_rule.chunk import chunk_delta_rule
 from hmlcore.ops.delta_rule.fla import FLA, fla_delta_rule
 from hmlcore.ops.delta_rule.naive import delta_rule_step, naive_delta_rule
-from hmlcore.ops.matrix_memory import form_error
+from hmlcore.ops.matrix_memory import memory_error
+from hmlcore.ops.self_check import seeded
 
 __all__ = [
     "chunk_delta_rule", "delta_rule", "delta_rule_step", "fla_delta_rule", "naive_delta_rule", "random_inputs",
@@ -22,17 +23,11 @@ def delta_rule(q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, beta: Tensor,
     return form.function(q, k, v, log_alpha, beta, **options)
 
 
-def random_inputs(
-    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
-) -> dict[str, Tensor]:
+@seeded
+def random_inputs(normal, batch: int, length: int, heads: int, n: int, d: int) -> dict[str, Tensor]:
     """Plausible gates and unit keys, for checks and benchmarks, by argument name."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
     gate = (batch, length, heads)
-    tensors = {
+    return {
         "q": F.normalize(normal(*gate, n), dim=-1),
         "k": F.normalize(normal(*gate, n), dim=-1),
         "v": normal(*gate, d),
@@ -40,7 +35,6 @@ def random_inputs(
         "beta": torch.sigmoid(normal(*gate)),
         "initial_state": normal(batch, heads, n, d),
     }
-    return {name: x.to(device, dtype) for name, x in tensors.items()}
 
 
 backend.register(
@@ -50,5 +44,5 @@ backend.register(
         backend.Form("chunk", chunk_delta_rule, backend.anywhere, "chunkwise-parallel torch, any device"),
         backend.Form("naive", naive_delta_rule, backend.anywhere, "one token at a time, the law"),
     ],
-    lambda form, naive, device: form_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
+    lambda form, naive, device: memory_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
 )

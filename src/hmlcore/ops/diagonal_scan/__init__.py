@@ -1,11 +1,11 @@
 """Linear recurrences h ← Mh + b whose blocks are single numbers (diagonal) or small matrices (block)."""
 
-import torch
 from torch import Tensor
 
 from hmlcore.ops import backend
 from hmlcore.ops.diagonal_scan.naive import naive_block_scan, naive_diagonal_scan
 from hmlcore.ops.diagonal_scan.scan import scan_block_scan, scan_diagonal_scan
+from hmlcore.ops.self_check import form_error, normals
 
 __all__ = [
     "block_scan", "diagonal_scan", "naive_block_scan", "naive_diagonal_scan", "scan_block_scan",
@@ -24,16 +24,7 @@ def block_scan(m: Tensor, b: Tensor, initial_state: Tensor | None = None) -> Ten
 
 
 def _self_check(*shapes: tuple[int, ...]):
-    def check(form, naive, device) -> float:
-        results = []
-        for function in (form, naive):
-            g = torch.Generator().manual_seed(0)
-            tensors = [(torch.randn(s, generator=g) / 2).to(device).requires_grad_() for s in shapes]
-            h = function(*tensors)
-            results.append((h, *torch.autograd.grad(h.sin().sum(), tensors)))
-        return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
-
-    return check
+    return lambda form, naive, device: form_error(form, naive, [x / 2 for x in normals(device, *shapes)])
 
 
 for _op, _form, _naive, _shapes in (

@@ -1,6 +1,7 @@
 """The Hamiltonian memory: a phase-space pair (Q, P) per head, advanced one symplectic step a token."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
@@ -9,6 +10,7 @@ from hmlcore.ops.hamiltonian.dynamics import Coefficients, delta, euler, leapfro
 from hmlcore.ops.hamiltonian.naive import naive_hamiltonian
 from hmlcore.ops.hamiltonian.step import hamiltonian_step
 from hmlcore.ops.hamiltonian.triton import obstacle, triton_hamiltonian, unfit
+from hmlcore.ops.self_check import form_error, seeded
 
 __all__ = [
     "Coefficients", "chunk_hamiltonian", "default_chunk_size", "delta", "euler", "hamiltonian",
@@ -22,44 +24,38 @@ def hamiltonian(r: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, **o
     return backend.choose("hamiltonian", k.device, given=given).form.function(r, k, v, coefficients, **options)
 
 
-def random_inputs(
-    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
-) -> dict[str, Tensor]:
-    """Plausible gates and unit keys, for checks and benchmarks; every tensor requires grad."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
-    unit = torch.nn.functional.normalize
+@seeded
+def _inputs(normal, batch: int, length: int, heads: int, n: int, d: int) -> dict[str, Tensor]:
     gate = (batch, length, heads)
-    tensors = {
-        "r": unit(normal(*gate, n), dim=-1),
-        "k": unit(normal(*gate, n), dim=-1),
+    return {
+        "r": F.normalize(normal(*gate, n), dim=-1),
+        "k": F.normalize(normal(*gate, n), dim=-1),
         "v": normal(*gate, d),
-        "log_alpha": torch.nn.functional.logsigmoid(normal(*gate) + 4),
-        "log_gamma": torch.nn.functional.logsigmoid(normal(*gate) - 1),
+        "log_alpha": F.logsigmoid(normal(*gate) + 4),
+        "log_gamma": F.logsigmoid(normal(*gate) - 1),
         "beta": torch.sigmoid(normal(*gate) - 1),
         "h": torch.exp(0.3 * normal(heads)),
         "mu": 0.3 * normal(heads),
         "initial_state": normal(batch, heads, 2, n, d),
     }
-    return {name: x.to(device, dtype).requires_grad_() for name, x in tensors.items()}
+
+
+def random_inputs(*sizes: int, **options) -> dict[str, Tensor]:
+    """Plausible gates and unit keys, for checks and benchmarks; every tensor requires grad.
+
+    Args: sizes B, T, H, N and D; options dtype, device and seed.
+    """
+    return {name: x.requires_grad_() for name, x in _inputs(*sizes, **options).items()}
 
 
 def _check(form, naive, device) -> float:
     """Outputs, final state and all gradients of `form` against `naive` on [2, 37, 2, 8, 8]."""
-    results = []
-    for function in (form, naive):
-        x = random_inputs(2, 37, 2, 8, 8, device=device)
-        coefficients = leapfrog(x["log_alpha"], x["log_gamma"], x["beta"], x["h"], x["mu"])
-        o, s = function(
-            x["r"], x["k"], x["v"], coefficients,
-            initial_state=x["initial_state"], output_final_state=True,
-        )  # fmt: skip
-        grads = torch.autograd.grad(o.sin().sum() + s.sin().sum(), list(x.values()))
-        results.append((o, s, *grads))
-    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
+
+    def call(function, r, k, v, log_alpha, log_gamma, beta, h, mu, state):
+        coefficients = leapfrog(log_alpha, log_gamma, beta, h, mu)
+        return function(r, k, v, coefficients, initial_state=state, output_final_state=True)
+
+    return form_error(form, naive, _inputs(2, 37, 2, 8, 8, device=device).values(), call)
 
 
 backend.register(

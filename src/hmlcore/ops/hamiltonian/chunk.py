@@ -21,7 +21,6 @@ from hmlcore.errors import require
 from hmlcore.ops.hamiltonian import groups, library
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
-from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
 # Floats in the keys of a group: 512 kB in fp32. Smaller groups take more steps in Python; of larger ones the
@@ -146,6 +145,7 @@ _memory = library.register("hamiltonian_chunk", _forward, _backward, _kept)
 
 
 @without_autocast
+@library.packs
 def chunk_hamiltonian(
     r: Tensor,
     k: Tensor,
@@ -153,7 +153,6 @@ def chunk_hamiltonian(
     coefficients: Coefficients,
     initial_state: Tensor | None = None,
     output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """The Hamiltonian memory, `chunk_size` tokens at a time (None: :func:`default_chunk_size`);
@@ -164,16 +163,6 @@ def chunk_hamiltonian(
     for the gradient, beside the arguments, C + D + pND/C numbers a token and head.
     """
     require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
-    if cu_seqlens is not None:
-        bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
-        check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
-        part = (unpack(x, bounds) for x in (r, k, v))  # zero padding is inert
-        o, state = chunk_hamiltonian(
-            *part, coefficients.map(lambda x: unpack(x, bounds)), initial_state, output_final_state,
-            chunk_size=chunk_size,
-        )  # fmt: skip
-        return repack(o, bounds), state
-
     state = check_inputs(r, k, v, coefficients, initial_state)
     size = min(chunk_size or default_chunk_size(k.shape[-1]), k.shape[1])
     o, last = _memory(r, k, v, state, coefficients, size)

@@ -9,6 +9,7 @@ Every variant is linear in the state with a rank-one correction (`README.md` bes
 with G = α for one row (p = 1) and G = α [[1, a], [0, γ]] for a phase-space pair (p = 2).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,6 +33,17 @@ class Coefficients(NamedTuple):
     def rows(self) -> int:
         """p: 1 for a plain matrix memory, 2 for a phase-space pair (Q, P)."""
         return self.c.shape[-1]
+
+    @property
+    def present(self) -> list[Tensor]:
+        """The tensors that there are: what an operator of torch is given."""
+        return [x for x in self if x is not None]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> "Coefficients":
+        """From the tensors that there are."""
+        log_alpha, *rest, c, e, f = tensors
+        return cls(log_alpha, *(rest or (None, None)), c, e, f)
 
     def map(self, function) -> "Coefficients":
         """The same coefficients with `function` applied to every tensor."""

@@ -11,14 +11,16 @@ with r, k [B, T, H, N], v [B, T, H, D], state [B, H, p, N, D], and `size` tokens
 is contiguous and new, as an operator's outputs must be.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.ops.hamiltonian.check import check_coefficients
+from hmlcore.ops.hamiltonian.check import check_coefficients, check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
+from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
 Operator = Callable[[Tensor, Tensor, Tensor, Tensor, Coefficients, int], tuple[Tensor, Tensor]]
@@ -30,31 +32,49 @@ def register(name: str, forward: Callable, backward: Callable, kept: Callable, o
 
     Args: operands, how many of r, k, v `backward` reads: no others are kept alive for it.
     """
+    run = _register_forward(name, forward, kept)
+    _register_gradient(name, run, backward, operands)
 
-    exact_backward = without_autocast(backward)  # the gradient may be asked for under autocast too
+    def op(r, k, v, state, x, size):
+        gates = x.present
+        keep = torch.is_grad_enabled() and any(y.requires_grad for y in (r, k, v, state, *gates))
+        # A graph that is being compiled has no values to look at; the operator sees them when it runs.
+        o, last, _ = run(r, k, v, state, gates, size, keep, torch.compiler.is_compiling())
+        return o, last
 
+    return op
+
+
+def _register_forward(name: str, forward: Callable, kept: Callable):
     @torch.library.custom_op(f"hmlcore::{name}", mutates_args=())
     def run(
         r: Tensor, k: Tensor, v: Tensor, state: Tensor, gates: Sequence[Tensor],
         size: int, keep: bool, check: bool,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
-        x = _coefficients(gates)
+        x = Coefficients.of(gates)
         if check:
             check_coefficients(x)
         return forward(r, k, v, state, x, size, keep)
+
+    @run.register_fake
+    def _(r, k, v, state, gates, size, keep, check):
+        o, last = v.new_empty(v.shape), state.new_empty(state.shape)
+        return o, last, list(kept(v, state, size)) if keep else []
+
+    return run
+
+
+def _register_gradient(name: str, run, backward: Callable, operands: int) -> None:
+    """The operator of the gradient, and how autograd calls it."""
+    exact_backward = without_autocast(backward)  # the gradient may be asked for under autocast too
 
     @torch.library.custom_op(f"hmlcore::{name}_backward", mutates_args=())
     def run_back(
         held: Sequence[Tensor], gates: Sequence[Tensor], kept: Sequence[Tensor],
         d_o: Tensor, d_state: Tensor, size: int,
     ) -> list[Tensor]:  # fmt: skip
-        *grads, of_gates = exact_backward(held, _coefficients(gates), kept, d_o, d_state, size)
-        return [*grads, *_present(of_gates)]
-
-    @run.register_fake
-    def _(r, k, v, state, gates, size, keep, check):
-        o, last = v.new_empty(v.shape), state.new_empty(state.shape)
-        return o, last, list(kept(v, state, size)) if keep else []
+        *grads, of_gates = exact_backward(held, Coefficients.of(gates), kept, d_o, d_state, size)
+        return [*grads, *of_gates.present]
 
     @run_back.register_fake
     def _(held, gates, kept, d_o, d_state, size):
@@ -86,20 +106,22 @@ def register(name: str, forward: Callable, backward: Callable, kept: Callable, o
     run.register_autograd(differentiate, setup_context=hold)
     run_back.register_autograd(refuse)
 
-    def op(r, k, v, state, x, size):
-        gates = _present(x)
-        keep = torch.is_grad_enabled() and any(y.requires_grad for y in (r, k, v, state, *gates))
-        # A graph that is being compiled has no values to look at; the operator sees them when it runs.
-        o, last, _ = run(r, k, v, state, gates, size, keep, torch.compiler.is_compiling())
-        return o, last
 
-    return op
+def packs(form: Callable) -> Callable:
+    """Give `form` the argument ``cu_seqlens``: packed sequences become a batch that is padded with zeros, which
+    are inert."""
 
+    @functools.wraps(form)
+    def packed(
+        r, k, v, coefficients, initial_state=None, output_final_state=False, cu_seqlens=None, **options
+    ):  # fmt: skip
+        if cu_seqlens is None:
+            return form(r, k, v, coefficients, initial_state, output_final_state, **options)
+        bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
+        check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
+        r, k, v = (unpack(x, bounds) for x in (r, k, v))
+        coefficients = coefficients.map(lambda x: unpack(x, bounds))
+        o, state = form(r, k, v, coefficients, initial_state, output_final_state, **options)
+        return repack(o, bounds), state
 
-def _present(x: Coefficients) -> list[Tensor]:
-    return [y for y in x if y is not None]
-
-
-def _coefficients(gates: Sequence[Tensor]) -> Coefficients:
-    log_alpha, *rest, c, e, f = gates
-    return Coefficients(log_alpha, *(rest or (None, None)), c, e, f)
+    return packed

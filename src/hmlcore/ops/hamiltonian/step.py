@@ -11,6 +11,7 @@ from hmlcore.ops.hamiltonian.check import check_shapes
 from hmlcore.ops.hamiltonian.dynamics import Coefficients, leapfrog
 from hmlcore.ops.hamiltonian.naive import hamiltonian_step as naive_hamiltonian_step
 from hmlcore.ops.precision import without_autocast
+from hmlcore.ops.self_check import form_error
 
 LARGEST_KEY = 256  # every program keeps all rows of its columns
 
@@ -40,7 +41,7 @@ def triton_hamiltonian_step(
     require(problem is None, f"the kernel cannot run: {problem}")
     check_shapes(r, k, v, coefficients, over="B, H", state=state)
     r, k, v = (x.contiguous()[:, None] for x in (r, k, v))
-    gates = [x.contiguous()[:, None] for x in coefficients if x is not None]
+    gates = [x.contiguous()[:, None] for x in coefficients.present]
     o, state = (_operator if torch.compiler.is_compiling() else _launch)(r, k, v, gates, state.contiguous())
     return o[:, 0], state
 
@@ -49,8 +50,7 @@ def _launch(r: Tensor, k: Tensor, v: Tensor, gates: Sequence[Tensor], state: Ten
     """The kernel; `gates` are the coefficients that there are."""
     from hmlcore.ops.hamiltonian.triton.recurrent import recurrent
 
-    log_alpha, *rest, c, e, f = gates
-    return recurrent(r, k, v, Coefficients(log_alpha, *(rest or (None, None)), c, e, f), state)
+    return recurrent(r, k, v, Coefficients.of(gates), state)
 
 
 # What torch.compile sees of it; where nothing is compiled, a token does without the dispatcher's time.
@@ -83,31 +83,20 @@ def hamiltonian_step(
     return form.function(r, k, v, coefficients, state)
 
 
-def _inputs(device: torch.device) -> tuple[list[Tensor], Coefficients]:
-    """r, k, v, state and leapfrog's coefficients of [2, 3, …] tokens, N = 8, D = 8."""
+def _check(form, naive, device) -> float:
+    """Output and new state of [2, 3] tokens with N = D = 8, and gradients of a form that has them."""
     g = torch.Generator().manual_seed(0)
     r, k, v = (torch.randn(2, 3, 8, generator=g) for _ in range(3))
     state = torch.randn(2, 3, 2, 8, 8, generator=g)
     gates = [torch.rand(2, 3, generator=g) for _ in range(3)]
     h, mu = 0.5 + torch.rand(3, generator=g), torch.randn(3, generator=g)
     r, k = (torch.nn.functional.normalize(x, dim=-1) for x in (r, k))
-    coefficients = leapfrog(-0.1 * gates[0], -gates[1], gates[2], h, mu).map(lambda x: x.to(device))
-    return [x.to(device).requires_grad_() for x in (r, k, v, state)], coefficients
-
-
-def _check(form, naive, device) -> float:
-    """Output and new state, and gradients of a form that has them."""
-    results = []
-    for function in (form, naive):
-        (r, k, v, state), x = _inputs(device)
-        with torch.no_grad():
-            results.append(list(function(r, k, v, x, state)))
-    if form is not triton_hamiltonian_step:
-        for found, function in zip(results, (form, naive), strict=True):
-            leaves, x = _inputs(device)
-            o, after = function(*leaves[:3], x, leaves[3])
-            found.extend(torch.autograd.grad(o.sin().sum() + after.sin().sum(), leaves))
-    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
+    x = leapfrog(-0.1 * gates[0], -gates[1], gates[2], h, mu).map(lambda x: x.to(device))
+    tensors = [x.to(device) for x in (r, k, v, state)]
+    return form_error(
+        form, naive, tensors, lambda f, r, k, v, state: f(r, k, v, x, state),
+        gradients=form is not triton_hamiltonian_step,
+    )  # fmt: skip
 
 
 backend.register(

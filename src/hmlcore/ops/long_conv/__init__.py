@@ -6,6 +6,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.precision import without_autocast
+from hmlcore.ops.self_check import form_error, normals
 
 __all__ = ["fft_long_conv", "long_conv", "naive_long_conv"]
 
@@ -74,22 +75,11 @@ def long_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[T
     return backend.choose("long_conv", x.device).form.function(x, weight, state)
 
 
-def _self_check(form, naive, device) -> float:
-    results = []
-    for function in (form, naive):
-        g = torch.Generator().manual_seed(0)
-        shapes = ((2, 37, 5), (48, 5), (2, 11, 5))
-        tensors = [torch.randn(s, generator=g).to(device).requires_grad_() for s in shapes]
-        y, state = function(*tensors)
-        results.append((y, state, *torch.autograd.grad(y.sin().sum() + state.sin().sum(), tensors)))
-    return max(backend.relative_error(a, b) for a, b in zip(*results, strict=True))
-
-
 backend.register(
     "long_conv",
     [
         backend.Form("fft", fft_long_conv, backend.anywhere, "torch's fast Fourier transform, any device"),
         backend.Form("naive", naive_long_conv, backend.anywhere, "a sum per token, the law"),
     ],
-    _self_check,
+    lambda form, naive, device: form_error(form, naive, normals(device, (2, 37, 5), (48, 5), (2, 11, 5))),
 )

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.matrix_memory import form_error
+from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.momentum_delta.chunk import chunk_momentum_delta
 from hmlcore.ops.momentum_delta.naive import momentum_delta_step, naive_momentum_delta
+from hmlcore.ops.self_check import seeded
 
 __all__ = [
     "chunk_momentum_delta", "momentum_delta", "momentum_delta_step", "naive_momentum_delta", "random_inputs",
@@ -19,18 +20,12 @@ def momentum_delta(q: Tensor, k: Tensor, v: Tensor, *gates: Tensor, **options):
     return backend.choose("momentum_delta", k.device).form.function(q, k, v, *gates, **options)
 
 
-def random_inputs(
-    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
-) -> dict[str, Tensor]:
+@seeded
+def random_inputs(normal, batch: int, length: int, heads: int, n: int, d: int) -> dict[str, Tensor]:
     """Gates within MDN's bounds (β ≤ 1 − α, μ > 1/e) and unit keys, for checks and benchmarks, by name."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
     gate = (batch, length, heads)
     bound = torch.sigmoid(normal(*gate) - 2)
-    tensors = {
+    return {
         "q": F.normalize(normal(*gate, n), dim=-1),
         "k": F.normalize(normal(*gate, n), dim=-1),
         "v": normal(*gate, d),
@@ -41,7 +36,6 @@ def random_inputs(
         "p": F.normalize(normal(*gate, n), dim=-1),
         "initial_state": normal(batch, heads, 2, n, d),
     }
-    return {name: x.to(device, dtype) for name, x in tensors.items()}
 
 
 backend.register(
@@ -50,5 +44,5 @@ backend.register(
         backend.Form("chunk", chunk_momentum_delta, backend.anywhere, "chunkwise-parallel torch, any device"),
         backend.Form("naive", naive_momentum_delta, backend.anywhere, "one token at a time, the law"),
     ],
-    lambda form, naive, device: form_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
+    lambda form, naive, device: memory_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
 )

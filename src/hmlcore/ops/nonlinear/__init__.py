@@ -16,6 +16,7 @@ from hmlcore.ops.nonlinear.naive import (
 )
 from hmlcore.ops.nonlinear.segments import segment_nonlinear
 from hmlcore.ops.nonlinear.triton import obstacle, triton_nonlinear, unfit
+from hmlcore.ops.self_check import form_error, seeded
 
 __all__ = [
     "Net", "force", "free_step", "inverse_step", "naive_nonlinear", "net_force", "nonlinear",
@@ -34,16 +35,11 @@ def nonlinear(
     return form.function(*tensors, net, **options)
 
 
+@seeded
 def random_inputs(
-    batch: int, length: int, heads: int, n: int, d: int, hidden: int = 0, *,
-    dtype=torch.float32, device="cpu", seed: int = 0,
-) -> dict[str, Tensor]:  # fmt: skip
+    normal, batch: int, length: int, heads: int, n: int, d: int, hidden: int = 0
+) -> dict[str, Tensor]:
     """Plausible tokens with stable steps, by name; a network of `hidden` units for the potential if any."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
     gate, keys = (batch, length, heads), (batch, length, heads, n)
     tensors = {
         "r": F.normalize(normal(*keys), dim=-1),
@@ -62,8 +58,7 @@ def random_inputs(
             "bias": normal(heads, hidden),
             "out": hidden**-0.5 * normal(heads, hidden),
         }
-    tensors["initial_state"] = normal(batch, heads, 2, n, d)
-    return {name: x.to(device, dtype) for name, x in tensors.items()}
+    return tensors | {"initial_state": normal(batch, heads, 2, n, d)}
 
 
 def call(form, x: dict[str, Tensor], **options) -> tuple[Tensor, Tensor | None]:
@@ -78,14 +73,12 @@ def _check(form, naive, device) -> float:
     """Outputs, final state and all gradients of `form` against `naive`, for both potentials."""
     worst = 0.0
     for hidden in (0, 6):
-        results = []
-        for function in (form, naive):
-            x = random_inputs(2, 37, 2, 8, 8, hidden, device=device)
-            x = {name: t.requires_grad_() for name, t in x.items()}
-            o, s = call(function, x)
-            grads = torch.autograd.grad(o.sin().sum() + s.sin().sum(), list(x.values()))
-            results.append((o, s, *grads))
-        worst = max(worst, *(backend.relative_error(a, b) for a, b in zip(*results, strict=True)))
+        x = random_inputs(2, 37, 2, 8, 8, hidden, device=device)
+
+        def by_name(function, *tensors, names=tuple(x)):
+            return call(function, dict(zip(names, tensors, strict=True)))
+
+        worst = max(worst, form_error(form, naive, x.values(), by_name))
     return worst
 
 

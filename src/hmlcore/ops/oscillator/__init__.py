@@ -1,11 +1,10 @@
 """The addressed oscillator: a complex matrix memory that turns what a key addresses about a value."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.matrix_memory import form_error
+from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.oscillator.chunk import chunk_oscillator
 from hmlcore.ops.oscillator.naive import (
     as_complex,
@@ -15,6 +14,7 @@ from hmlcore.ops.oscillator.naive import (
     oscillator_step,
     write_strength,
 )
+from hmlcore.ops.self_check import seeded
 
 __all__ = [
     "as_complex", "as_real", "chunk_oscillator", "multiply_pairs", "naive_oscillator", "oscillator",
@@ -30,17 +30,11 @@ def oscillator(
     return form.function(q, k, v, log_alpha, log_rho, theta, **options)
 
 
-def random_inputs(
-    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
-) -> dict[str, Tensor]:
+@seeded
+def random_inputs(normal, batch: int, length: int, heads: int, n: int, d: int) -> dict[str, Tensor]:
     """Plausible gates, angles all around the circle and unit keys, by argument name."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
     gate = (batch, length, heads)
-    tensors = {
+    return {
         "q": F.normalize(normal(*gate, n), dim=-1),
         "k": F.normalize(normal(*gate, n), dim=-1),
         "v": normal(*gate, d),
@@ -49,7 +43,6 @@ def random_inputs(
         "theta": 2 * normal(*gate),
         "initial_state": normal(batch, heads, n, d),
     }
-    return {name: x.to(device, dtype) for name, x in tensors.items()}
 
 
 backend.register(
@@ -58,5 +51,5 @@ backend.register(
         backend.Form("chunk", chunk_oscillator, backend.anywhere, "chunkwise-parallel torch, any device"),
         backend.Form("naive", naive_oscillator, backend.anywhere, "one token at a time, the law"),
     ],
-    lambda form, naive, device: form_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
+    lambda form, naive, device: memory_error(form, naive, random_inputs(2, 37, 2, 8, 8, device=device)),
 )

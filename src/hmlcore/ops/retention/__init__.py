@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.matrix_memory import form_error
+from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.retention.fla import FLA, fla_retention
 from hmlcore.ops.retention.naive import naive_retention, retention_step
 from hmlcore.ops.retention.parallel import chunk_retention, parallel_retention
+from hmlcore.ops.self_check import seeded
 
 __all__ = [
     "chunk_retention", "fla_retention", "multi_scale", "naive_retention", "parallel_retention", "random_inputs",
@@ -31,23 +32,16 @@ def retention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, **options):
     return backend.choose("retention", k.device, given=given).form.function(q, k, v, log_gamma, **options)
 
 
-def random_inputs(
-    batch: int, length: int, heads: int, n: int, d: int, *, dtype=torch.float32, device="cpu", seed: int = 0
-) -> dict[str, Tensor]:
+@seeded
+def random_inputs(normal, batch: int, length: int, heads: int, n: int, d: int) -> dict[str, Tensor]:
     """Normal queries, keys and values and the paper's decays, by argument name."""
-    g = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
-    tensors = {
+    return {
         "q": normal(batch, length, heads, n),
         "k": normal(batch, length, heads, n) * n**-0.5,
         "v": normal(batch, length, heads, d),
         "log_gamma": torch.tensor(multi_scale(heads), dtype=torch.float64),
         "initial_state": normal(batch, heads, n, d),
     }
-    return {name: x.to(device, dtype) for name, x in tensors.items()}
 
 
 backend.register(
@@ -58,5 +52,5 @@ backend.register(
         backend.Form("parallel", parallel_retention, backend.anywhere, "all tokens at once, T² work"),
         backend.Form("naive", naive_retention, backend.anywhere, "one token at a time, the law"),
     ],
-    lambda form, naive, device: form_error(form, naive, random_inputs(2, 77, 2, 8, 8, device=device)),
+    lambda form, naive, device: memory_error(form, naive, random_inputs(2, 77, 2, 8, 8, device=device)),
 )

@@ -1,12 +1,13 @@
 """Selective state spaces: S6 (Mamba), a decay for every entry, and SSD (Mamba-2), a decay for every head."""
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
 from hmlcore.ops.selective_scan.chunk import chunk_selective_scan, chunk_ssd
 from hmlcore.ops.selective_scan.fla import FLA, fla_ssd
 from hmlcore.ops.selective_scan.naive import naive_selective_scan, naive_ssd, selective_scan_step, ssd_step
+from hmlcore.ops.self_check import form_error, normals
 
 __all__ = [
     "chunk_selective_scan", "chunk_ssd", "fla_ssd", "naive_selective_scan", "naive_ssd", "selective_scan",
@@ -33,15 +34,9 @@ def _self_check(x, dt, a, b, state):
     """A check at these shapes; c has b's."""
 
     def check(form, naive, device) -> float:
-        results = []
-        for function in (form, naive):
-            g = torch.Generator().manual_seed(0)
-            drawn = [torch.randn(shape, generator=g) for shape in (x, dt, a, b, b, state)]
-            drawn[1], drawn[2] = torch.nn.functional.softplus(drawn[1] - 2), -drawn[2].exp()
-            tensors = [y.to(device).requires_grad_() for y in drawn]
-            y, last = function(*tensors)
-            results.append((y, last, *torch.autograd.grad(y.sin().sum() + last.sin().sum(), tensors)))
-        return max(backend.relative_error(p, q) for p, q in zip(*results, strict=True))
+        tensors = normals(device, x, dt, a, b, b, state)
+        tensors[1], tensors[2] = F.softplus(tensors[1] - 2), -tensors[2].exp()
+        return form_error(form, naive, tensors)
 
     return check
 

@@ -16,12 +16,12 @@ from hmlcore.ops import extras
 from hmlcore.ops.hamiltonian import library
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
-from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
 CHUNK_SIZES = (16, 32, 64)
 LARGEST = 128  # key and value dimensions: a head's state passes through one program's registers
-SHARED_MEMORY = 163 * 1024  # bytes a program may take: what the largest sizes need, and an A100 or H100 has
+# The bytes are what a program of the largest sizes needs, and an A100 or H100 has.
+obstacle = extras.triton_on_cuda(shared_memory=163 * 1024)
 
 __all__ = ["CHUNK_SIZES", "LARGEST", "obstacle", "triton_hamiltonian", "unfit"]
 
@@ -67,16 +67,6 @@ def _kept(v: Tensor, state: Tensor, size: int) -> tuple[Tensor, ...]:
 _memory = library.register("hamiltonian_kernels", _forward, _backward, _kept, operands=2)
 
 
-def obstacle(device: torch.device) -> str | None:
-    """Why the kernels cannot run on `device`, or None."""
-    if problem := extras.imports_on_cuda("triton", "triton")(device):
-        return problem
-    found = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0)
-    if found < SHARED_MEMORY:
-        return f"it needs {SHARED_MEMORY} bytes of shared memory a block, the device has {found}"
-    return None
-
-
 def unfit(r: Tensor, k: Tensor, v: Tensor, *rest: Tensor | None) -> str | None:
     """Why the kernels cannot take these tensors, or None."""
     for name, x in (("keys", k), ("values", v)):
@@ -86,6 +76,7 @@ def unfit(r: Tensor, k: Tensor, v: Tensor, *rest: Tensor | None) -> str | None:
 
 
 @without_autocast
+@library.packs
 def triton_hamiltonian(
     r: Tensor,
     k: Tensor,
@@ -93,7 +84,6 @@ def triton_hamiltonian(
     coefficients: Coefficients,
     initial_state: Tensor | None = None,
     output_final_state: bool = False,
-    cu_seqlens: Tensor | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """The Hamiltonian memory by kernels; arguments as ``chunk_hamiltonian``, `chunk_size` 16, 32 or 64.
@@ -105,39 +95,24 @@ def triton_hamiltonian(
         chunk_size is None or chunk_size in CHUNK_SIZES,
         f"chunk_size must be one of {CHUNK_SIZES} for the kernels, got {chunk_size}",
     )
-    if cu_seqlens is not None:
-        bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])
-        check_inputs(r, k, v, coefficients, initial_state, len(bounds) - 1)
-        part = (unpack(x, bounds) for x in (r, k, v))  # zero padding is inert
-        o, state = triton_hamiltonian(
-            *part, coefficients.map(lambda x: unpack(x, bounds)), initial_state, output_final_state,
-            chunk_size=chunk_size,
-        )  # fmt: skip
-        return repack(o, bounds), state
-
     state = check_inputs(r, k, v, coefficients, initial_state)
     problem = unfit(r, k, v, *coefficients, initial_state)
     require(problem is None, f"the kernels cannot run: {problem}")
     operands = [x.contiguous() for x in extras.operands(r, k, v)]
     if operands[0].dtype != torch.bfloat16:
         operands = [x.float() for x in operands]
-    size = chunk_size or min(64, max(16, _padded(k.shape[1])))
+    size = chunk_size or min(64, max(16, extras.power_of_two(k.shape[1])))
     o, last = _memory(
         *operands, state.contiguous(), coefficients.map(lambda x: x.float().contiguous()), size
     )  # fmt: skip
     return o.to(v.dtype), last if output_final_state else None
 
 
-def _padded(n: int) -> int:
-    """The least power of two that is not below n."""
-    return 1 << (int(n) - 1).bit_length()
-
-
 def _sizes(k: Tensor, d: int, rows: int, size: int):
     from hmlcore.ops.hamiltonian.triton.forward import Sizes
 
     heads, n = k.shape[2:]
-    padded_n, padded_d = (max(16, _padded(x)) for x in (n, d))
+    padded_n, padded_d = (max(16, extras.power_of_two(x)) for x in (n, d))
     if k.dtype == torch.bfloat16:
         columns, precision = 32, "bf16"
     else:  # three products for one take three times the registers

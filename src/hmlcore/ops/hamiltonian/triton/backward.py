@@ -10,17 +10,15 @@ import triton.language as tl
 from torch import Tensor
 
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
-from hmlcore.ops.hamiltonian.triton.forward import Kept, Sizes, gate_pointers, on_device, read_table
+from hmlcore.ops.hamiltonian.triton.forward import Kept, Sizes, gate_pointers, read_table
 from hmlcore.ops.hamiltonian.triton.tables import (
     chunk_products,
-    dot,
     folded,
-    load_tile,
     scalars,
     start_products,
-    store_tile,
     written,
 )
+from hmlcore.ops.triton_tiles import dot, load_tile, on_device, store_tile
 
 
 @triton.jit(do_not_specialize=["tokens"])

@@ -4,7 +4,6 @@
 the scalars u, w, y and Φ of every chunk, the state before every chunk, and the errors Z.
 """
 
-import contextlib
 from typing import NamedTuple
 
 import torch
@@ -15,14 +14,12 @@ from torch import Tensor
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.hamiltonian.triton.tables import (
     chunk_products,
-    dot,
     folded,
-    load_tile,
     scalars,
     start_products,
-    store_tile,
     written,
 )
+from hmlcore.ops.triton_tiles import dot, load_tile, on_device, store_tile
 
 
 class Sizes(NamedTuple):
@@ -248,8 +245,3 @@ def forward(
 def gate_pointers(x: Coefficients) -> tuple[Tensor, Tensor, Tensor]:
     """log α, log γ and a; for one row, which has no γ and a, tensors that are not read."""
     return tuple(x.log_alpha if gate is None else gate for gate in x[:3])
-
-
-def on_device(x: Tensor):
-    """Kernels are launched on the current device: make it that of `x`."""
-    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()

@@ -11,8 +11,8 @@ import triton.language as tl
 from torch import Tensor
 
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
-from hmlcore.ops.hamiltonian.triton.forward import gate_pointers, on_device
-from hmlcore.ops.hamiltonian.triton.tables import load_tile, store_tile
+from hmlcore.ops.hamiltonian.triton.forward import gate_pointers
+from hmlcore.ops.triton_tiles import load_tile, on_device, store_tile
 
 
 @triton.jit

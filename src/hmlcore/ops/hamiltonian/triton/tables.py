@@ -1,4 +1,4 @@
-"""What every kernel of the Hamiltonian memory shares: addresses, products of G inside a chunk, dots.
+"""What every kernel of the Hamiltonian memory shares: a chunk's scalars, and products of G inside it.
 
 Importing this module imports Triton. Positions inside a chunk are t (rows of a table) and s (columns).
 Tensors over time are contiguous [B, T, H, ...]; a kernel's first grid axis is b·H + h. Loads and stores past
@@ -8,37 +8,6 @@ which leaves the state as it is.
 
 import triton
 import triton.language as tl
-
-
-@triton.jit
-def dot(a, b, PRECISION: tl.constexpr):
-    """a @ b summed in fp32: operands in bf16, or fp32 in the named input precision."""
-    if PRECISION == "bf16":
-        product = tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16))
-    else:
-        product = tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision=PRECISION)
-    return product
-
-
-@triton.jit
-def tile(pointer, row_stride, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Addresses [ROWS, COLUMNS] from `pointer`, and which of them are inside `rows` × `columns`."""
-    i, j = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
-    return pointer + i * row_stride + j, (i < rows) & (j < columns)
-
-
-@triton.jit
-def load_tile(pointer, row_stride, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """[ROWS, COLUMNS] from `pointer`, zeros outside `rows` × `columns`."""
-    at, inside = tile(pointer, row_stride, rows, columns, ROWS, COLUMNS)
-    return tl.load(at, mask=inside, other=0.0)
-
-
-@triton.jit
-def store_tile(pointer, x, row_stride, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """What of `x` [ROWS, COLUMNS] is inside `rows` × `columns`, in the pointer's dtype."""
-    at, inside = tile(pointer, row_stride, rows, columns, ROWS, COLUMNS)
-    tl.store(at, x.to(pointer.dtype.element_ty), mask=inside)
 
 
 @triton.jit

@@ -18,7 +18,7 @@ from hmlcore.ops.precision import without_autocast
 LARGEST = 128  # key channels, without a network
 LARGEST_NET = 64  # key channels and hidden units, with one: W and its gradient pass through registers
 COLUMNS = 16  # of a program: as few as a product of matrices takes
-SHARED_MEMORY = 80 * 1024  # bytes that a program with the largest network takes
+obstacle = extras.triton_on_cuda(shared_memory=80 * 1024)  # of a program with the largest network
 
 __all__ = ["LARGEST", "LARGEST_NET", "obstacle", "triton_nonlinear", "unfit"]
 
@@ -47,16 +47,6 @@ class _Kernels(torch.autograd.Function):
         steady = (kept >= KEPT).permute(1, 2, 0).flatten(0, 1)
         grads, d_state = backward(x, starts, final, steady, d_o.contiguous(), d_final.contiguous(), sizes)
         return None, d_state, *(grads if sizes.NET else (*grads[:7], *(None,) * 4))
-
-
-def obstacle(device: torch.device) -> str | None:
-    """Why the kernels cannot run on `device`, or None."""
-    if problem := extras.imports_on_cuda("triton", "triton")(device):
-        return problem
-    found = getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 0)
-    if found < SHARED_MEMORY:
-        return f"it needs {SHARED_MEMORY} bytes of shared memory a block, the device has {found}"
-    return None
 
 
 def unfit(r: Tensor, k: Tensor, v: Tensor, net: Net | None, *rest: Tensor | None) -> str | None:
@@ -108,10 +98,8 @@ def triton_nonlinear(
 
 
 def _sizes(k: Tensor, v: Tensor, hidden: int, segment: int):
-    from triton import next_power_of_2
-
     from hmlcore.ops.nonlinear.triton.forward import Sizes
 
     heads, n = k.shape[2:]
-    padded = (max(16, next_power_of_2(x)) for x in (n, max(hidden, 1)))
+    padded = (max(16, extras.power_of_two(x)) for x in (n, max(hidden, 1)))
     return Sizes(heads, n, v.shape[-1], hidden, segment, *padded, COLUMNS, hidden > 0, "tf32x3")

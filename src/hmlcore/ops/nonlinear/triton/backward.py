@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hmlcore.ops.hamiltonian.triton.tables import dot, load_tile, store_tile
-from hmlcore.ops.nonlinear.triton.forward import Operands, Sizes, on_device
+from hmlcore.ops.nonlinear.triton.forward import Operands, Sizes
 from hmlcore.ops.nonlinear.triton.step import free_step, free_step_back, network, store_vector, tanh, vector
+from hmlcore.ops.triton_tiles import dot, load_tile, on_device, store_tile
 
 
 @triton.jit

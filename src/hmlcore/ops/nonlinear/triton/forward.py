@@ -1,6 +1,5 @@
 """The forward kernel: one launch, the state in registers, a checkpoint every S tokens."""
 
-import contextlib
 from typing import NamedTuple
 
 import torch
@@ -8,8 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hmlcore.ops.hamiltonian.triton.tables import load_tile, store_tile
 from hmlcore.ops.nonlinear.triton.step import free_step, network, vector
+from hmlcore.ops.triton_tiles import load_tile, on_device, store_tile
 
 
 class Sizes(NamedTuple):
@@ -96,8 +95,3 @@ def forward(x: Operands, state: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor, T
             *x, state, starts, o, final, tokens, **sizes._asdict(), num_warps=sizes.warps
         )  # fmt: skip
     return o, final, starts
-
-
-def on_device(x: Tensor):
-    """Kernels are launched on the current device: make it that of `x`."""
-    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()

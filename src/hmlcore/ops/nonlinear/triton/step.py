@@ -8,7 +8,7 @@ walks through time; a head's network stays in registers with it. Tensors over ti
 import triton
 import triton.language as tl
 
-from hmlcore.ops.hamiltonian.triton.tables import dot
+from hmlcore.ops.triton_tiles import dot
 
 
 @triton.jit

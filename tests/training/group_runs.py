@@ -1,8 +1,8 @@
-"""Trainings that one process and a team of two both make; run as a script, this is one of the team.
+"""Trainings that one process and a group of two both make; run as a script, this is one of the group.
 
-RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=localhost python team_runs.py FOLDER PORT PORT
+RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=localhost python group_runs.py FOLDER PORT PORT
 
-FOLDER has checkpoints of one process; what each process of the team saw is left there.
+FOLDER has checkpoints of one process; what each process of the group saw is left there.
 """
 
 import os
@@ -22,7 +22,7 @@ from hmlcore.experiments import run_grid
 from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.results import Store
 from hmlcore.tasks import IGNORE, Batch, Task, build_task
-from hmlcore.training import ALONE, Paused, joined, train
+from hmlcore.training import SINGLE_PROCESS, Paused, process_group, train
 
 KINDS = ("ddp", "fsdp")
 LEAPFROG = {"num_heads": 2, "dynamics": "leapfrog"}
@@ -75,7 +75,7 @@ SCENARIOS = {
 }
 
 
-def run(name, team=ALONE, **options):
+def run(name, group=SINGLE_PROCESS, **options):
     """(curve, tokens, weights) of a scenario."""
     make, task, changes = SCENARIOS[name]
     model = make()
@@ -84,13 +84,13 @@ def run(name, team=ALONE, **options):
         [task],
         make_config(steps=8, record_every=1, lr=0.002, **changes),
         device=CPU,
-        team=team,
+        group=group,
         **options,
     )
     return progress.curve, progress.tokens, {k: x.clone() for k, x in model.state_dict().items()}
 
 
-def stopped(name, team, file, **options):
+def stopped(name, group, file, **options):
     """What ended a training that is not to end by itself, and the step that it came to."""
     steps = []
     after = options.pop("after_step", lambda step: None)
@@ -100,7 +100,7 @@ def stopped(name, team, file, **options):
         after(step)
 
     try:
-        run(name, team, checkpoint=file, run="r", after_step=note, **options)
+        run(name, group, checkpoint=file, run="r", after_step=note, **options)
     except (KeyboardInterrupt, Paused, HmlcoreError) as end:
         return type(end).__name__, str(end), len(steps)
     return "finished", "", len(steps)
@@ -114,64 +114,64 @@ def refusal(work):
     return "accepted"
 
 
-def still_interrupted(team):
+def still_interrupted(group):
     """Whether Ctrl-C in training also ends, for all, what would come after it."""
     try:
-        team.first_does(lambda: "measured", interruptible=True)
+        group.on_first(lambda: "measured", interruptible=True)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def together(team, folder: Path) -> dict:
-    """Everything that tests look at, from one process of the team."""
-    found: dict = {(name, team.kind): run(name, team) for name in SCENARIOS}
+def together(group, folder: Path) -> dict:
+    """Everything that tests look at, from one process of the group."""
+    found: dict = {(name, group.strategy): run(name, group) for name in SCENARIOS}
     for name in ("undecayed", "stories"):
-        file = folder / f"{name}-{team.kind}"
-        found["stopped", name, team.kind] = stopped(name, team, file, after_step=stop_at(4))
-        found["resumed", name, team.kind] = run(name, team, checkpoint=folder / f"{name}-alone", run="r")
+        file = folder / f"{name}-{group.strategy}"
+        found["stopped", name, group.strategy] = stopped(name, group, file, after_step=stop_at(4))
+        found["resumed", name, group.strategy] = run(name, group, checkpoint=folder / f"{name}-alone", run="r")
 
     def interrupt(step):
-        if step == 3 and team.first:
+        if step == 3 and group.is_first:
             os.kill(os.getpid(), signal.SIGINT)
 
-    interrupted = folder / f"interrupted-{team.kind}"
-    found["interrupted", team.kind] = stopped("stories", team, interrupted, after_step=interrupt)
-    found["still interrupted", team.kind] = still_interrupted(team)
-    team.asked_to_stop = False
+    interrupted = folder / f"interrupted-{group.strategy}"
+    found["interrupted", group.strategy] = stopped("stories", group, interrupted, after_step=interrupt)
+    found["still interrupted", group.strategy] = still_interrupted(group)
+    group.asked_to_stop = False
     # Only the first is late.
-    late = {"deadline": time.monotonic() - 1} if team.first else {"deadline": time.monotonic() + 1e6}
-    found["late", team.kind] = stopped("labels", team, folder / f"late-{team.kind}", **late)
-    (folder / f"file-{team.kind}").write_text("in the way")
-    unwritable = folder / f"file-{team.kind}" / "c"
-    found["unwritable", team.kind] = stopped("labels", team, unwritable, checkpoint_seconds=0)
+    late = {"deadline": time.monotonic() - 1} if group.is_first else {"deadline": time.monotonic() + 1e6}
+    found["late", group.strategy] = stopped("labels", group, folder / f"late-{group.strategy}", **late)
+    (folder / f"file-{group.strategy}").write_text("in the way")
+    unwritable = folder / f"file-{group.strategy}" / "c"
+    found["unwritable", group.strategy] = stopped("labels", group, unwritable, checkpoint_seconds=0)
 
     def train_with(**changes):
-        return refusal(lambda: train(make_model(), [Uneven()], make_config(**changes), device=CPU, team=team))
+        return refusal(lambda: train(make_model(), [Uneven()], make_config(**changes), device=CPU, group=group))
 
     def second_fails():
-        require(team.first, "no data here")
+        require(group.is_first, "no data here")
 
-    found["refused", team.kind] = {
+    found["refused", group.strategy] = {
         "batch": train_with(batch_size=3),
         "energy": train_with(energy_penalty=0.1),
         "nan": train_with(lr=1e30, warmup=0, clip=1e9),
-        "data": refusal(lambda: team.each(second_fails)),
+        "data": refusal(lambda: group.on_each(second_fails)),
     }
-    from tiny_runs import impossible, tiny  # beside the tests of grids; only processes of a team come here
+    from tiny_runs import impossible, tiny  # beside the tests of grids; only processes of a group come here
 
     grid = [tiny(), tiny("gru"), impossible()]
-    outcome = run_grid(grid, Store(folder / f"store-{team.kind}"), team=team)
-    found["grid", team.kind] = outcome.report()
-    found["interrupted grid", team.kind] = interrupted_grid([tiny(seed=1), tiny(seed=2)], team, folder)
+    outcome = run_grid(grid, Store(folder / f"store-{group.strategy}"), group=group)
+    found["grid", group.strategy] = outcome.report()
+    found["interrupted grid", group.strategy] = interrupted_grid([tiny(seed=1), tiny(seed=2)], group, folder)
     return found
 
 
-def interrupted_grid(grid, team, folder):
+def interrupted_grid(grid, group, folder):
     """What becomes of a grid whose first asked to stop before its first run is measured."""
-    team.asked_to_stop = team.first
-    outcome = run_grid(grid, Store(folder / f"none-{team.kind}"), team=team)
-    team.asked_to_stop = False
+    group.asked_to_stop = group.is_first
+    outcome = run_grid(grid, Store(folder / f"none-{group.strategy}"), group=group)
+    group.asked_to_stop = False
     return outcome.report()
 
 
@@ -180,7 +180,7 @@ if __name__ == "__main__":
     results: dict = {}
     for way in KINDS:
         os.environ["MASTER_PORT"] = sys.argv[2 + KINDS.index(way)]
-        with joined(way) as ours:
+        with process_group(way) as ours:
             results |= together(ours, Path(sys.argv[1]))
             number = ours.rank
     torch.save(results, Path(sys.argv[1]) / f"{number}.pt")

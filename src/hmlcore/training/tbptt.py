@@ -1,7 +1,7 @@
-"""Memory that training carries, without its gradient, through batches of texts that go on.
+"""Truncated backpropagation through time, over batches of texts that go on.
 
-Truncated backpropagation: a step reads where the step before stopped, from the state that it left, and its
-gradient ends at the first token of the batch. Source: Williams and Peng (Neural Computation 2, 1990).
+A step reads where the step before stopped, from the state that it left, and its gradient ends at the first
+token of the batch. Source: Williams and Peng (Neural Computation 2, 1990).
 """
 
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.models import Backbone, Classifier
+from hmlcore.models import Backbone, Classifier, map_state
 from hmlcore.tasks import Batch, Continued, Labelled, Task
 
 
-def carries(
+def uses_tbptt(
     model: Backbone | Classifier,
     tasks: Sequence[Task],
     batches: Sequence[Batch | Continued | Labelled],
     rows: int,
     energy_penalty: float = 0.0,
 ) -> bool:
-    """Whether training on `tasks` carries memory: whether `batches`, one of each task, go on.
+    """Whether training on `tasks` carries the state from batch to batch: if `batches`, one of each task, go on.
 
-    Raises: HmlcoreError where memory cannot be carried: several tasks, which interrupt one another; a model
+    Raises: HmlcoreError where it cannot be carried: several tasks, which interrupt one another; a model
         whose state grows with the text; batches that have not `rows` rows; an energy penalty.
     """
     going_on = [task.name for task, batch in zip(tasks, batches, strict=True) if isinstance(batch, Continued)]
@@ -44,7 +44,7 @@ def carries(
     return True
 
 
-class Carried:
+class CarriedState:
     """What a model remembers between the batches of texts that go on.
 
     Args: model; rows B of every batch.
@@ -61,15 +61,12 @@ class Carried:
         """
         _check_rows(fresh, self.rows)
         empty = self.model.init_state(self.rows)
-        return [
-            type(old)(*(_where(fresh, new, kept) for new, kept in zip(start, old, strict=True)))
-            for start, old in zip(empty, self.state, strict=True)
-        ]
+        return map_state(lambda new, kept: _where(fresh, new, kept), empty, self.state)
 
     def keep(self, state: list) -> None:
         """Carry `state`, cut off from what computed it."""
         # Copies: a state may be a view of all that the step computed, which would then stay in memory.
-        self.state = [type(block)(*(x.detach().clone() for x in block)) for block in state]
+        self.state = map_state(lambda x: x.detach().clone(), state)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state by name, as ``0.memory`` of the first block."""
@@ -88,12 +85,8 @@ class Carried:
         shapes = [{name: tuple(x.shape) for name, x in found.items()} for found in (tensors, wanted)]
         if shapes[0] != shapes[1]:
             raise HmlcoreError(f"the carried state has the shapes {shapes[0]}, the run needs {shapes[1]}")
-        self.state = [
-            type(block)(
-                *(tensors[f"{number}.{f}"].to(x.device) for f, x in zip(block._fields, block, strict=True))
-            )
-            for number, block in enumerate(self.state)
-        ]
+        kept = (tensors[name] for name in wanted)
+        self.state = map_state(lambda x: next(kept).to(x.device), self.state)
 
 
 def _where(fresh: Tensor, empty: Tensor, kept: Tensor) -> Tensor:

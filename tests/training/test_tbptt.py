@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from easy import CPU, TASKS, Stories, fit, make_config, make_model
+from easy import CPU, TASKS, Stories, fit, make_config, make_model, mean_loss
 from test_resume import assert_identical, contents, stop_at
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import MIXERS
 from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.tasks import Batch, Continued
-from hmlcore.training import scored_loss, train
-from hmlcore.training.carried import Carried
+from hmlcore.training import train
 from hmlcore.training.objective import scored_sums
+from hmlcore.training.tbptt import CarriedState
 
 HEADS = {"num_heads": 2}
 BOUNDED = {
@@ -40,7 +40,7 @@ def model_of(name, seed=0, layers=2):
 
 def read(model, batches, carried=None):
     """Losses of batches that go on, the way training reads them."""
-    carried = carried or Carried(model, len(batches[0].fresh))
+    carried = carried or CarriedState(model, len(batches[0].fresh))
     losses = []
     for batch in batches:
         sums = scored_sums(model, batch, carried.begin(batch.fresh))
@@ -108,7 +108,7 @@ def test_a_document_knows_nothing_of_the_one_before(name):
     batches = stories(4, begins=(3, 100))  # at step 3 the first row begins anew, the second goes on
 
     def last(seen):
-        carried = Carried(model, 2)
+        carried = CarriedState(model, 2)
         read(model, seen, carried)
         return model(batches[3].inputs, carried.begin(batches[3].fresh))
 
@@ -130,7 +130,7 @@ def test_training_reads_on():
     found = [loss for _, loss, _ in train(make_model("gru"), [task], config, device=CPU).curve]
     with torch.no_grad():
         wanted = [float(nats) / (4 * task.length) for nats in read(make_model("gru"), batches)]
-        forgetful = [float(scored_loss(make_model("gru"), b)[0]) for b in batches]
+        forgetful = [float(mean_loss(make_model("gru"), b)[0]) for b in batches]
     assert found == pytest.approx(wanted, rel=1e-6)
     assert found[0] == pytest.approx(forgetful[0], rel=1e-6)
     assert all(abs(a - b) > 1e-5 for a, b in zip(found[1:], forgetful[1:], strict=True))
@@ -166,10 +166,10 @@ def test_the_state_in_a_checkpoint_must_fit(tmp_path):
 
 # What is refused, before the first step
 
-ALONE = (Stories(),)
+ONE_TASK = (Stories(),)
 
 
-def refused(message, model, tasks=ALONE, **changes):
+def refused(message, model, tasks=ONE_TASK, **changes):
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(HmlcoreError, match=message):
         train(model, tasks, make_config(**changes), device=CPU, after_step=lambda step: pytest.fail("it began"))

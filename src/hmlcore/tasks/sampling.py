@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def distinct(rng: np.random.Generator, rows: int, population: int, count: int) -> np.ndarray:
+def sample_without_replacement(rng: np.random.Generator, rows: int, population: int, count: int) -> np.ndarray:
     """[rows, count] draws from 0..population−1, uniform and without repetition in each row.
 
     The first `count` steps of a Fisher-Yates shuffle, taken by all rows together.
