@@ -24,13 +24,13 @@ import pandas as pd
 import plotly.io
 import torch
 
-from hmlcore.evaluation.claims import claim_table
-from hmlcore.experiments import results_of, trace_of
-from hmlcore.figures.listops import listops_by_length, listops_ranking, listops_table
-from hmlcore.figures.speed import speed_decode, speed_memory, speed_paths_table, speed_train
-from hmlcore.figures.states import memory_states, memory_table, state_size_figure
 from hmlcore.figures.tables import models_table, render
 from hmlcore.results.tuning import tuned
+from hmlcore.runner import results_of, trace_of
+from hmlcore.studies.export import verdicts
+from hmlcore.studies.lra.figures import listops_by_length, listops_ranking, listops_table, memory_states
+from hmlcore.studies.speed.figures import memory_table, speed_decode, speed_memory, speed_paths_table
+from hmlcore.studies.speed.figures import speed_train, state_size_figure
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -161,9 +161,9 @@ for name, (fast, slow) in pairs.items():
 # ## One picture of each state
 #
 # Every mixer below was trained on the task of the next section and then read the same expression, token by token from left to right.
-# {numref}`fig-states` shows the state of its last block: what grows, what is rewritten at every token, and what lingers.
+# {numref}`fig-memory-states` shows the state of its last block: what grows, what is rewritten at every token, and what lingers.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-states", "caption": "The state of each mixer's last block (rows: up to forty-eight of its components) while it reads one expression (columns: tokens); colour is the value, scaled mixer by mixer."}}
+# %% tags=["hide-input"]
 memory_states(trace_of("lra_listops", profile, run_missing))
 
 # %% [markdown]
@@ -173,7 +173,7 @@ memory_states(trace_of("lra_listops", profile, run_missing))
 timings = results_of("speed", profile, run_missing)
 memory_table(timings)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-state-size", "caption": "Bytes of state of one sequence, and operations of one token, against the tokens read."}}
+# %% tags=["hide-input"]
 state_size_figure(timings)
 
 # %% [markdown]
@@ -192,10 +192,10 @@ state_size_figure(timings)
 listops = results_of("lra_listops", profile, run_missing)
 models_table(listops)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-listops", "caption": "Accuracy on test expressions against the limit on their length, every seed a dot. Dotted: the longest limit of training; dashed: what the most frequent answer scores."}}
+# %% tags=["hide-input"]
 listops_by_length(listops)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-listops-ranking", "caption": "The same as a ranking, at the limits of training and beyond them."}}
+# %% tags=["hide-input"]
 listops_ranking(listops)
 
 # %% tags=["hide-input"]
@@ -207,7 +207,7 @@ listops_table(listops)
 # The cell below counts, over training expressions, the most frequent value under each outermost operator, and lets that one token answer the test.
 
 # %%
-from hmlcore.experiments.base import task_from
+from hmlcore.studies.kit.comparison import task_from
 
 tests = [e for e in listops.specs()[0]["evaluate"] if e["split"] == "test"]
 one_token = {}
@@ -241,13 +241,13 @@ render(frame.reset_index(names="answer by"), note=listops.stamp())
 # One layer, one sequence at a time, forward and backward; then the cost of one more token after a context of that length.
 # The buttons change from time per token to its ratio to attention and to the gated delta rule, and a ring marks where a mixer becomes faster than attention.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-speed", "caption": "Time per token of training (forward and backward of one layer) against length; rings mark the crossover with attention."}}
+# %% tags=["hide-input"]
 speed_train(timings)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-decode", "caption": "Time of one decoded token against the tokens already read."}}
+# %% tags=["hide-input"]
 speed_decode(timings)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-memory", "caption": "Memory of forward and backward per token against length."}}
+# %% tags=["hide-input"]
 speed_memory(timings)
 
 # %% [markdown]
@@ -262,8 +262,7 @@ speed_paths_table(timings)
 # The claims stood beside the experiment, each with the rule that decides it, before the runs were made.
 
 # %% tags=["hide-input"]
-claims = claim_table({"lra_listops": listops, "speed": timings})
-render(claims, note=listops.stamp())
+render(verdicts(listops, timings), note=listops.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

@@ -24,21 +24,19 @@ import pandas as pd
 import plotly.io
 import torch
 
-from hmlcore.evaluation.bakeoff_claims import behind, winner
-from hmlcore.evaluation.claims import claim_table
-from hmlcore.experiments import results_of, trace_of
-from hmlcore.figures.bakeoff import bakeoff_models, bakeoff_scores, bakeoff_table
-from hmlcore.figures.bytes import bytes_by_context, bytes_position
-from hmlcore.figures.copy import copy_curves, copy_heatmaps
-from hmlcore.figures.kernel_design import kernel_design
-from hmlcore.figures.lyapunov import lyapunov_map
-from hmlcore.figures.op_speed import op_decode, op_goals_table, op_train
-from hmlcore.figures.orbits import phase_portraits
-from hmlcore.figures.physics import energy_by_token, gradient_by_lag, reversal_error
-from hmlcore.figures.portrait import phase_portrait
-from hmlcore.figures.recall import recall_curves, recall_frontier
 from hmlcore.figures.tables import models_table, render
 from hmlcore.results.tuning import tuned
+from hmlcore.runner import results_of, trace_of
+from hmlcore.studies.bakeoff.claims import behind, winner
+from hmlcore.studies.bakeoff.figures import bakeoff_models, bakeoff_scores, bakeoff_table
+from hmlcore.studies.bytes.figures import bytes_by_context, bytes_position, phase_portrait
+from hmlcore.studies.copy.figures import copy_curves, copy_heatmaps
+from hmlcore.studies.export import verdicts
+from hmlcore.studies.physics.figures import energy_by_token, gradient_by_lag, lyapunov_map
+from hmlcore.studies.physics.figures import phase_portraits, reversal_error
+from hmlcore.studies.recall.figures import recall_curves, recall_frontier
+from hmlcore.studies.speed.figures import op_decode, op_goals_table, op_train
+from hmlcore.studies.speed.kernel_design import kernel_design
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -158,7 +156,7 @@ print("symplectic to 1e-14:", bool((J.T @ Omega @ J - Omega).abs().max() < 1e-14
 # %%
 mechanics = results_of("physics", profile, run_missing)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-portraits", "caption": "Phase portraits of every dynamics: one untrained head, the same keys and values for all, friction included. The cross is the stored association where the dynamics have one."}}
+# %% tags=["hide-input"]
 phase_portraits(trace_of("physics", profile, run_missing))
 
 # %% [markdown]
@@ -169,9 +167,9 @@ phase_portraits(trace_of("physics", profile, run_missing))
 # When keys change from token to token, the spring that pulls a direction is switched on and off by the input: the step is a *parametrically driven* oscillator, the mechanism by which a child sets a swing in motion.
 # The growth a token, the Lyapunov exponent, says whether a state survives that.
 #
-# {numref}`fig-lyapunov` measures it for random unit keys, over the strength of the kick $\eta = \beta h^2$ and the friction $\gamma$; with a constant step only these two matter.
+# {numref}`fig-lyapunov-map` measures it for random unit keys, over the strength of the kick $\eta = \beta h^2$ and the friction $\gamma$; with a constant step only these two matter.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lyapunov", "caption": "Lyapunov exponent of the memory under random keys: the state grows where it is positive. The buttons change the dynamics."}}
+# %% tags=["hide-input"]
 lyapunov_map(mechanics)
 
 # %% [markdown]
@@ -179,29 +177,29 @@ lyapunov_map(mechanics)
 # Momentum that survives a time $1/(1-\gamma)$ adds that many kicks, so for wide keys the memory acts as a delta rule of strength $\eta/(1-\gamma)$, which is stable below 2.
 # The oscillator needs no friction: it turns about the association by an orthogonal map, and a product of orthogonal maps is orthogonal.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-energy", "caption": "Energy along a run without input, under one constant key and under changing keys."}}
+# %% tags=["hide-input"]
 energy_by_token(mechanics)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-reversal", "caption": "Error after running forwards and then backwards, in single precision, against the number of steps."}}
+# %% tags=["hide-input"]
 reversal_error(mechanics)
 
 # %% [markdown]
 # A conserved state should also conserve gradients.
-# {numref}`fig-gradient` asks how strongly the last output feels a value written a number of tokens earlier.
+# {numref}`fig-gradient-by-lag` asks how strongly the last output feels a value written a number of tokens earlier.
 # A flat line is not yet a usable memory, since what is felt may be drowned by what was written since; but a line that falls to nothing, or explodes, cannot be trained across that lag at all.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gradient", "caption": "Gradient of the last output with respect to a value, against the lag between them; no weights were trained."}}
+# %% tags=["hide-input"]
 gradient_by_lag(mechanics)
 
 # %% [markdown]
 # ## One trained head on real text
 #
 # A small byte-level language model was trained on the source text of Python's standard library.
-# {numref}`fig-portrait` follows one head of its last layer through a text it has not seen.
+# {numref}`fig-phase-portrait` follows one head of its last layer through a text it has not seen.
 # The head's matrices are seen along one pair of directions $(a, b)$, the leading singular pair of the last $Q$: the orbit is $q_t = a^\top Q_t b$ and $p_t = a^\top P_t b$.
 # Move the slider, or press play, to follow the text.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-portrait", "caption": "Orbit, energy and gates of one trained head while it reads source text; the slider moves through the bytes."}}
+# %% tags=["hide-input"]
 phase_portrait(trace_of("bytes", profile, run_missing), corpus="stdlib")
 
 # %% [markdown]
@@ -235,10 +233,10 @@ models_table(reading)
 # The models are trained on short silences and on two loads, and tested on longer ones.
 # The claim: *what limits a conserved state is the load, not the lag*.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-copy", "caption": "Share of messages copied without an error over load and lag; the outline marks what was trained on."}}
+# %% tags=["hide-input"]
 copy_heatmaps(copying)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-copy-lag", "caption": "The same against the lag, every seed a dot."}}
+# %% tags=["hide-input"]
 copy_curves(copying)
 
 # %% [markdown]
@@ -248,10 +246,10 @@ copy_curves(copying)
 # Attention keeps every pair in its cache; a bounded state must superpose them.
 # The axis that makes this fair to read is the number of bytes that the state takes.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-recall", "caption": "Accuracy of recall against bytes of state; up and to the left is better. The slider changes the number of pairs."}}
+# %% tags=["hide-input"]
 recall_frontier(recalling)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-recall-pairs", "caption": "Accuracy of recall against the number of pairs, every seed a dot."}}
+# %% tags=["hide-input"]
 recall_curves(recalling)
 
 # %% [markdown]
@@ -260,10 +258,10 @@ recall_curves(recalling)
 # Byte-level language modelling, scored in bits per byte at the context of training and at a longer one.
 # The corpora are the standard library's source text, split by module, and a subset of PG-19 {cite:p}`rae2020compressive`; because it is a subset, no number here compares with published PG-19 perplexities.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-bytes", "caption": "Bits per byte on test text against the context, every seed a dot; lower is better."}}
+# %% tags=["hide-input"]
 bytes_by_context(reading)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-bytes-position", "caption": "Bits per byte by position in the longest context: what more past is worth to each memory."}}
+# %% tags=["hide-input"]
 bytes_position(reading)
 
 # %% [markdown]
@@ -302,7 +300,7 @@ render(means.reset_index(), note=reading.stamp())
 # %%
 bakeoff = results_of("bakeoff", profile, run_missing)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-bakeoff", "caption": "The bake-off: scores on five tasks, every seed a dot, and mean ranks; the best variant on top. Dashed is gated DeltaNet, which is the variant delta."}}
+# %% tags=["hide-input"]
 bakeoff_scores(bakeoff)
 
 # %% tags=["hide-input"]
@@ -352,10 +350,10 @@ kernel_design()
 # %%
 costs = results_of("op_speed", profile, run_missing)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-op-speed", "caption": "Time a token of the operation alone, forward and backward, against length; the buttons change to ratios."}}
+# %% tags=["hide-input"]
 op_train(costs)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-op-decode", "caption": "Time of one decoded token against the context before it: flat for a bounded memory."}}
+# %% tags=["hide-input"]
 op_decode(costs)
 
 # %% [markdown]
@@ -371,9 +369,7 @@ op_goals_table(costs)
 # The verdicts below are computed from the store.
 
 # %% tags=["hide-input"]
-measured = (copying, recalling, reading, mechanics, bakeoff, costs)
-claims = claim_table({results.experiment: results for results in measured})
-render(claims, note=recalling.stamp())
+render(verdicts(copying, recalling, reading, bakeoff, mechanics, costs), note=recalling.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

@@ -11,7 +11,7 @@
 #
 # Text asks a memory for everything at once, so a score on text says little about what was remembered.
 # This chapter asks for one thing at a time: find a needle, replace a value, count, add, follow a rule, wait.
-# Every task is generated, every model trained on short sequences and tested on sequences up to 128 times longer; what is claimed was written down before any score was looked at, most of it with the rule that decides it (the last section says what was not).
+# Every task is generated, every model trained on short sequences and tested on sequences many times longer; what is claimed was written down before any score was looked at, most of it with the rule that decides it (the last section says what was not).
 #
 # All mixers have the same number of parameters and, where it can be set, the same bytes of state; the Hamiltonian memory is its default, the oscillator that won the bake-off of {doc}`w03_04_hml`.
 # Rest the pointer on a dot and it names its run: `hml show` with those digits prints the file, the settings and the command that makes the number again.
@@ -24,13 +24,14 @@ run_missing = False
 import plotly.io
 import torch
 
-from hmlcore.evaluation.claims import claim_table
-from hmlcore.experiments import results_of
-from hmlcore.figures.needle import needle_by_length, needle_map, ruler_table
-from hmlcore.figures.synthetic import synthetic_frontier
-from hmlcore.figures.synthetic_gradient import gradient_table, synthetic_gradients, synthetic_probes
-from hmlcore.figures.synthetic_tasks import ablations, tasks_by_length, tasks_table
 from hmlcore.figures.tables import models_table, render
+from hmlcore.runner import results_of
+from hmlcore.studies.ablation.figures import ablations
+from hmlcore.studies.controlled.figures import tasks_by_length, tasks_table
+from hmlcore.studies.export import verdicts
+from hmlcore.studies.gradients.figures import gradient_table, synthetic_gradients, synthetic_probes
+from hmlcore.studies.needle.figures import needle_by_length, needle_map, ruler_table
+from hmlcore.studies.recall.figures import synthetic_frontier
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -45,10 +46,10 @@ plotly.io.renderers.default = "plotly_mimetype"
 needle = results_of("synthetic_needle", profile, run_missing)
 models_table(needle)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-needle-map", "caption": "Accuracy by depth of the needle; the slider chooses the length of the haystack. Depth 0 is where it begins, 1 where it ends. The hover text gives the number of examples and Wilson's interval."}}
+# %% tags=["hide-input"]
 needle_map(needle)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-needle-length", "caption": "Accuracy, mean over depths, against the length of the haystack, every seed a dot. Dotted: the longest haystack of training; dashed: chance."}}
+# %% tags=["hide-input"]
 needle_by_length(needle)
 
 # %% [markdown]
@@ -67,11 +68,11 @@ ruler_table(needle)
 # Right is a number of which every digit is right.
 # (The `smoke` profile puts the needles into RULER's repetitive noise, which needs no data.)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-needle-text-map", "caption": "Whole numbers found, in percent, by depth of the needle; the slider chooses the number of bytes. The hover text gives the number of examples and Wilson's interval."}}
+# %% tags=["hide-input"]
 prose = results_of("synthetic_needle_text", profile, run_missing)
 needle_map(prose)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-needle-text-length", "caption": "Whole numbers found, mean over depths, against the number of bytes, every seed a dot. Dotted: the longest window of training; dashed: chance."}}
+# %% tags=["hide-input"]
 needle_by_length(prose)
 
 # %% [markdown]
@@ -131,7 +132,7 @@ assert bool((sums == x.cumsum(0) % 3).all())
 # %% tags=["hide-input"]
 tasks = results_of("synthetic_tasks", profile, run_missing)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tasks-length", "caption": "Scores against length, every seed a dot; copy by its delay. Dotted: the longest of training; dashed: chance, where it is known."}}
+# %% tags=["hide-input"]
 tasks_by_length(tasks)
 
 # %% tags=["hide-input"]
@@ -151,7 +152,7 @@ tasks_table(tasks)
 # bytes can hold them all; every memory here has several times more, most of them hundreds of times.
 # What decides is how it separates its keys, and whether training finds that.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-frontier", "caption": "Accuracy against the bytes of state of one sequence, along a line the width of the model; the slider sets the number of pairs. Dashed: the bytes of information in the pairs."}}
+# %% tags=["hide-input"]
 recall = results_of("synthetic_recall", profile, run_missing)
 synthetic_frontier(recall)
 
@@ -168,7 +169,7 @@ synthetic_frontier(recall)
 # It is measured for every mixer in one layer, and for four versions of the Hamiltonian memory that differ in damping, before and after training on copy; the sequence is a message, the longest delay, and the question.
 # The early gradient over the late one, $g_\text{early}/g_\text{late}$, is the norm at the longest lag over that at the shortest.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-gradients", "caption": "Norm of the gradient that reaches an input, or the state, so many tokens before the answer; untrained and trained; the geometric mean of the seeds, each of which is in the hover text. Open where it fell below the smallest number that single precision holds."}}
+# %% tags=["hide-input"]
 gradients = results_of("synthetic_gradient", profile, run_missing)
 synthetic_gradients(gradients)
 
@@ -176,7 +177,7 @@ synthetic_gradients(gradients)
 # A gradient that arrives is not yet a memory that can be read: what it reaches may lie under everything written since.
 # So a linear classifier is trained to read from the state which symbol came so many tokens before, and every model answers its task with noise on its inputs.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-probes", "caption": "Left: accuracy of a linear read-out of one symbol against the tokens read since (states that grow are not probed). Right: accuracy on copy against noise relative to the embeddings."}}
+# %% tags=["hide-input"]
 synthetic_probes(gradients)
 
 # %% tags=["hide-input"]
@@ -189,7 +190,7 @@ gradient_table(gradients)
 # One part is changed at a time, at the same budget and learning rate:
 # no damping or a fixed one (A1), injection into the position as well (A2), symplectic Euler in place of the leapfrog (A3), a penalty on changes of the energy while nothing is written (A4), a smaller step (A5).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-syn-ablations", "caption": "Accuracy minus that of the base with the same seed, mean over the test conditions. Each dot is a seed, bars are their means. Overwrite has no blanks, so the penalty is tried on copy alone."}}
+# %% tags=["hide-input"]
 ablation = results_of("synthetic_ablation", profile, run_missing)
 ablations(ablation)
 
@@ -202,14 +203,13 @@ ablations(ablation)
 # The needle in letters and the sums were trained a second time, longer, because at first too little was learned to say anything; their rules were kept.
 
 # %% tags=["hide-input"]
-parts = {part.experiment: part for part in (needle, prose, tasks, recall, gradients, ablation)}
-render(claim_table(parts), note=tasks.stamp())
+render(verdicts(needle, prose, recall, tasks, gradients, ablation), note=tasks.stamp())
 
 # %% [markdown]
 # What these measurements do not say:
 #
 # - The models are small and the training brief; a mixer that has not learned a task in this budget may learn it in another, and what fails at the length of training says nothing about longer ones.
 # - Learning rates were chosen on validation data with the first seed, from two for the needles, the tasks and recall; for the gradients each mixer has the one that copy chose; parameters are equal everywhere, bytes of state only among the matrix memories.
-# - With three seeds there is no interval: the dots are all there is; only HML and gated DeltaNet on the needle in letters have five. Where some seeds of a mixer learn a task and others do not, its mean says how often it was learned, not how well.
+# - Where there are fewer than five seeds there is no interval: the dots are all there is. Where some seeds of a mixer learn a task and others do not, its mean says how often it was learned, not how well.
 # - Where nearly nothing is found by anybody, as by most memories far behind the training, "as well as any other" says little.
 # - The ablations differ on overwrite alone; copy is learned by all of them. There no seed without damping, with a fixed one or with a quarter of the step comes near any seed of the base; Euler, injection into both and half the step overlap with it.

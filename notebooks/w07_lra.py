@@ -24,13 +24,14 @@ run_missing = False
 import plotly.io
 import torch
 
-from hmlcore.evaluation.claims import claim_table
-from hmlcore.experiments import get_experiment, results_of
-from hmlcore.figures.listops import listops_by_length, listops_learning, listops_table
-from hmlcore.figures.lra_published import lra_published
-from hmlcore.figures.lra_setup import lra_setup
-from hmlcore.figures.lra_text import text_by_length, text_costs, text_learning, text_scores
 from hmlcore.figures.tables import render
+from hmlcore.runner import results_of
+from hmlcore.studies import protocol
+from hmlcore.studies.export import verdicts
+from hmlcore.studies.lra.figures import listops_by_length, listops_learning, listops_table
+from hmlcore.studies.lra.figures import text_by_length, text_costs, text_learning, text_scores
+from hmlcore.studies.lra.published import lra_published
+from hmlcore.studies.lra.setup import lra_setup
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -111,7 +112,7 @@ print(f"accuracy {scores.accuracy:.2f}, macro-F1 {scores.macro_f1:.2f}")
 NAMES = {"lra_listops": "ListOps", "lra_text": "Text"}
 lra_setup(
     {
-        f"{title}, {part}": get_experiment(name).grid(part)
+        f"{title}, {part}": protocol(name).grid(part)
         for part in dict.fromkeys((profile, "full"))
         for name, title in NAMES.items()
     }
@@ -130,10 +131,10 @@ text = results_of("lra_text", profile, run_missing)
 #
 # These are the runs of {doc}`w01_02_baselines`, which also counts how much can be guessed from the outermost operator alone.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lra-listops", "caption": "ListOps: accuracy on test expressions against the limit on their length, every seed a dot. Dotted: the longest limit of training; dashed: what the most frequent answer scores."}}
+# %% tags=["hide-input"]
 listops_by_length(listops)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lra-listops-learning", "caption": "ListOps: training loss of the causal models, a line a seed."}}
+# %% tags=["hide-input"]
 listops_learning(listops)
 
 # %% tags=["hide-input"]
@@ -146,7 +147,7 @@ listops_table(listops)
 # The same trained models are judged by its first bytes, fewer and more than they were trained on.
 # A memory that keeps what it has gathered can only gain by reading on; one that gets worse has met a state that it never saw in training.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lra-text", "caption": "Reviews: accuracy against the bytes that are read of each, every seed a dot. Dotted: the length of training; dashed: what the most frequent answer scores."}}
+# %% tags=["hide-input"]
 text_by_length(text)
 
 # %% tags=["hide-input"]
@@ -159,7 +160,7 @@ text_scores(text)
 # Every batch is scored before it is learned from; the mean of the latest fifth of the training, which smooths what few reviews say, is drawn against steps, and the table tells after how many seconds it reached an accuracy.
 # Peak memory belongs to the whole training: none of the models needs more memory to become better.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lra-text-learning", "caption": "Reviews: accuracy on the batches of training before each was learned from, mean of the latest fifth of the training and of the seeds."}}
+# %% tags=["hide-input"]
 text_learning(text)
 
 # %% tags=["hide-input"]
@@ -187,10 +188,10 @@ lra_published(listops, text)
 # Confirmed, refuted or undecided by rules that stood before the runs.
 
 # %% tags=["hide-input"]
-render(claim_table({"lra_listops": listops}), note=listops.stamp())
+render(verdicts(listops), note=listops.stamp())
 
 # %% tags=["hide-input"]
-render(claim_table({"lra_text": text}), note=text.stamp())
+render(verdicts(text), note=text.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

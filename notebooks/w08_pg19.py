@@ -28,11 +28,12 @@ import plotly.io
 import torch
 import torch.nn.functional as F
 
-from hmlcore.evaluation.claims import claim_table
-from hmlcore.experiments import get_experiment, results_of
-from hmlcore.figures.pg19 import pg19_by_context, pg19_learning, pg19_position, pg19_tokenizers
-from hmlcore.figures.pg19_tables import pg19_costs, pg19_samples, pg19_scores, pg19_setup
 from hmlcore.figures.tables import render
+from hmlcore.runner import results_of
+from hmlcore.studies import protocol
+from hmlcore.studies.export import verdicts
+from hmlcore.studies.pg19.figures import pg19_by_context, pg19_learning, pg19_position, pg19_tokenizers
+from hmlcore.studies.pg19.tables import pg19_costs, pg19_samples, pg19_scores, pg19_setup
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -110,7 +111,7 @@ assert 7.5 < paid.sum() / math.log(2) / len(paid) < 8.5
 # The settings of this profile beside those that one GPU would run:
 
 # %% tags=["hide-input"]
-pg19_setup({name: get_experiment("pg19").grid(name) for name in dict.fromkeys((profile, "full"))})
+pg19_setup({name: protocol("pg19").grid(name) for name in dict.fromkeys((profile, "full"))})
 
 # %% tags=["remove-input"]
 books = results_of("pg19", profile, run_missing)
@@ -122,7 +123,7 @@ books = results_of("pg19", profile, run_missing)
 # Right, the same with *truncated backpropagation*: every window goes on where the one before it ended, in the same book, and begins with the state that was reached there; gradients stop at the window's beginning, the state does not, and a new book empties it.
 # Only then has a memory ever met in training the states that it will have after many pages.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-context", "caption": "Bits per byte of the test books against context, every seed a dot; lower is better. The same tokens are scored at every context. Dotted: the context of training."}}
+# %% tags=["hide-input"]
 pg19_by_context(books)
 
 # %% [markdown]
@@ -132,7 +133,7 @@ pg19_by_context(books)
 # But every token was scored at every context, so the difficulty of the text drops out of the difference: at equal positions, the loss with all that came before in memory, minus the loss within the context of training, on the same tokens.
 # Where it is negative the memory has carried something useful over that distance; where it is positive, reading on did harm.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-position", "caption": "Left: bits per byte by position in the book, all text before in memory. Right: the same minus what is paid within the context of training, on the same tokens. The slider chooses the book; the hover text has every seed."}}
+# %% tags=["hide-input"]
 pg19_position(books)
 
 # %% [markdown]
@@ -142,7 +143,7 @@ pg19_position(books)
 # Both have the same parameters: what the embedding of byte pairs takes, the models of bytes have in their blocks.
 # They are compared by the bytes in view, but not at equal text read.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-tokenizers", "caption": "Bits per byte against the bytes of text in view, for byte pairs and for bytes. Dotted: the context of training."}}
+# %% tags=["hide-input"]
 pg19_tokenizers(books)
 
 # %% [markdown]
@@ -150,7 +151,7 @@ pg19_tokenizers(books)
 #
 # Where a curve still falls at its end, its model has not finished learning, and the order there is one of speed as much as of memory.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-books-learning", "caption": "Training loss against the text read, a line a seed. Losses of byte pairs and of bytes are nats per token of different tokens and do not compare."}}
+# %% tags=["hide-input"]
 pg19_learning(books)
 
 # %% tags=["hide-input"]
@@ -182,7 +183,7 @@ pg19_samples(books)
 # With fewer than five books there is no interval, and a difference counts only where every book has its sign.
 
 # %% tags=["hide-input"]
-render(claim_table({"pg19": books}), note=books.stamp())
+render(verdicts(books), note=books.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

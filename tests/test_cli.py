@@ -12,7 +12,7 @@ import torch
 
 from hmlcore import cli
 from hmlcore.arguments import duration
-from hmlcore.experiments import EXPERIMENTS, Experiment, Outcome
+from hmlcore.runner import EXPERIMENTS, Experiment, Outcome
 from hmlcore.layers import MIXERS
 from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.models.generation import generate
@@ -207,7 +207,7 @@ def asked(monkeypatch):
         calls.append((specs, options))
         return Outcome(made=["all"])
 
-    monkeypatch.setattr("hmlcore.experiments.run_grid", noted)
+    monkeypatch.setattr("hmlcore.runner.run_grid", noted)
     return calls
 
 
@@ -353,7 +353,7 @@ def test_a_full_disk_is_one_line(capsys, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device", "results")
 
-    monkeypatch.setattr("hmlcore.experiments.run_grid", full)
+    monkeypatch.setattr("hmlcore.runner.run_grid", full)
     assert hml("run", "copy") == 1
     assert capsys.readouterr().err == "hml: the disk is full (results); finished runs are in the store\n"
 

@@ -1,23 +1,36 @@
 """What the repository publishes: the committed results are whole, clean, and exactly what the grids ask for."""
 
-import inspect
+from functools import cache
 
 import pytest
 from awaited import AWAITED
 
 from hmlcore import paths
-from hmlcore.evaluation.bakeoff_claims import winner
-from hmlcore.evaluation.claims import CLAIMS, CONFIRMED, REFUTED, UNDECIDED, claim_table
-from hmlcore.experiments import EXPERIMENTS
-from hmlcore.experiments.bakeoff import VARIANTS, chosen_rate
-from hmlcore.experiments.synthetic import HEADLINE
-from hmlcore.experiments.verify import _KEYS, _values
-from hmlcore.layers.hml import FAMILY, HML
+from hmlcore.evaluation.op_candidates import CANDIDATES
 from hmlcore.results import Store, spec_hash
+from hmlcore.runner.tune import tune, tuned_rates
+from hmlcore.runner.verify import keys_of
+from hmlcore.studies import experiments, folder_of, get_experiment, protocol, studies
+from hmlcore.studies.export import claims, verdicts
+from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
+from hmlcore.studies.kit.comparison import HEADLINE, read_rates
+from hmlcore.studies.kit.study import field_values
+from hmlcore.studies.speed import OPS
 
 STORE = Store(paths.root() / "results")
-PUBLISHED = [name for name in EXPERIMENTS if name not in AWAITED]
-TRAINED = [name for name in PUBLISHED if EXPERIMENTS[name].together is None]
+PUBLISHED = [name for name in experiments() if name not in AWAITED]
+TRAINED = [name for name in PUBLISHED if get_experiment(name).trained]
+TUNED = [name for name in TRAINED if get_experiment(name).criterion]
+
+
+@cache
+def stored(name):
+    return get_experiment(name).load(STORE, "laptop")
+
+
+@cache
+def grid(name):
+    return protocol(name).grid("laptop")
 
 
 @pytest.mark.parametrize("name", AWAITED)
@@ -28,15 +41,15 @@ def test_what_is_awaited_is_not_there(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_laptop_results_are_the_grid(name):
     """No run is missing, and none is left over from an earlier version of the experiment."""
-    wanted = {spec_hash(spec) for spec in EXPERIMENTS[name].grid("laptop")}
-    found = set(STORE.load("laptop", name).hashes)
+    wanted = {spec_hash(spec) for spec in grid(name)}
+    found = set(stored(name).hashes)
     assert not wanted - found, f"missing: hml run {name} --profile laptop"
-    assert not found - wanted, "stale files: delete what no grid asks for"
+    assert not found - wanted, "stale runs: drop what no grid asks for"
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_laptop_results_come_from_committed_code(name):
-    frame = STORE.load("laptop", name).frame
+    frame = stored(name).frame
     assert not frame["dirty"].any()
     assert (frame["commit"].str.len() == 40).all()
     assert frame["device"].nunique() == 1
@@ -45,12 +58,12 @@ def test_laptop_results_come_from_committed_code(name):
 @pytest.mark.parametrize("name", [name for name in TRAINED if name != "pg19"])
 def test_mixers_face_equal_conditions(name):
     """Equal parameters (1%), equal learning rates tried, the same three seeds or more."""
-    runs = STORE.load("laptop", name).runs()
+    runs = stored(name).runs()
     for _, group in runs.groupby([c for c in ("d_model", "task") if c in runs]):
         assert group["parameters"].max() <= 1.02 * group["parameters"].min()
     directions = runs.get("direction", "causal")
     for _, group in runs.assign(direction=directions).groupby("direction"):
-        assert set(group["mixer"]) == set(EXPERIMENTS[name].mixers)
+        assert set(group["mixer"]) == set(get_experiment(name).mixers)
         _check_equal_tuning(group, name)
 
 
@@ -75,61 +88,91 @@ def _check_equal_tuning(runs, name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_value_can_be_told_from_the_others_of_its_run(name):
     """Or `hml verify` could not pair what a run measures again with what is stored."""
-    rows = _values(STORE, "laptop", name)
-    keys = ["spec_hash", *(key for key in _KEYS if key in rows)]
-    if EXPERIMENTS[name].together is None or EXPERIMENTS[name].repeatable:
-        assert not rows.duplicated(keys).any()
+    rows = stored(name).frame
+    rows = rows[rows["split"] != "train"]
+    assert not rows.duplicated([key for key in keys_of(name) if key in rows]).any()
 
 
-def test_books_are_met_under_equal_conditions():
-    """All mixers tried both rates for as long, and train at the one that these trials chose."""
-    results = STORE.load("laptop", "pg19")
-    runs = results.runs()
-    assert runs["parameters"].max() <= 1.02 * runs["parameters"].min()
-    trials = results.metric("bits_per_token", split="validation", variant="tuning")
-    tried = trials.groupby("mixer")["lr"].apply(sorted)
-    assert set(tried.index) == set(EXPERIMENTS["pg19"].mixers)
-    assert all(rates == tried.iloc[0] and len(rates) == 2 for rates in tried)
-    chosen = trials.sort_values(["value", "lr"]).groupby("mixer")["lr"].first()
-    trained = runs[runs["variant"] != "tuning"]
-    assert (trained["lr"] == trained["mixer"].map(chosen)).all()
-    read = trained.groupby(["task", "variant"])["steps"].nunique()
-    assert (read == 1).all()
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_a_study_says_tells_its_runs_and_rows_apart_is_there(name):
+    """Its factors in every spec, its conditions in some row."""
+    experiment, frame = get_experiment(name), stored(name).frame
+    for spec in grid(name):
+        assert all(field_values(spec, factor) for factor in experiment.factors)
+    absent = [c for c in experiment.conditions if c not in frame or frame[c].isna().all()]
+    assert absent == []
 
 
-def test_reviews_are_read_at_the_rates_that_the_first_seed_chose():
-    runs = STORE.load("laptop", "lra_text").where(direction="causal")
-    first = runs.where(seed=0).best_lr("accuracy", "max").runs().set_index("mixer")["lr"]
-    later = runs.frame[runs.frame["seed"] > 0].groupby("mixer")["lr"].unique()
-    assert all(list(rates) == [first[mixer]] for mixer, rates in later.items())
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_mixers_of_an_experiment_are_those_of_its_runs(name):
+    found, wanted = set(stored(name).mixers), set(get_experiment(name).mixers)
+    assert found == wanted if name != "op_speed" else found < wanted  # some ops need a GPU
 
 
-def test_every_trained_run_of_the_portrait_has_its_trace():
-    traced = {spec_hash(s) for s in EXPERIMENTS["bytes"].grid("laptop") if "trace" in s}
-    assert traced and traced == set(STORE.trace("laptop", "bytes")["spec_hash"])
+def test_the_ops_that_are_timed_are_those_that_can_be():
+    assert tuple(CANDIDATES) == OPS
+
+
+def by_validation(name):
+    """Case → mixer → the rate whose validation mean is best with the first seed, where several were tried."""
+    experiment, frame = get_experiment(name), stored(name).frame
+    metric, mode = experiment.criterion
+    rows = frame[(frame["metric"] == metric) & (frame["split"] == "validation") & (frame["seed"] == 0)]
+    found = {}
+    for (*case, mixer), part in rows.groupby([*experiment.factors, "mixer"]):
+        scores = part.groupby("lr")["value"].agg(lambda values: values.mean(skipna=False))
+        scores = (scores if mode == "min" else -scores).fillna(float("inf"))
+        if len(scores) > 1:
+            found.setdefault(", ".join(map(str, case)), {})[mixer] = scores.idxmin()
+    return found
+
+
+RATES = [
+    (study, profile, name)
+    for study in studies()
+    for profile, names in read_rates(folder_of(studies()[study].experiments[0].name)).items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("study", "profile", "name"), RATES)
+def test_rates_are_those_that_validation_chose_with_the_first_seed(study, profile, name):
+    """None is missing or left over, and `hml tune` chooses the same."""
+    assert profile == "laptop" and name in [e.name for e in studies()[study].experiments]
+    rates = read_rates(folder_of(name))[profile][name]
+    assert rates == by_validation(name) == tuned_rates(STORE, profile, name)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_whose_later_seeds_run_at_one_rate_has_its_rates_written_down(name):
+    """Those of the gradients are the controlled tasks' own."""
+    tried = [{s["lr"] for s in grid(name) if (s["seed"] == 0) == first} for first in (True, False)]
+    per_seed = {}
+    for s in grid(name):
+        case = (s["seed"], s["mixer"], *(str(field_values(s, f)) for f in get_experiment(name).factors))
+        per_seed.setdefault(case, set()).add(s["lr"])
+    later = any(len(lrs) < len(tried[0]) for (seed, *_), lrs in per_seed.items() if seed > 0)
+    written = name in [experiment for _, _, experiment in RATES]
+    assert written == (later and name != "synthetic_gradient" and len(tried[0]) > 1 and _same_first(per_seed))
+
+
+def _same_first(per_seed):
+    return any(len(lrs) > 1 for (seed, *_), lrs in per_seed.items() if seed == 0)
+
+
+def test_tuning_writes_what_the_repository_has(tmp_path, monkeypatch):
+    """And leaves other experiments and profiles as they are."""
+    kept = {"full": {"other": {"case": {"hml": 0.5}}}, "laptop": {"synthetic_recall": {"16": {"hml": 1.0}}}}
+    monkeypatch.setattr("hmlcore.runner.tune.folder_of", lambda _: tmp_path)
+    (tmp_path / "rates.json").write_text(__import__("json").dumps(kept))
+    path = tune(STORE, "laptop", "synthetic_recall")
+    assert path == tmp_path / "rates.json"
+    own = read_rates(folder_of("synthetic_recall"))
+    assert read_rates(tmp_path) == own | {"full": kept["full"]}
 
 
 def test_claims_are_decided_from_the_store():
-    table = claim_table({name: STORE.load("laptop", name) for name in PUBLISHED})
-    assert len(table) == sum(claim.experiment in PUBLISHED for claim in CLAIMS)
+    table = verdicts(*(stored(name) for name in PUBLISHED))
+    assert len(table) == sum(claim.experiment in PUBLISHED for claim in claims())
     assert set(table["verdict"]) <= {CONFIRMED, REFUTED, UNDECIDED}
     assert table["evidence"].str.contains(r"\d").all()
-
-
-def test_the_bakeoff_trained_at_the_rates_that_its_first_seed_chose():
-    first = STORE.load("laptop", "bakeoff").where(seed=0)
-    chosen = first.best_lr("bits_per_token", "min", by=["task", "variant"]).runs()
-    rates = chosen.groupby(["task", "variant"])["lr"].first().to_dict()
-    assert len(rates) == 45
-    assert rates == {key: chosen_rate(*key) for key in rates}
-
-
-def test_the_default_is_the_winner_of_the_bakeoff():
-    best = winner(STORE.load("laptop", "bakeoff"))
-    default = {k: p.default for k, p in inspect.signature(HML).parameters.items()}
-    own = inspect.signature(FAMILY[default["dynamics"]]).parameters
-    default |= {k: p.default for k, p in own.items() if k not in default}
-    heads = default["num_heads"]
-    wanted = {"dynamics": default["dynamics"], "rotation_heads": 0, "theta": "head"} | VARIANTS[best]
-    wanted["rotation_heads"] = heads // 4 if wanted["rotation_heads"] else 0
-    assert {k: default[k] for k in wanted} == wanted

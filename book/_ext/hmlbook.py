@@ -17,7 +17,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from hmlcore import paths
 from hmlcore.figures.mystnb import plotly_html
-from hmlcore.figures.registry import FIGURES
 
 
 def profile() -> str:
@@ -55,7 +54,9 @@ class HmlFigure(SphinxDirective):
         self.options.setdefault("name", f"fig-{name}")
         self.add_name(figure)
         text = nodes.Element()
-        caption = self.content or StringList([FIGURES[name].caption], source=str(path))
+        sources = store() / "sources.json"
+        stored = json.loads(sources.read_text("utf-8"))["figures"][name]["caption"]
+        caption = self.content or StringList([stored], source=str(sources))
         self.state.nested_parse(caption, self.content_offset, text)
         for number, block in enumerate(text.children):
             figure += nodes.caption("", "", *block.children) if number == 0 else nodes.legend("", block)

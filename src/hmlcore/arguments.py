@@ -23,6 +23,10 @@ def duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+Verb = Callable[..., argparse.ArgumentParser]
+"""(name, summary, details, profile) → the parser of a new verb."""
+
+
 def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     """The parser of the whole command line: `options.verb` is the one of `functions` that was asked for."""
     parser = _Parser(
@@ -45,8 +49,17 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
             )
         return command
 
-    verb("list", "show mixers, tasks, experiments, and what the store has of each profile")
+    verb("list", "show mixers, tasks, studies, and what the store has of each profile")
+    for add in (_run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book):
+        add(verb)
+    verb(
+        "doctor", "verify the GPU runtime, show what is installed, and check the backend of each op",
+        "Exit code 1 where something is present but does not work; it says what to do.",
+    )  # fmt: skip
+    return parser
 
+
+def _run(verb: Verb) -> None:
     run = verb(
         "run", "make the runs of an experiment that the store lacks",
         "Runs that the store has are skipped; interrupted ones resume from their checkpoint. "
@@ -59,7 +72,7 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     run.add_argument(
         "--only", nargs="+", default=[], metavar="FIELD=VALUES",
         help="only runs whose field has one of the values, e.g. mixer=hml,attention lr=0.003; other fields "
-        "are seed, d_model, layers, task, corpus, direction",
+        "are those that tell its runs apart: seed, d_model, task, corpus, ...",
     )  # fmt: skip
     run.add_argument("--seeds", nargs="+", type=int, metavar="N", help="only these seeds (default: all)")
     run.add_argument(
@@ -88,6 +101,18 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         help="allow a full run on a CPU or from uncommitted code; the rows say so",
     )
 
+
+def _tune(verb: Verb) -> None:
+    tune = verb(
+        "tune", "read out of the store which learning rates validation chose, for the grids to use",
+        "Writes the study's rates.json. Where a grid tries all rates with the first seed only, the other seeds "
+        "run at the chosen ones.",
+        profile="laptop",
+    )  # fmt: skip
+    tune.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="whose rates")
+
+
+def _generate(verb: Verb) -> None:
     generate = verb(
         "generate", "continue a text with a trained model of bytes or byte pairs",
         "Prints what follows the prompt, as it is drawn. Example: hml generate --checkpoint "
@@ -111,6 +136,8 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     )  # fmt: skip
     generate.add_argument("--seed", type=int, metavar="N", help="make what is drawn repeatable")
 
+
+def _verify(verb: Verb) -> None:
     check = verb(
         "verify", "make stored runs again and compare every value", profile="laptop",
         details="On the machine that made them they agree exactly, elsewhere within the tolerance.",
@@ -122,12 +149,20 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, metavar="N", help="make the choice repeatable")
     check.add_argument("--run", metavar="HASH", help="this run instead, by the first digits of its spec hash")
 
-    show = verb(
-        "show", "show the run behind a number: its file, scores, spec and the command that makes it again",
-        "Figures show the first digits of a run's spec hash where the pointer rests on a seed.",
-    )  # fmt: skip
-    show.add_argument("run", metavar="HASH", help="the first digits of a spec hash, at least four")
 
+def _show(verb: Verb) -> None:
+    show = verb(
+        "show", "show the run behind a number, or a claim and the runs behind it", profile="laptop",
+        details="A run: its file, scores, spec and the command that makes it again; figures show the first "
+        "digits of its spec hash where the pointer rests on a seed. A claim, by the name that its table gives: "
+        "the sentence, verdict, evidence and runs.",
+    )  # fmt: skip
+    show.add_argument(
+        "what", metavar="HASH|CLAIM", help="the first digits of a spec hash, at least four, or a claim's name"
+    )
+
+
+def _bench(verb: Verb) -> None:
     bench = verb(
         "bench", "time every mixer, and every op, side by side, in training and decoding, by length",
         "Prints times a token, their ratios, the machine's floors, which implementation ran and whether the "
@@ -144,6 +179,8 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
     )
     bench.add_argument("--force", action="store_true", help="allow the full profile on a CPU")
 
+
+def _figures(verb: Verb) -> None:
     figures = verb(
         "figures", "write every figure, table and number of a profile from the store",
         profile="laptop",
@@ -153,6 +190,8 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FOLDER", help="where to (default: the profile's folder in the store)"
     )
 
+
+def _book(verb: Verb) -> None:
     book = verb(
         "book", "execute the chapters by papermill and build the HTML book", profile="laptop",
         details="Prints the path of the first page last.",
@@ -165,8 +204,20 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         "--commit-chapters", action="store_true", help="copy executed chapters to book/chapters instead"
     )
 
-    verb(
-        "doctor", "verify the GPU runtime, show what is installed, and check the backend of each op",
-        "Exit code 1 where something is present but does not work; it says what to do.",
+
+def _pack(verb: Callable) -> None:
+    pack = verb(
+        "pack", "put finished runs into the one file of their experiment", profile="laptop",
+        details="Runs are stored a file each, in .runs below the profile's results, and count as they are; "
+        "packed they are small enough to commit. The same runs give the same file, whoever made them: after a "
+        "conflict of versions, pack one side --with the other.",
     )  # fmt: skip
-    return parser
+    pack.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all with runs to pack")
+    pack.add_argument(
+        "--with", dest="also", nargs="+", type=Path, default=[], metavar="FILE",
+        help="take in the runs of these packed files as well, of one experiment",
+    )  # fmt: skip
+    pack.add_argument(
+        "--drop", nargs="+", default=[], metavar="HASH",
+        help="take packed runs of one experiment out, by the first digits of their spec hashes",
+    )  # fmt: skip

@@ -8,6 +8,7 @@ Each step leaves a key, the hash of all it read, and is skipped while that key s
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -17,14 +18,15 @@ from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.experiments import EXPERIMENTS, check_profile
-from hmlcore.experiments.run import checkpoint_path
-from hmlcore.figures.export import export_all
 from hmlcore.results import Store
+from hmlcore.runner.run import checkpoint_path
+from hmlcore.studies import experiments, protocol
+from hmlcore.studies.export import export_all
+from hmlcore.studies.kit.study import check_profile
 
 # A committed store is the published result and is never emptied; this one is made on the spot.
 _EPHEMERAL = "smoke"
-_KEPT_METADATA = ("tags", "mystnb")
+_KEPT_METADATA = ("tags", "mystnb", "figure", "label")
 _HIDDEN_TAGS = ("parameters", "injected-parameters")
 
 
@@ -98,7 +100,7 @@ def build_book(
             _say(f"notice: {notice}")
     store = paths.results() / profile
     source, html = work / "src", work / "html"
-    _stage(source, chapters)
+    _stage(source, chapters, captions(profile))
     shown = (*store.glob("figures/*.json"), *store.glob("*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
     key = _hash(_code_key(), has_scripts, *_files(source), *shown)
@@ -159,8 +161,8 @@ def _empty(store: Path, profile: str) -> None:
     if store.exists():
         _say(f"emptying {store}: its results are to be made afresh")
         shutil.rmtree(store)
-    for experiment in EXPERIMENTS.values():
-        for spec in experiment.grid(profile):
+    for name in experiments():
+        for spec in protocol(name).grid(profile):
             checkpoint_path(spec).unlink(missing_ok=True)
 
 
@@ -192,8 +194,9 @@ def _execute(notebook: Path, out: Path, parameters: dict) -> None:
     partial.unlink()
 
 
-def _stage(source: Path, chapters: list[Path]) -> None:
-    """Copy the book's sources to `source`, with these executed chapters in place of the committed."""
+def _stage(source: Path, chapters: list[Path], words: dict[str, str]) -> None:
+    """Copy the book's sources to `source`, with these executed chapters in place of the committed, and captions
+    from the stored figures."""
     root = paths.root()
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("chapters", "__pycache__"))
@@ -201,7 +204,31 @@ def _stage(source: Path, chapters: list[Path]) -> None:
         shutil.copy(root / name, source)
     (source / "book" / "chapters").mkdir()
     for chapter in chapters:
-        shutil.copy(chapter, source / "book" / "chapters")
+        (source / "book" / "chapters" / chapter.name).write_text(captioned(chapter, words), "utf-8")
+
+
+def captions(profile: str) -> dict[str, str]:
+    """The caption of every figure that is stored at `profile`."""
+    path = paths.results() / profile / "sources.json"
+    require(path.is_file(), f"there is no {path}; make it with: hml figures --profile {profile}")
+    return {name: entry["caption"] for name, entry in json.loads(path.read_text("utf-8"))["figures"].items()}
+
+
+def captioned(chapter: Path, words: dict[str, str]) -> str:
+    """The text of an executed chapter in which every cell that names a stored figure has its caption.
+
+    Args: words, figure → caption.
+    Raises: HmlcoreError where a cell names a figure that is not among them.
+    """
+    import nbformat
+
+    notebook = nbformat.read(chapter, as_version=4)
+    for cell in notebook.cells:
+        if name := cell.metadata.pop("figure", None):
+            require(name in words, f"chapter {chapter.stem} shows figure {name!r}, which is not stored")
+            label = cell.metadata.pop("label", f"fig-{name.replace('_', '-')}")
+            cell.metadata["mystnb"] = {"figure": {"name": label, "caption": words[name]}}
+    return nbformat.writes(notebook) + "\n"
 
 
 def _jupyter_book(source: Path, html: Path, profile: str, log: Path) -> None:

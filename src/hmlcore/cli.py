@@ -1,4 +1,7 @@
-"""`hml`: list, run, generate, verify, bench, figures, book, doctor. Thin: a verb is a few calls elsewhere."""
+"""`hml`: list, run, pack, tune, generate, verify, show, bench, figures, book, doctor.
+
+Thin: a verb is a few calls elsewhere.
+"""
 
 import argparse
 import errno
@@ -35,30 +38,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list(options) -> int:
-    from hmlcore.experiments import EXPERIMENTS, PROFILES
-    from hmlcore.layers import MIXERS
     from hmlcore.results import Store
-    from hmlcore.tasks import TASKS
+    from hmlcore.runner.catalogue import catalogue
+    from hmlcore.studies import studies
 
-    store = Store(paths.results())
-    for title, entries in (("mixers", MIXERS), ("tasks", TASKS)):
+    store, known = Store(paths.results()), catalogue()
+    for title, entries in (("mixers", known.mixers), ("tasks", known.tasks)):
         print(title)
-        for name, cls in sorted(entries.items()):
-            print(f"  {name:<18} {_first_line(cls)}")
-    print("experiments" + " " * 47 + "".join(f"{p:>14}" for p in PROFILES))
-    for experiment in EXPERIMENTS.values():
-        counts = []
-        for profile in PROFILES:
-            specs = experiment.grid(profile)
-            counts.append(f"{sum(store.has(s) for s in specs)}/{len(specs)} runs")
-        print(f"  {experiment.name:<10} {experiment.question[:44]:<45}" + "".join(f"{c:>14}" for c in counts))
+        for name, sentence in entries.items():
+            print(f"  {name:<18} {sentence}")
+    print("studies and their experiments" + " " * 11 + "".join(f"{profile:>16}" for profile in known.grids))
+    for study in studies().values():
+        print(f"  {study.name}: {study.question}")
+        for experiment in study.experiments:
+            line = f"    {experiment.name:<36}"
+            for profile, grids in known.grids.items():
+                asked = {digest[:16] for digest in grids[experiment.name]}
+                stored = len(asked & store.hashes(profile, experiment.name))
+                line += f"{f'{stored}/{len(asked)} runs':>16}"
+            print(line)
     return 0
-
-
-def _first_line(cls: type) -> str:
-    """The first sentence of a class's own docstring, else of its module's."""
-    text = (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").strip()
-    return re.split(r"(?<=[.;])\s|\n", text)[0].rstrip(".;")
 
 
 def _run(options) -> int:
@@ -73,17 +72,19 @@ def _run(options) -> int:
 
 
 def _run_together(options, group) -> int:
-    from hmlcore.experiments import check_profile, experiments_named, run_grid, select
-    from hmlcore.experiments.grid import default_jobs
-    from hmlcore.experiments.run import device_name
     from hmlcore.ops.backend import default_device
     from hmlcore.results import Store
+    from hmlcore.runner.grid import default_jobs, run_grid
+    from hmlcore.runner.run import device_name
+    from hmlcore.runner.select import select
+    from hmlcore.studies import experiments_named, protocol
+    from hmlcore.studies.kit.study import check_profile
     from hmlcore.training.trackers import check_log
 
     check_profile(options.profile)
     check_log(options.log)
     # One choice over all of a family: what one member lacks, another may have.
-    grids = [e.grid(options.profile) for e in experiments_named(options.experiment)]
+    grids = [protocol(e.name).grid(options.profile) for e in experiments_named(options.experiment)]
     specs = select([spec for grid in grids for spec in grid], _only(options.only), options.seeds)
     usual = default_jobs() if group.strategy is None else 1
     jobs, folder = usual if options.jobs is None else options.jobs, options.save_models
@@ -106,6 +107,36 @@ def _run_together(options, group) -> int:
     if outcome.interrupted:
         return 130
     return 1 if outcome.failed else 0
+
+
+def _pack(options) -> int:
+    from hmlcore.results import Store
+    from hmlcore.results.pack import pack
+    from hmlcore.results.text import bytes_text
+
+    store, names = Store(paths.results()), options.experiments or [None]
+    require(len(names) == 1 or not (options.also or options.drop), "--with and --drop take one experiment")
+    done = 0
+    for name in names:
+        for packed in pack(store, options.profile, name, also=options.also, drop=options.drop):
+            runs, size = f"{packed.added} run{'s' * (packed.added != 1)}", bytes_text(packed.size)
+            print(f"{packed.experiment}: {runs} went in, {packed.path} holds {packed.runs} in {size}")
+            done += 1
+    if not done:
+        print(f"nothing to pack in {store.root / options.profile}")
+    return 0
+
+
+def _tune(options) -> int:
+    from hmlcore.results import Store
+    from hmlcore.runner.tune import tune
+    from hmlcore.studies import experiments_named
+    from hmlcore.studies.kit.study import check_profile
+
+    check_profile(options.profile)
+    for experiment in [e for name in options.experiments for e in experiments_named(name)]:
+        print(tune(Store(paths.results()), options.profile, experiment.name))
+    return 0
 
 
 def _generate(options) -> int:
@@ -133,34 +164,41 @@ def _generate(options) -> int:
 
 
 def _verify(options) -> int:
-    from hmlcore.experiments import EXPERIMENTS, check_profile, get_experiment
-    from hmlcore.experiments.verify import TOLERANCE, verify
     from hmlcore.results import Store
+    from hmlcore.runner.verify import verify
+    from hmlcore.studies import experiments, experiments_named
+    from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
-    names = [get_experiment(n).name for n in options.experiments] or list(EXPERIMENTS)
+    names = [e.name for n in options.experiments for e in experiments_named(n)] or list(experiments())
     verdicts = verify(
         Store(paths.results()), options.profile, names, options.sample, options.seed, options.run or ""
     )
     for v in verdicts:
         print(
             f"{'ok    ' if v.passed else 'DIFFER'} {v.label} ({v.spec_hash[:16]}): {v.identical} of {v.values} "
-            f"values identical, largest difference {v.worst:.2g} (tolerance {TOLERANCE:g})"
+            f"values identical, {v.within} within tolerance, largest difference {v.worst:.2g}"
         )
     return 0 if all(v.passed for v in verdicts) else 1
 
 
 def _show(options) -> int:
-    from hmlcore.experiments.lookup import find_run, report
     from hmlcore.results import Store
+    from hmlcore.runner.lookup import find_claim, find_run, report
+    from hmlcore.studies.kit.study import check_profile
 
-    print(report(find_run(Store(paths.results()), options.run)))
+    check_profile(options.profile)
+    store = Store(paths.results())
+    if re.fullmatch(r"[0-9a-f]{4,64}", options.what):
+        print(report(find_run(store, options.what)))
+    else:
+        print(find_claim(store, options.profile, options.what))
     return 0
 
 
 def _bench(options) -> int:
-    from hmlcore.experiments.bench import bench
     from hmlcore.results import Store
+    from hmlcore.runner.bench import bench
 
     tables = bench(
         options.profile, Store(paths.results()), only=_only(options.only), lengths=options.lengths,
@@ -172,9 +210,9 @@ def _bench(options) -> int:
 
 
 def _figures(options) -> int:
-    from hmlcore.experiments import check_profile
-    from hmlcore.figures.export import export_all
     from hmlcore.results import Store
+    from hmlcore.studies.export import export_all
+    from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
     exported = export_all(Store(paths.results()), options.profile, options.out)
@@ -187,7 +225,7 @@ def _figures(options) -> int:
 
 def _book(options) -> int:
     from hmlcore.book import build_book, commit_chapters
-    from hmlcore.experiments.base import check_profile
+    from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
     if options.commit_chapters:
@@ -219,9 +257,9 @@ def _only(pairs: list[str]) -> dict[str, list[str]]:
 def _parser() -> argparse.ArgumentParser:
     return build_parser(
         {
-            "list": _list, "run": _run, "generate": _generate, "verify": _verify, "show": _show,
-            "bench": _bench,
-            "figures": _figures, "book": _book, "doctor": _doctor,
+            "list": _list, "run": _run, "pack": _pack, "tune": _tune, "generate": _generate,
+            "verify": _verify, "show": _show, "bench": _bench, "figures": _figures, "book": _book,
+            "doctor": _doctor,
         }
     )  # fmt: skip
 

@@ -12,8 +12,8 @@ import pytest
 from awaited import AWAITED
 
 from hmlcore import book
-from hmlcore.figures.export import export_all
-from hmlcore.figures.registry import FIGURES
+from hmlcore.studies.export import export_all
+from hmlcore.studies.kit.figure import FIGURES
 from hmlcore.results import Store
 
 pytestmark = pytest.mark.slow

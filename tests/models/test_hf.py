@@ -332,7 +332,7 @@ def test_a_cache_can_be_multiplied_chosen_from_and_emptied():
 
 
 def test_transformers_is_imported_by_nobody_else_and_missed_by_name(monkeypatch):
-    code = "import sys, hmlcore.cli, hmlcore.models, hmlcore.experiments; print('transformers' in sys.modules)"
+    code = "import sys, hmlcore.cli, hmlcore.models, hmlcore.runner; print('transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
     monkeypatch.setitem(sys.modules, "transformers", None)

@@ -4,8 +4,8 @@ import pytest
 from made_up import provenance, run
 
 from hmlcore.results import Store
-from hmlcore.results.numbers import numbers, numbers_json, numbers_tex
 from hmlcore.results.text import bytes_text, signed, three
+from hmlcore.studies.kit.numbers import numbers, numbers_json, numbers_tex
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_round_trip(store):
         {"metric": "exact", "value": 1, "n": 64, "payload": 4, "delay": 8, "state_bytes": 999},
     ]
     path = store.write(run(rows, made=made, seed=3))
-    assert path == store.root / "smoke" / "copy" / f"{spec_hash(spec(seed=3))[:16]}.parquet"
+    assert path == store.root / "smoke" / ".runs" / "copy" / f"{spec_hash(spec(seed=3))[:16]}.parquet"
     assert names(path.parent) == [path.name]
     frame = store.load("smoke", "copy").frame
     assert list(frame["metric"]) == ["exact", "loss", "exact"]
@@ -179,7 +179,7 @@ def test_copy_under_another_name_is_refused(store):
 def test_result_in_the_wrong_folder_is_refused(store):
     path, other = store.write(run()), store.write(run(profile="laptop"))
     path.rename(other.with_name(path.name))
-    with pytest.raises(HmlcoreError, match="several profiles"):
+    with pytest.raises(HmlcoreError, match=f"{path.name}: its profile is smoke, and it lies where 'laptop'"):
         store.load("laptop", "copy")
 
 

@@ -4,7 +4,7 @@ import pytest
 from made_up import provenance, run
 
 from hmlcore.results import Store
-from hmlcore.results.numbers import numbers
+from hmlcore.studies.kit.numbers import numbers
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from easy import CPU, Stories, make_config, make_model
 from test_resume import stop_at
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.experiments import run_grid
 from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.results import Store
+from hmlcore.runner import run_grid
 from hmlcore.tasks import IGNORE, Batch, Task, build_task
 from hmlcore.training import SINGLE_PROCESS, Paused, process_group, train
 

@@ -168,7 +168,7 @@ def test_a_grid_is_walked_together(kind, group, own_folders, monkeypatch):
     monkeypatch.syspath_prepend(HERE.parent / "experiments")
     from tiny_runs import tiny, values
 
-    from hmlcore.experiments import run_grid
+    from hmlcore.runner import run_grid
 
     folder, *seen = group
     for saw in seen:

@@ -1,14 +1,14 @@
 """Marks that several figures share: seeds as dots with their mean, panels, axes that double."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmlcore.evaluation.statistics import MIN_SEEDS, seed_interval, wilson_interval
-from hmlcore.figures.style import FAINT, GREY, mixer_style, rounded, styled
+from hmlcore.figures.style import FAINT, GREY, MixerStyle, in_order, mixer_style, rounded, styled
+from hmlcore.results.statistics import MIN_SEEDS, seed_interval, wilson_interval
 from hmlcore.results.text import bytes_text
 
 _LISTED = 4  # mixers in a line of a legend that takes several
@@ -72,6 +72,7 @@ def add_seeds(
     binomial: bool = False,
     legend: bool | None = None,
     visible: bool = True,
+    style: MixerStyle | None = None,
     where: dict,
 ) -> None:
     """One mixer's seeds as dots over column `x`, a line through their means, and where the seeds are enough
@@ -82,9 +83,10 @@ def add_seeds(
         what: name of the value in the hover text.
         binomial: the value is a fraction of `n`; the hover text gives its Wilson interval.
         legend: whether the mixer is listed in the legend; by default once a figure.
+        style: in place of the mixer's own, where lines are variants of one.
         where: row and column of the panel.
     """
-    style = mixer_style(rows["mixer"].iloc[0])
+    style = style or mixer_style(rows["mixer"].iloc[0])
     rows = rows.sort_values([x, "seed"])
     if legend is None:
         legend = unlisted(fig, style.label)
@@ -97,7 +99,7 @@ def add_seeds(
             name=style.label,
             showlegend=legend,
             marker={"color": style.color, "symbol": style.symbol, "size": 8, "opacity": 0.8},
-            text=[_hover(row, what, binomial) for row in rows.to_dict("records")],
+            text=[_hover(row, style.label, what, binomial) for row in rows.to_dict("records")],
             hovertemplate="%{text}<extra></extra>",
             meta="seeds",
             **shared,
@@ -158,13 +160,49 @@ def add_limit(fig: go.Figure, x: float, y: tuple[float, float], text: str, where
     )
 
 
+def add_keys(fig: go.Figure, mixers: Iterable[str]) -> int:
+    """List `mixers` in the legend, each as its line with its mark, and nothing else; returns how many."""
+    mixers = in_order(mixers)
+    for mixer in mixers:
+        style = mixer_style(mixer)
+        fig.add_trace(
+            go.Scatter(
+                x=[None], y=[None], mode="lines+markers", name=style.label, legendgroup=style.label,
+                showlegend=True, meta="key", line={"color": style.color, "dash": style.dash},
+                marker={"symbol": style.symbol, "size": 7},
+            )
+        )  # fmt: skip
+    return len(mixers)
+
+
+def crowded(fig: go.Figure) -> go.Figure:
+    """`fig` with small dots and thin lines but for HML's, and room for a legend of many mixers."""
+    fig.update_traces(marker_size=6, marker_opacity=0.6, selector={"meta": "seeds"})
+    for trace in fig.data:
+        if trace.meta in ("mean", "key"):
+            trace.line.width = 4 if trace.name == mixer_style("hml").label else 1.5
+    return room_for_legend(fig)
+
+
+def add_chance(fig: go.Figure, x: Iterable[float], level: float, where: dict) -> None:
+    """A dashed grey line at the accuracy of a guess."""
+    x = [float(min(x)), float(max(x))]
+    line = {"color": GREY, "dash": "dash", "width": 1.5}
+    text = f"chance: {level:.3g}<extra></extra>"
+    level = rounded([level, level])
+    fig.add_trace(
+        go.Scatter(x=x, y=level, mode="lines", line=line, hovertemplate=text, showlegend=False, meta="chance"),
+        **where,
+    )
+
+
 def accuracy_axis(fig: go.Figure) -> None:
     """All y axes from 0 to 1."""
     fig.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1], gridcolor=FAINT)
 
 
-def _hover(row: dict, what: str, binomial: bool) -> str:
-    lines = [f"<b>{mixer_style(row['mixer']).label}</b> seed {row['seed']}", f"{what} {row['value']:.4g}"]
+def _hover(row: dict, label: str, what: str, binomial: bool) -> str:
+    lines = [f"<b>{label}</b> seed {row['seed']}", f"{what} {row['value']:.4g}"]
     if row["n"] and binomial and row["value"] == row["value"]:
         low, high = wilson_interval(row["value"], row["n"])
         lines.append(f"Wilson 95 %: {low:.3f} to {high:.3f}, n = {row['n']:,}")

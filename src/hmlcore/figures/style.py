@@ -55,6 +55,17 @@ OPS = {
     "op:ssd-fla": MixerStyle("Mamba-2 (fla)", "#56B4E9", "triangle-down", "dash"),
 }
 """Ops that are timed without a layer."""
+DYNAMICS = {
+    "leapfrog": MixerStyle("Leapfrog", "#D55E00", "circle", "solid"),
+    "euler": MixerStyle("Symplectic Euler", "#E69F00", "triangle-up", "dash"),
+    "delta": MixerStyle("Delta rule", "#0072B2", "square", "solid"),
+    "oscillator": MixerStyle("Oscillator", "#009E73", "diamond", "solid"),
+    "quad": MixerStyle("Vector oscillators", "#CC79A7", "cross", "solid"),
+    "sep": MixerStyle("Separable", "#56B4E9", "x", "solid"),
+    "mlp": MixerStyle("Learned potential", "#9467BD", "pentagon", "solid"),
+    "kick": MixerStyle("Kicked", "#882255", "star", "solid"),
+}
+"""How every member of HML's family is named and drawn."""
 _STYLES = MIXERS | OPS
 _SPARE_COLORS = ("#882255", "#44AA99", "#DDCC77")
 _SPARE_SYMBOLS = ("triangle-up", "cross", "star", "x", "pentagon")
@@ -76,6 +87,17 @@ def in_order(mixers: Iterable[str]) -> list[str]:
     """Mixers in the order figures and tables list them: those of :data:`MIXERS` first."""
     known = list(_STYLES)
     return sorted(set(mixers), key=lambda m: (known.index(m) if m in known else len(known), m))
+
+
+def dynamics_style(dynamics: str) -> MixerStyle:
+    """The style of one of HML's dynamics; one without an entry in :data:`DYNAMICS` is grey."""
+    return DYNAMICS.get(dynamics, MixerStyle(dynamics, GREY, "circle-open", "solid"))
+
+
+def dynamics_in_order(dynamics) -> list[str]:
+    """In the order figures list them: those of :data:`DYNAMICS` first."""
+    known = list(DYNAMICS)
+    return sorted(set(dynamics), key=lambda d: (known.index(d) if d in known else len(known), d))
 
 
 def styled(fig: go.Figure, *, height: int = 420, legend: bool = True) -> go.Figure:

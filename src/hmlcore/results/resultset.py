@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,21 +23,39 @@ _REQUIRED = (
 )
 
 
+class Tuning(NamedTuple):
+    """How the learning rate of each mixer is chosen.
+
+    Attributes:
+        metric: of the validation split.
+        mode: "max" or "min".
+        by: factors, within whose values each mixer has a rate of its own.
+    """
+
+    metric: str
+    mode: str
+    by: tuple[str, ...] = ()
+
+
 class ResultSet:
     """Measured values in long form, one row each; see :class:`hmlcore.results.Run` for the columns.
+
+    Args:
+        tuning: what chooses among the learning rates that were tried, where several were.
 
     Raises:
         HmlcoreError: `frame` is empty, lacks columns, or mixes profiles, schemas or experiments.
     """
 
-    def __init__(self, frame: pd.DataFrame):
+    def __init__(self, frame: pd.DataFrame, tuning: Tuning | None = None):
         absent = [column for column in _REQUIRED if column not in frame]
         require(not absent, f"results lack the columns {absent}")
         require(len(frame) > 0, "results are empty")
         for column in ("profile", "schema", "experiment"):
-            found = sorted(set(frame[column]))
+            found = sorted(frame[column].unique())
             require(len(found) == 1, f"refusing to mix results of several {column}s: {found}")
         self.frame = frame.reset_index(drop=True)
+        self.tuning = tuning
 
     def __repr__(self) -> str:
         return f"<ResultSet {self.experiment}: {len(self.hashes)} runs, {self.stamp()}>"
@@ -83,7 +102,7 @@ class ResultSet:
         """The rows that meet `conditions`: a value, or a collection of allowed values, per column."""
         found = select(self.frame, conditions)
         require(len(found) > 0, f"no results of {self.experiment!r} with {_shown(conditions)}")
-        return ResultSet(found)
+        return ResultSet(found, self.tuning)
 
     def metric(self, name: str, split: str | None = None, **conditions) -> pd.DataFrame:
         """The rows of one metric, without the columns that are empty for it.
@@ -147,7 +166,7 @@ class ResultSet:
             means = seen[seen["seed"].isin(shared)].groupby("lr")["score"].mean()
             lr = means.idxmax() if mode == "max" else means.idxmin()
             kept.extend(group.index[group["lr"] == lr])
-        return ResultSet(self.frame[self.frame["spec_hash"].isin(kept)])
+        return ResultSet(self.frame[self.frame["spec_hash"].isin(kept)], self.tuning)
 
     def timings(self) -> pd.DataFrame:
         """Cost of each run: wall_s, tokens_per_s and what they depend on. One device only.

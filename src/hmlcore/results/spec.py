@@ -33,6 +33,11 @@ def spec_hash(spec: Mapping) -> str:
     return hashlib.sha256(canonical(spec).encode()).hexdigest()
 
 
+def is_name(text: object) -> bool:
+    """Whether `text` is fit for a folder: lower-case letters, digits, - and _."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
 def check_spec(spec: Mapping) -> None:
     """Raise :class:`HmlcoreError` unless `spec` can be stored: this schema, and names fit for a folder."""
     require(isinstance(spec, Mapping), f"spec must be a dictionary, not {type(spec).__name__}")
@@ -42,7 +47,7 @@ def check_spec(spec: Mapping) -> None:
     for key in ("experiment", "profile"):
         name = spec[key]
         require(
-            isinstance(name, str) and _NAME.fullmatch(name) is not None,
+            is_name(name),
             f"{key} {name!r} is not a name (lower-case letters, digits, - and _)",
         )
     require(isinstance(spec["mixer"], str), f"mixer must be a name, not {spec['mixer']!r}")

@@ -1,30 +1,34 @@
-"""The results store: one parquet file a run, written whole or not at all.
+"""The results store: a file a run while runs are made, a file an experiment once they are packed.
 
-``<root>/<profile>/<experiment>/<first 16 digits of the spec's hash>.parquet``. Runs never share a file, so
-any number of writers can work at once and version control never has a conflict to merge.
+Where the files lie is said in :mod:`hmlcore.results.place`. Loose runs never share a file, so any number of
+writers can work at once; :func:`hmlcore.results.pack.pack` puts them into the one file that is committed.
 """
 
-import os
-import time
-from contextlib import suppress
+from __future__ import annotations
+
+import json
 from pathlib import Path
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from hmlcore.errors import HmlcoreError
-from hmlcore.results.resultset import ResultSet, select
-from hmlcore.results.run import PROVENANCE, Run
-from hmlcore.results.spec import SCHEMA, check_spec, spec_hash
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.results.files import loose_bytes, write_file
+from hmlcore.results.merge import gather, table_of
+from hmlcore.results.packed import footer, join
+from hmlcore.results.place import TRACE, Place, places
+from hmlcore.results.run import Run
+from hmlcore.results.spec import check_spec, spec_hash
+from hmlcore.results.uniform import check_uniform
 
-_TRACE = ".trace.parquet"
-_DAY_S = 86_400
+if TYPE_CHECKING:  # pandas takes most of a second to import, and only reading needs it
+    import pandas as pd
+
+    from hmlcore.results.resultset import ResultSet, Tuning
 
 
 class Store:
-    """Finished runs below `root`; nothing is created before the first write."""
+    """Finished runs below `root`; nothing is created before the first write, and reading deletes nothing."""
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
@@ -32,74 +36,130 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
+    def place(self, profile: str, experiment: str) -> Place:
+        """Where the runs of `experiment` at `profile` lie."""
+        return Place(self.root, profile, experiment)
+
     def path(self, spec: dict) -> Path:
-        """Where the run of `spec` is, or would be."""
+        """Where the loose run of `spec` is, or would be; the packed one is in :meth:`Place.packed`."""
         check_spec(spec)
-        return self._folder(spec["profile"], spec["experiment"]) / f"{spec_hash(spec)[:16]}.parquet"
+        place, name = self.place(spec["profile"], spec["experiment"]), f"{spec_hash(spec)[:16]}.parquet"
+        former = place.former / name
+        return former if former.is_file() else place.inbox / name
 
     def has(self, spec: dict) -> bool:
-        """Whether the run of `spec` is finished and stored."""
-        return self.path(spec).is_file()
+        """Whether the run of `spec` is finished and stored. Reads no rows.
+
+        Raises HmlcoreError: the footer of the packed runs cannot be read.
+        """
+        if self.path(spec).is_file():
+            return True
+        packed = footer(self.place(spec["profile"], spec["experiment"]).packed())
+        return packed is not None and spec_hash(spec) in packed.runs
 
     def has_any(self, profile: str, experiment: str) -> bool:
         """Whether any run of `experiment` at `profile` is stored."""
-        return bool(self._files(profile, experiment))
+        place = self.place(profile, experiment)
+        return bool(place.loose()) or place.packed().is_file()  # in this order: a packer may be at work
 
-    def write(self, run: Run) -> Path:
-        """Store `run`, replacing an earlier result of the same spec; returns its path.
+    def hashes(self, profile: str, experiment: str) -> set[str]:
+        """The first 16 digits of the spec hashes of what is stored. Reads no rows."""
+        place = self.place(profile, experiment)
+        found = {path.name.partition(".")[0][:16] for path in place.loose()}
+        packed = footer(place.packed())
+        return found | {digest[:16] for digest in (packed.runs if packed else ())}
+
+    def write(self, run: Run, replace: bool = False) -> Path:
+        """Store `run` as a loose file, in place of an earlier one of the same spec; returns its path.
 
         Atomic: a reader sees the old file or the new one, also when the writer is killed.
+
+        Args:
+            replace: it was measured anew and also takes the place of the packed run of its spec, which must
+                else be equal to it.
 
         Raises:
             HmlcoreError: a row cannot be stored, or the disk refuses (full, read-only).
         """
-        path, table = self.path(run.spec), run.table()
+        path, content = self.path(run.spec), loose_bytes(run.table(), replace)
         # The trace goes first: a run that `has` reports is complete.
         if run.trace is not None:
-            _write(path.with_name(path.stem + _TRACE), run.trace_table())
-        _write(path, table)
+            write_file(path.with_name(path.stem + TRACE), loose_bytes(run.trace_table(), replace))
+        write_file(path, content)
         return path
 
-    def load(self, profile: str, experiment: str) -> ResultSet:
+    def load(
+        self,
+        profile: str,
+        experiment: str,
+        factors: tuple[str, ...] | None = None,
+        tuning: Tuning | None = None,
+    ) -> ResultSet:
         """Every run of `experiment` at `profile`.
 
+        Args:
+            factors: what tells runs of the grid apart, see :func:`hmlcore.results.uniform.check_uniform`.
+            tuning: what chooses among the learning rates that were tried.
+
         Raises:
-            HmlcoreError: there is none (the message names the command that makes it), or a file is corrupt,
-                foreign, or of another schema.
+            HmlcoreError: there is none (the message names the command that makes it), a file is corrupt,
+                foreign or of another schema, two files contradict each other, or the runs are of several grids.
         """
-        files = self._files(profile, experiment)
-        if not files:
+        from hmlcore.results.resultset import ResultSet
+
+        table = table_of(self.place(profile, experiment))
+        if table is None:
             raise HmlcoreError(_missing("results", experiment, profile, self.root))
-        return ResultSet(_frame(files))
+        check_uniform([json.loads(text) for text in table["spec"].unique().to_pylist()], factors)
+        return ResultSet(_frame(table), tuning)
 
     def trace(self, profile: str, experiment: str, **conditions) -> pd.DataFrame:
         """Traces of the runs that meet `conditions` (e.g. ``mixer="hml", seed=0``), one row a token."""
-        files = self._files(profile, experiment, trace=True)
-        if not files:
+        from hmlcore.results.resultset import select
+
+        table = table_of(self.place(profile, experiment), trace=True)
+        if table is None:
             raise HmlcoreError(_missing("traces", experiment, profile, self.root))
-        found = select(_frame(files), conditions)
+        found = select(_frame(table), conditions)
         if found.empty:
             raise HmlcoreError(f"no trace of {experiment!r} at profile {profile!r} with {conditions}")
         return found.reset_index(drop=True)
 
     def summary(self) -> pd.DataFrame:
         """What is stored: profile, experiment, number of runs, mixers and seeds (comma-separated)."""
+        import pandas as pd
+
         lines = []
-        for folder in sorted(self.root.glob("*/*/")):
-            profile, experiment = folder.parent.name, folder.name
-            files = self._files(profile, experiment)
-            if files:
-                runs = _frame(files, ["mixer", "seed"])
-                mixers, seeds = sorted(set(runs["mixer"])), sorted(set(runs["seed"]))
-                lines.append((profile, experiment, len(files), ", ".join(mixers), ", ".join(map(str, seeds))))
+        for place in places(self.root):
+            if (table := table_of(place)) is not None:
+                names = ("spec_hash", "mixer", "seed")
+                runs, mixers, seeds = (sorted(table[name].unique().to_pylist()) for name in names)
+                shown = ", ".join(mixers), ", ".join(map(str, seeds))
+                lines.append((place.profile, place.experiment, len(runs), *shown))
         return pd.DataFrame(lines, columns=["profile", "experiment", "runs", "mixers", "seeds"])
 
-    def _folder(self, profile: str, experiment: str) -> Path:
-        return self.root / profile / experiment
+    def find(self, digits: str) -> dict[str, Place]:
+        """Where the runs lie whose spec hash begins with `digits`, by their first 16. Reads no rows.
 
-    def _files(self, profile: str, experiment: str, trace: bool = False) -> list[Path]:
-        found = self._folder(profile, experiment).glob("*.parquet")
-        return sorted(path for path in found if path.name.endswith(_TRACE) == trace)
+        Raises HmlcoreError: the footer of packed runs cannot be read.
+        """
+        found = {}
+        for place in places(self.root):
+            names = [path.name for path in place.loose() if path.name.startswith(digits[:16])]
+            packed = footer(place.packed())
+            names += [digest for digest in (packed.runs if packed else ()) if digest.startswith(digits)]
+            found |= {name.split(".")[0][:16]: place for name in names}
+        return dict(sorted(found.items()))
+
+    def run(self, place: Place, digits: str) -> tuple[Path, pd.DataFrame]:
+        """The file and the rows of the one run at `place` whose spec hash begins with `digits`.
+
+        Raises HmlcoreError: there is none, several, or a file that cannot be read.
+        """
+        runs = gather(place, digits=digits).runs
+        require(len(runs) == 1, f"{len(runs) or 'no'} runs {digits!r} in {self.root}")
+        (part,) = runs.values()
+        return part.path, _frame(join([part]))
 
 
 def _missing(what: str, experiment: str, profile: str, root: Path) -> str:
@@ -107,80 +167,8 @@ def _missing(what: str, experiment: str, profile: str, root: Path) -> str:
     return f"no {what} of {experiment!r} at profile {profile!r} in {root}; make them with: {command}"
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_statistics=False, write_page_checksum=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clean(path.parent)
-        with temporary.open("xb") as file:
-            file.write(sink.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _fsync_folder(path.parent)
-    except OSError as error:
-        reason = f"{error.strerror or error}"
-        raise HmlcoreError(f"cannot write {path}: {reason}; runs already stored are safe") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """As pandas has it: integers nullable, `spec` categorical."""
+    import pandas as pd
 
-
-def _fsync_folder(folder: Path) -> None:
-    """Make a rename durable; only POSIX systems let a folder be opened for this."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _clean(folder: Path) -> None:
-    """Delete what killed writers left behind; a day is longer than any write."""
-    for stray in folder.glob(".*.tmp"):
-        with suppress(OSError):
-            if time.time() - stray.stat().st_mtime > _DAY_S:
-                stray.unlink()
-
-
-def _frame(files: list[Path], columns: list[str] | None = None) -> pd.DataFrame:
-    """All `files` as one DataFrame: integers nullable, `spec` categorical, absent columns null."""
-    tables = [_read(path, columns) for path in files]
-    try:
-        table = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise HmlcoreError(
-            f"results in {files[0].parent} give one column several types ({error}); "
-            "move the older files away and run the experiment again"
-        ) from error
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-
-
-def _read(path: Path, columns: list[str] | None) -> pa.Table:
-    try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        metadata = file.schema_arrow.metadata or {}
-        stored = metadata.get(b"hmlcore_schema", b"").decode()
-        digest = metadata.get(b"hmlcore_spec_hash", b"").decode()
-        names = set(file.schema_arrow.names)
-        if stored == str(SCHEMA):
-            table = file.read(columns)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise HmlcoreError(
-            f"{path} cannot be read as parquet ({str(error).splitlines()[0]}); "
-            "delete it and run the experiment again"
-        ) from error
-    if not stored or (stored == str(SCHEMA) and not names >= PROVENANCE.keys()):
-        raise HmlcoreError(f"{path} is not a result written by hmlcore; move it out of the results folder")
-    if stored != str(SCHEMA):
-        raise HmlcoreError(
-            f"{path} has results schema {stored}, this version reads {SCHEMA}; "
-            "use the hmlcore that wrote it, or delete it and run the experiment again"
-        )
-    # A copy under another name would count its seed twice.
-    if not path.name.startswith(digest[:16] + "."):
-        raise HmlcoreError(f"{path} holds run {digest[:16]}: it was renamed or copied; delete it")
-    return table

@@ -1,0 +1,188 @@
+"""One file of results: written whole or not at all, and read with everything checked that can be."""
+
+import hashlib
+import os
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.results.run import PROVENANCE
+from hmlcore.results.spec import SCHEMA
+
+_DAY_S = 86_400
+_CHANGED = "the file was changed: take it from where it came from"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run, or its trace, and the file that it was read from.
+
+    Attributes:
+        digest: its spec hash.
+        table: its rows.
+        path: the file.
+        replaces: it was measured anew, and wins over what is packed.
+        content: SHA-256 of the file, where it holds nothing else.
+    """
+
+    digest: str
+    table: pa.Table
+    path: Path
+    replaces: bool = False
+    content: str = ""
+
+
+def loose_bytes(table: pa.Table, replaces: bool = False) -> bytes:
+    """The file of one run's table; `replaces` marks it as measured anew."""
+    if replaces:
+        table = table.replace_schema_metadata({**table.schema.metadata, b"hmlcore_replaces": b"yes"})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_statistics=False, write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def read_loose(path: Path) -> Part:
+    """The run, or trace, in a loose file.
+
+    Raises:
+        HmlcoreError: it is corrupt, foreign, of another schema or under another name, or its spec was changed.
+        FileNotFoundError: it is gone, as a packer deletes what it has packed.
+    """
+    with reading(path, "delete it and run the experiment again"):
+        content = path.read_bytes()
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        metadata = texts(file.schema_arrow.metadata)
+        known = metadata.get("hmlcore_schema") == str(SCHEMA)
+        table = file.read() if known else file.schema_arrow.empty_table()
+    if "hmlcore_packed" in texts(file.metadata.metadata):
+        raise HmlcoreError(
+            f"{path} holds packed runs, among loose ones; hml pack EXPERIMENT --with takes them in"
+        )
+    check_schema(path, metadata, table.column_names)
+    digest = metadata.get("hmlcore_spec_hash", "")
+    # A copy under another name would count its seed twice.
+    if not path.name.startswith(digest[:16] + "."):
+        raise HmlcoreError(f"{path} holds run {digest[:16]}: it was renamed or copied; delete it")
+    check_runs(path, table, {digest: table.num_rows})
+    return Part(digest, table, path, "hmlcore_replaces" in metadata, hashlib.sha256(content).hexdigest())
+
+
+def check_schema(path: Path, metadata: Mapping[str, str], columns: list[str]) -> None:
+    """Raise HmlcoreError unless `metadata` says that hmlcore wrote `path`, and in this version's schema."""
+    stored = metadata.get("hmlcore_schema", "")
+    if not stored or (stored == str(SCHEMA) and not set(columns) >= PROVENANCE.keys()):
+        raise HmlcoreError(f"{path} is not a result written by hmlcore; move it out of the results folder")
+    if stored != str(SCHEMA):
+        raise HmlcoreError(
+            f"{path} has results schema {stored}, this version reads {SCHEMA}; "
+            "use the hmlcore that wrote it, or delete it and run the experiment again"
+        )
+
+
+def check_runs(path: Path, table: pa.Table, listed: Mapping[str, int]) -> None:
+    """Raise HmlcoreError unless `table` has the rows `listed` by spec hash, in that order, each run with the
+    spec that its hash is of."""
+    digests, at = _stretches(table["spec_hash"])
+    found = list(zip(digests, np.diff([*at, table.num_rows]).tolist(), strict=True))
+    for (digest, rows), (other, wanted) in zip(found, listed.items(), strict=False):
+        require(
+            (digest, rows) == (other, wanted),
+            f"{path}: column 'spec_hash' has {rows} rows of run {str(digest)[:16]} where the footer lists "
+            f"{wanted} of run {other[:16]}; {_CHANGED}",
+        )
+    require(
+        len(found) == len(listed),
+        f"{path}: column 'spec_hash' has {len(found)} runs where the footer lists {len(listed)}; {_CHANGED}",
+    )
+    specs, begins = _stretches(table["spec"])
+    for text, row in zip(specs, begins, strict=True):
+        digest, own = digests[bisect_right(at, row) - 1], hashlib.sha256((text or "").encode()).hexdigest()
+        require(
+            own == digest,
+            f"{path}: column 'spec' of run {digest[:16]} has a spec of hash {own[:16]}; {_CHANGED}",
+        )
+    require(begins == at, f"{path}: column 'spec' does not change where 'spec_hash' does; {_CHANGED}")
+
+
+def _stretches(column: pa.ChunkedArray) -> tuple[list, list[int]]:
+    """The values of a column of texts, equal neighbours once, and the row at which each begins."""
+    encoded = column.combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    at = np.flatnonzero(np.diff(codes, prepend=codes[:1] - 1)) if len(codes) else []
+    values = encoded.dictionary.to_pylist()
+    return [values[code] if code >= 0 else None for code in codes[at]], list(at)
+
+
+@contextmanager
+def reading(path: Path, advice: str) -> Iterator[None]:
+    """Turn what parquet has to say of `path` into an HmlcoreError with `advice`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise HmlcoreError(
+            f"{path} cannot be read as parquet ({str(error).splitlines()[0]}); {advice}"
+        ) from error
+
+
+def texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """Parquet's metadata of ours, as text."""
+    ours = {key: value for key, value in (metadata or {}).items() if key.startswith(b"hmlcore_")}
+    return {key.decode(): value.decode() for key, value in ours.items()}
+
+
+def write_file(path: Path, content: bytes, check: Callable[[Path], None] | None = None) -> None:
+    """Write `content` to `path`: a reader sees the old file or the new one, also when the writer is killed.
+
+    Args:
+        check: is given the new file, durable but under another name, before it takes the place of the old.
+
+    Raises:
+        HmlcoreError: the disk refuses (full, read-only).
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clean(path.parent)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if check is not None:
+            check(temporary)
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        reason = f"{error.strerror or error}"
+        raise HmlcoreError(f"cannot write {path}: {reason}; runs already stored are safe") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename durable; only POSIX systems let a folder be opened for this."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _clean(folder: Path) -> None:
+    """Delete what killed writers left behind; a day is longer than any write."""
+    for stray in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - stray.stat().st_mtime > _DAY_S:
+                stray.unlink()

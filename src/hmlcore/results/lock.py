@@ -1,0 +1,46 @@
+"""A lock between processes that ends with the process that holds it."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hmlcore.errors import HmlcoreError
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until nobody else holds the lock file `path`, and hold it. The file stays: it means nothing.
+
+    Raises HmlcoreError: it cannot be made, or its file system has no locks.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b")
+    except OSError as error:
+        raise HmlcoreError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+    with file:
+        try:
+            _wait(file.fileno())
+        except OSError as error:
+            reason = error.strerror or error
+            raise HmlcoreError(f"cannot lock {path}: {reason}; pack on a disk of this machine") from error
+        yield  # closing the file ends the lock, and so does the end of the process
+
+
+def _wait(handle: int) -> None:
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return
+    import msvcrt
+
+    while True:
+        try:
+            os.lseek(handle, 0, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            return
+        except PermissionError:  # somebody else holds it
+            time.sleep(0.05)

@@ -1,0 +1,32 @@
+"""What `hml bench` does: everything timed, side by side, each measured, stored where whole, and printed."""
+
+from collections.abc import Iterator
+
+from hmlcore.results import Store
+from hmlcore.runner.select import select
+from hmlcore.runner.timed import measure
+from hmlcore.studies import experiments, protocol
+from hmlcore.studies.kit.study import check_profile
+
+
+def bench(
+    profile: str, store: Store, *, only: dict[str, list[str]], lengths: list[int] | None, force: bool = False
+) -> Iterator[str]:
+    """Measure what was chosen; the tables, each as soon as it is there, and what became of the runs.
+
+    Args:
+        only: as in ``select``, over mixers and ops alike.
+        lengths: in place of the profile's.
+        store: where whole grids go. A part, or other lengths, would not be comparable with what is stored of
+            the rest, and is not stored.
+    """
+    check_profile(profile)
+    whole = not (only or lengths)
+    timings = {e.name: protocol(e.name) for e in experiments().values() if not (e.trained or e.repeatable)}
+    specs = select([spec for timing in timings.values() for spec in timing.grid(profile)], only)
+    if lengths:
+        specs = [spec | {"lengths": lengths} for spec in specs]
+    for name, timing in timings.items():
+        if chosen := [spec for spec in specs if spec["experiment"] == name]:
+            yield timing.report(measure(chosen, store if whole else None, force=force))
+    yield f"stored below {store.root}" if whole else "not stored: only a whole grid is"

@@ -1,0 +1,77 @@
+"""What there is to choose from: mixers, tasks, and the runs of every grid, known without importing torch.
+
+Making all grids takes seconds, so what came of it is kept in the cache, under a hash of the package's sources:
+a changed line makes it anew.
+"""
+
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import hmlcore
+from hmlcore import paths, studies
+from hmlcore.errors import HmlcoreError
+from hmlcore.figures.files import json_text, write_files
+from hmlcore.results import spec_hash
+from hmlcore.studies.kit.study import PROFILES
+
+
+class Catalogue(NamedTuple):
+    """Mixer and task → its first sentence; profile → experiment → the spec hashes of its grid."""
+
+    mixers: dict[str, str]
+    tasks: dict[str, str]
+    grids: dict[str, dict[str, list[str]]]
+
+
+def catalogue() -> Catalogue:
+    """What the installed sources, and studies of one's own, offer."""
+    folder = paths.cache()
+    name = f"catalogue-{_sources()[:16]}.json"
+    try:
+        return Catalogue(**json.loads((folder / name).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        found = _made()
+    try:
+        write_files(folder, {name: json_text(found._asdict())})
+    except HmlcoreError:  # a cache that cannot be written is made anew every time
+        return found
+    for old in folder.glob("catalogue-*.json"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
+    return found
+
+
+def _made() -> Catalogue:
+    from hmlcore.layers import MIXERS
+    from hmlcore.tasks import TASKS
+
+    return Catalogue(
+        {name: _first_sentence(cls) for name, cls in sorted(MIXERS.items())},
+        {name: _first_sentence(cls) for name, cls in sorted(TASKS.items())},
+        {
+            profile: {
+                name: [spec_hash(spec) for spec in studies.protocol(name).grid(profile)]
+                for name in studies.experiments()
+            }
+            for profile in PROFILES
+        },
+    )
+
+
+def _sources() -> str:
+    """A hash of every source that a grid or a docstring may come from."""
+    digest = hashlib.sha256(sys.version.encode())
+    for root in dict.fromkeys([*hmlcore.__path__, *studies.__path__]):
+        for path in sorted(p for pattern in ("*.py", "rates.json") for p in Path(root).rglob(pattern)):
+            digest.update(str(path).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _first_sentence(cls: type) -> str:
+    """Of a class's own module, or its docstring."""
+    text = (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").strip()
+    return re.split(r"(?<=[.;])\s|\n", text)[0].rstrip(".;")

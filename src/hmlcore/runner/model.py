@@ -1,0 +1,38 @@
+"""The untrained model of a spec, and whether this machine may run it."""
+
+import torch
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
+from hmlcore.tasks import LabelledTask, Task
+
+
+def model_config(spec: dict, vocab_size: int) -> BackboneConfig:
+    """The backbone of a spec: its MLP width chosen to meet ``model.target_parameters`` within 1%."""
+    model = spec["model"]
+    config = BackboneConfig(
+        vocab_size, spec["mixer"], model["d_model"], model["layers"], mixer_args=model["mixer_args"]
+    )
+    return match_parameters(config, model["target_parameters"])
+
+
+def build_model(spec: dict, task: Task) -> Backbone | Classifier:
+    """The untrained model of a spec, a classifier where `task` has labels; weights depend on the seed alone."""
+    config = model_config(spec, task.vocab_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec["seed"])
+        if isinstance(task, LabelledTask):
+            return Classifier(config, task.classes, spec.get("direction") == "bidirectional")
+        return Backbone(config)
+
+
+def check_machine(profile: str, device: torch.device, dirty: bool, force: bool) -> None:
+    """Refuse a `full` run on a CPU or from uncommitted code unless forced: it would pass for reference."""
+    if profile != "full" or force:
+        return
+    if device.type == "cpu":
+        raise HmlcoreError("profile 'full' needs a GPU and this machine has none; add --force to run anyway")
+    if dirty:
+        raise HmlcoreError(
+            "profile 'full' needs committed code and the tree has changes; commit, or add --force"
+        )

@@ -1,0 +1,146 @@
+"""One run, start to finish: build, train (or resume), measure, store."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from hmlcore import paths
+from hmlcore.evaluation.metrics import evaluate
+from hmlcore.models import Backbone, Classifier
+from hmlcore.models.saved import save_model
+from hmlcore.ops.backend import default_device
+from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
+from hmlcore.runner.model import build_model, check_machine
+from hmlcore.studies import get_experiment, protocol
+from hmlcore.studies.kit.comparison import task_from
+from hmlcore.tasks import Task
+from hmlcore.tasks.bpe import BPE
+from hmlcore.tasks.text import Text
+from hmlcore.training import SINGLE_PROCESS, ProcessGroup, Progress, TrainingConfig, autocast, train
+from hmlcore.training.trackers import open_tracker
+
+
+def checkpoint_path(spec: dict) -> Path:
+    """Where the unfinished run of `spec` waits."""
+    return paths.checkpoints() / f"{spec['experiment']}-{spec_hash(spec)[:16]}.safetensors"
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's product name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def execute(
+    spec: dict,
+    store: Store,
+    *,
+    deadline: float | None = None,
+    force: bool = False,
+    label: str = "",
+    log: str | None = None,
+    save_models: Path | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Path:
+    """Run `spec` and store the result; an earlier unfinished attempt is resumed.
+
+    Args:
+        deadline: ``time.monotonic()`` value after which to save a checkpoint and raise ``Paused``.
+        force: allow what the profile forbids (see ``check_machine``).
+        log: where the learning curve goes besides the store, a name of ``training.trackers.TRACKERS``.
+        save_models: a folder that keeps the trained model, under the name of its checkpoint.
+        group: the processes that train it together; the first of them measures and stores.
+    Returns: the stored file.
+    Raises: Paused, KeyboardInterrupt after a checkpoint; HmlcoreError for what cannot run.
+    """
+    device = default_device()
+    check_machine(spec["profile"], device, source_revision()[1], force)
+    started = datetime.now(UTC)
+    tasks = [task_from(t) for t in spec["train"]]
+    model = group.on_each(lambda: build_model(spec, tasks[0]))
+    config = TrainingConfig(
+        **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
+        record_every=max(1, spec["steps"] // 40),
+        energy_penalty=spec.get("energy_penalty", 0.0),
+    )
+    waiting = checkpoint_path(spec)
+    with open_tracker(log if group.is_first else None, spec, label) as tracker:
+        progress = train(
+            model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
+            label=label, on_point=tracker.log, group=group,
+        )  # fmt: skip
+
+    def keep() -> Path:
+        many = "" if group.world_size == 1 else f"{group.world_size} x "
+        run = measure(spec, model.to(device), tasks, progress, device, started, many + device_name(device))
+        if save_models is not None:  # before the store, after which the run would not be made again
+            save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
+        path = store.write(run)
+        waiting.unlink(missing_ok=True)
+        return path
+
+    return group.on_first(keep, interruptible=True)
+
+
+def _reader(task: Task) -> dict:
+    """What turns text into a model's tokens, so that a saved model can be given a prompt."""
+    tokenizer = task.opened_tokenizer if isinstance(task, Text) else None
+    return {"tokenizer": tokenizer.text} if isinstance(tokenizer, BPE) else {}
+
+
+def measure(
+    spec: dict,
+    model: Backbone | Classifier,
+    tasks: list[Task],
+    progress: Progress,
+    device: torch.device,
+    started: datetime,
+    machine: str | None = None,
+) -> Run:
+    """Score a trained model on everything its spec asks for; `machine` is what trained it, if not `device`."""
+    experiment = protocol(spec["experiment"])
+    rows = _of_training(progress)
+    with autocast(device, spec["precision"]):
+        for asked in spec["evaluate"]:
+            task = task_from(asked)
+            scores = evaluate(model, task, asked["split"], asked["examples"], asked["batch_size"], device)
+            here = {
+                **task.conditions(), "length": task.length, "split": asked["split"],
+                "state_floats": model.state_size(task.length),
+                "state_bytes": 4 * model.state_size(task.length),
+                "flops_per_token": model.flops_per_token(task.length),
+            }  # fmt: skip
+            rows += [here | row for row in experiment.measure(task, scores)]
+        own = {field: spec[field] for field in get_experiment(spec["experiment"]).factors if field in spec}
+        rows = [row | own for row in rows]
+        if experiment.examine is not None:
+            rows += [row | own for row in experiment.examine(model, build_model(spec, tasks[0]), spec)]
+        trace = experiment.trace(model, task_from(spec["trace"])) if "trace" in spec else None
+    length = max(t.length for t in tasks)
+    source = tasks[0].provenance()
+    provenance = collect_provenance(
+        machine or device_name(device),
+        steps=progress.step,
+        parameters=model.parameter_count,
+        state_floats=model.state_size(length),
+        state_bytes=4 * model.state_size(length),
+        flops_per_token=model.flops_per_token(length),
+        wall_s=progress.seconds,
+        tokens_per_s=progress.tokens / max(progress.seconds, 1e-9),
+        started_at=started,
+        data_version=source.get("data_version", ""),
+        data_sha256=source.get("data_sha256", ""),
+    )
+    return Run(spec, provenance, rows, trace)
+
+
+def _of_training(progress: Progress) -> list[dict]:
+    """The learning curve, and what training cost the machine, as rows."""
+    rows = []
+    for step, loss, accuracy in progress.curve:
+        rows.append({"metric": "loss", "split": "train", "step": step, "value": loss})
+        rows.append({"metric": "accuracy", "split": "train", "step": step, "value": accuracy})
+    for metric in ("peak_memory_bytes", "gpu_utilisation"):
+        if (value := getattr(progress, metric)) is not None:
+            rows.append({"metric": metric, "split": "train", "value": value})
+    return rows

@@ -1,0 +1,198 @@
+"""Everything that is published of the studies as files, and where each came from.
+
+Below a profile's folder: ``figures/`` (Plotly JSON for the book, SVG and PDF for print), ``tables/`` (HTML,
+LaTeX), ``numbers.json`` and ``numbers.tex``, ``claims.json``, and ``sources.json``, which names for each of
+them the function, the caption, the stamp and the spec hashes of the runs behind it, which `hml show` takes.
+"""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from hmlcore.errors import HmlcoreError, unknown
+from hmlcore.figures.files import json_text, write_files
+from hmlcore.figures.images import draw_images
+from hmlcore.results import SCHEMA, ResultSet, Store
+from hmlcore.results.resultset import stamp
+from hmlcore.studies import experiments, gathered, get_experiment, part, studies
+from hmlcore.studies.kit.claim import Claim, Decision, claim_table
+from hmlcore.studies.kit.figure import Figure, TableOf, function_name
+from hmlcore.studies.kit.numbers import Numbers, numbers_json, numbers_of, numbers_tex
+
+
+class Exported(NamedTuple):
+    """Files written, and what could not be done and why."""
+
+    files: list[Path]
+    notices: list[str]
+
+
+def figures() -> dict[str, Figure]:
+    """Every figure of the studies by name."""
+    return gathered("figures", "FIGURES")
+
+
+def tables() -> dict[str, TableOf]:
+    """Every table of the studies by name."""
+    return gathered("figures", "TABLES")
+
+
+def claims() -> list[Claim]:
+    """Every claim of the studies."""
+    return [claim for name in studies() for claim in getattr(part(name, "claims"), "CLAIMS", [])]
+
+
+def verdicts(*results: ResultSet) -> pd.DataFrame:
+    """What was claimed about `results`, in their order, and what came of it: a row a claim."""
+    return claim_table(results, claims())
+
+
+def draw(name: str, store: Store, profile: str) -> go.Figure:
+    """The figure called `name` from what `store` has at `profile`.
+
+    Raises:
+        HmlcoreError: unknown name (lists the known ones), or no results (names the command that makes them).
+    """
+    if name not in figures():
+        raise unknown("figure", name, figures())
+    figure = figures()[name]
+    return figure.draw(get_experiment(figure.experiment).load(store, profile), store)[0]
+
+
+def source_of(source: ResultSet | pd.DataFrame, **more) -> dict:
+    """Where a product came from: the runs behind it, and `more` about it."""
+    frame = source.frame if isinstance(source, ResultSet) else source
+    return {
+        "experiment": frame["experiment"].iloc[0], "profile": frame["profile"].iloc[0], "schema": SCHEMA,
+        "stamp": stamp(frame), "specs": sorted(set(frame["spec_hash"])), **more,
+    }  # fmt: skip
+
+
+def export(
+    fig: go.Figure, name: str, source: ResultSet | pd.DataFrame, out_dir: Path, *, images: bool = True, **more
+) -> Exported:
+    """Write ``<name>.json``, ``.svg``, ``.pdf`` and ``<name>.sidecar.json``; same input, same bytes.
+
+    The two images need kaleido and a Chromium (``BROWSER_PATH``, or one on the path); without them a notice
+    says so and the rest is written. In images, controls are left out and text is dark.
+
+    Args:
+        source: what the figure was drawn from: a ResultSet, or a trace.
+        images: False leaves SVG and PDF out.
+        more: further entries of the sidecar, such as the function's name and the caption.
+
+    Raises:
+        HmlcoreError: a file cannot be written.
+    """
+    beside = json_text({"figure": name} | source_of(source, **more), 1)
+    content = {f"{name}.json": figure_json(fig), f"{name}.sidecar.json": beside}
+    drawn, notices = draw_images({name: fig}) if images else ({}, [])
+    return Exported(write_files(out_dir, content | drawn), notices)
+
+
+def figure_json(fig: go.Figure) -> str:
+    """A figure as sorted JSON."""
+    return json_text(json.loads(fig.to_json()))
+
+
+def export_all(store: Store, profile: str, out: Path | None = None, *, images: bool = True) -> Exported:
+    """Everything the store has at `profile`, with sidecars.
+
+    What cannot be drawn yet, for want of results, is in the notices with the command that makes them.
+
+    Args:
+        out: folder; the profile's own in the store if not given.
+    """
+    out = out or store.root / profile
+    loaded, sources, notices = _Loaded(store, profile), {}, []
+    drawn = _drawn(loaded, sources, notices)
+    content = {f"{name}.json": figure_json(fig) for name, fig in drawn.items()}
+    if images and drawn:
+        made, remarks = draw_images(drawn)
+        content, notices = content | made, notices + remarks
+    files = write_files(out / "figures", content) if content else []
+    if made := _tables(loaded, sources, notices):
+        files += write_files(out / "tables", made)
+    found = _numbers(loaded, sources)
+    decided = {"claims": [decision._asdict() for decision in _decisions(loaded)]}
+    sources["results"] = {name: source_of(results) for name, results in loaded.items()}
+    files += write_files(out, {
+        "numbers.json": numbers_json(found), "numbers.tex": numbers_tex(found),
+        "claims.json": json_text(decided, 1), "sources.json": json_text(sources, 1),
+    })  # fmt: skip
+    return Exported(files, notices)
+
+
+def _drawn(loaded: "_Loaded", sources: dict, notices: list[str]) -> dict[str, go.Figure]:
+    drawn, sources["figures"] = {}, {}
+    for name, figure in figures().items():
+        try:
+            results = loaded[figure.experiment]
+            drawn[name], source = figure.draw(results, loaded.store)
+        except HmlcoreError as error:
+            notices.append(f"figure {name}: {error}")
+            continue
+        entry = {"function": function_name(figure), "caption": figure.words(results.specs())}
+        # Runs are listed once an experiment; a trace shows some of them.
+        own = {} if source is results else source_of(source)
+        sources["figures"][name] = {"experiment": figure.experiment} | own | entry
+    return drawn
+
+
+def _tables(loaded: "_Loaded", sources: dict, notices: list[str]) -> dict[str, str]:
+    content, sources["tables"] = {}, {}
+    for name, table in tables().items():
+        try:
+            made = table.function(loaded[table.experiment])
+        except HmlcoreError as error:
+            notices += [f"table {name}: {error}"] if loaded.has(table.experiment) else []
+            continue
+        content |= {f"{name}.html": made.html, f"{name}.tex": made.latex}
+        sources["tables"][name] = {"experiment": table.experiment, "function": function_name(table)}
+    return content
+
+
+class _Loaded(dict):
+    """Experiment → its results at one profile, loaded once."""
+
+    def __init__(self, store: Store, profile: str):
+        super().__init__()
+        self.store, self.profile = store, profile
+
+    def __missing__(self, name: str) -> ResultSet:
+        self[name] = get_experiment(name).load(self.store, self.profile)
+        return self[name]
+
+    def has(self, name: str) -> bool:
+        return self.store.has_any(self.profile, name)
+
+    def there(self) -> list[ResultSet]:
+        """Those that the store has."""
+        return [self[name] for name in experiments() if self.has(name)]
+
+
+def _numbers(loaded: _Loaded, sources: dict) -> dict[str, str]:
+    """Every number by name; an experiment whose learning rates cannot be compared yet has none."""
+    collect: dict[str, Numbers] = gathered("figures", "NUMBERS")
+    found, sources["numbers"] = {}, {}
+    for results in loaded.there():
+        with suppress(HmlcoreError):
+            own = numbers_of(results, collect.get(results.experiment, lambda _: {}))
+            found |= own
+            sources["numbers"] |= dict.fromkeys(own, results.experiment)
+    return found
+
+
+def _decisions(loaded: _Loaded) -> list[Decision]:
+    """Every claim whose experiment is stored, decided; one whose results do not suffice is left out."""
+    decided = []
+    for results in loaded.there():
+        for claim in claims():
+            if claim.experiment == results.experiment:
+                with suppress(HmlcoreError):
+                    decided.append(claim.decide(results))
+    return decided
