@@ -163,7 +163,7 @@ for name, (fast, slow) in pairs.items():
 # Every mixer below was trained on the task of the next section and then read the same expression, token by token from left to right.
 # {numref}`fig-memory-states` shows the state of its last block: what grows, what is rewritten at every token, and what lingers.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="memory_states"
 memory_states(trace_of("lra_listops", profile, run_missing))
 
 # %% [markdown]
@@ -173,7 +173,7 @@ memory_states(trace_of("lra_listops", profile, run_missing))
 timings = results_of("speed", profile, run_missing)
 memory_table(timings)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="state_size"
 state_size_figure(timings)
 
 # %% [markdown]
@@ -192,10 +192,10 @@ state_size_figure(timings)
 listops = results_of("lra_listops", profile, run_missing)
 models_table(listops)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="listops_by_length"
 listops_by_length(listops)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="listops_ranking"
 listops_ranking(listops)
 
 # %% tags=["hide-input"]
@@ -241,13 +241,13 @@ render(frame.reset_index(names="answer by"), note=listops.stamp())
 # One layer, one sequence at a time, forward and backward; then the cost of one more token after a context of that length.
 # The buttons change from time per token to its ratio to attention and to the gated delta rule, and a ring marks where a mixer becomes faster than attention.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="speed_train"
 speed_train(timings)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="speed_decode"
 speed_decode(timings)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="speed_memory"
 speed_memory(timings)
 
 # %% [markdown]

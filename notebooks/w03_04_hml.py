@@ -34,6 +34,7 @@ from hmlcore.studies.copy.figures import copy_curves, copy_heatmaps
 from hmlcore.studies.export import verdicts
 from hmlcore.studies.physics.figures import energy_by_token, gradient_by_lag, lyapunov_map
 from hmlcore.studies.physics.figures import phase_portraits, reversal_error
+from hmlcore.studies.potentials.figures import potentials, potentials_table
 from hmlcore.studies.recall.figures import recall_curves, recall_frontier
 from hmlcore.studies.speed.figures import op_decode, op_goals_table, op_train
 from hmlcore.studies.speed.kernel_design import kernel_design
@@ -156,7 +157,7 @@ print("symplectic to 1e-14:", bool((J.T @ Omega @ J - Omega).abs().max() < 1e-14
 # %%
 mechanics = results_of("physics", profile, run_missing)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="phase_portraits"
 phase_portraits(trace_of("physics", profile, run_missing))
 
 # %% [markdown]
@@ -169,7 +170,7 @@ phase_portraits(trace_of("physics", profile, run_missing))
 #
 # {numref}`fig-lyapunov-map` measures it for random unit keys, over the strength of the kick $\eta = \beta h^2$ and the friction $\gamma$; with a constant step only these two matter.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="lyapunov_map"
 lyapunov_map(mechanics)
 
 # %% [markdown]
@@ -177,10 +178,10 @@ lyapunov_map(mechanics)
 # Momentum that survives a time $1/(1-\gamma)$ adds that many kicks, so for wide keys the memory acts as a delta rule of strength $\eta/(1-\gamma)$, which is stable below 2.
 # The oscillator needs no friction: it turns about the association by an orthogonal map, and a product of orthogonal maps is orthogonal.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="energy_by_token"
 energy_by_token(mechanics)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="reversal_error"
 reversal_error(mechanics)
 
 # %% [markdown]
@@ -188,7 +189,7 @@ reversal_error(mechanics)
 # {numref}`fig-gradient-by-lag` asks how strongly the last output feels a value written a number of tokens earlier.
 # A flat line is not yet a usable memory, since what is felt may be drowned by what was written since; but a line that falls to nothing, or explodes, cannot be trained across that lag at all.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="gradient_by_lag"
 gradient_by_lag(mechanics)
 
 # %% [markdown]
@@ -199,7 +200,7 @@ gradient_by_lag(mechanics)
 # The head's matrices are seen along one pair of directions $(a, b)$, the leading singular pair of the last $Q$: the orbit is $q_t = a^\top Q_t b$ and $p_t = a^\top P_t b$.
 # Move the slider, or press play, to follow the text.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="phase_portrait"
 phase_portrait(trace_of("bytes", profile, run_missing), corpus="stdlib")
 
 # %% [markdown]
@@ -233,10 +234,10 @@ models_table(reading)
 # The models are trained on short silences and on two loads, and tested on longer ones.
 # The claim: *what limits a conserved state is the load, not the lag*.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="copy_heatmaps"
 copy_heatmaps(copying)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="copy_curves"
 copy_curves(copying)
 
 # %% [markdown]
@@ -246,10 +247,10 @@ copy_curves(copying)
 # Attention keeps every pair in its cache; a bounded state must superpose them.
 # The axis that makes this fair to read is the number of bytes that the state takes.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="recall_frontier"
 recall_frontier(recalling)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="recall_curves"
 recall_curves(recalling)
 
 # %% [markdown]
@@ -258,10 +259,10 @@ recall_curves(recalling)
 # Byte-level language modelling, scored in bits per byte at the context of training and at a longer one.
 # The corpora are the standard library's source text, split by module, and a subset of PG-19 {cite:p}`rae2020compressive`; because it is a subset, no number here compares with published PG-19 perplexities.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="bytes_by_context"
 bytes_by_context(reading)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="bytes_position"
 bytes_position(reading)
 
 # %% [markdown]
@@ -300,7 +301,7 @@ render(means.reset_index(), note=reading.stamp())
 # %%
 bakeoff = results_of("bakeoff", profile, run_missing)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="bakeoff_scores"
 bakeoff_scores(bakeoff)
 
 # %% tags=["hide-input"]
@@ -321,6 +322,23 @@ render(losses.rename_axis("variant").reset_index(), note=bakeoff.stamp())
 # %% [markdown]
 # Ranks forget distances, and five tasks are few: the line under the first table says who would win without one of the seeds.
 # The tasks are also not neutral. One of the five can be solved by rotation only, one favours whatever corrects errors, and none needs a conserved energy.
+
+# %% [markdown]
+# ## Other potentials
+#
+# The proposal that this layer came from let the state fall in a potential $V(q)$ of its own, learned by a small network and the same for every token; a token only struck it.
+# Here a token sets up a quadratic potential anew, around what it wants stored.
+# What that is worth is measured against wells that stay where they are: quadratic ones, ones that are flat far out (log cosh), a learned one as proposed, and quadratic ones with a learned kick once in a chunk.
+# Parameters, floats of memory and tuning are equal, with one layer on recall and on sums modulo three.
+
+# %% tags=["remove-input"]
+wells = results_of("potentials", profile, run_missing)
+
+# %% tags=["hide-input"] figure="potentials"
+potentials(wells)
+
+# %% tags=["hide-input"]
+potentials_table(wells)
 
 # %% [markdown]
 # ## From one token to a chunk
@@ -350,10 +368,10 @@ kernel_design()
 # %%
 costs = results_of("op_speed", profile, run_missing)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="op_train"
 op_train(costs)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="op_decode"
 op_decode(costs)
 
 # %% [markdown]
@@ -369,7 +387,7 @@ op_goals_table(costs)
 # The verdicts below are computed from the store.
 
 # %% tags=["hide-input"]
-render(verdicts(copying, recalling, reading, bakeoff, mechanics, costs), note=recalling.stamp())
+render(verdicts(copying, recalling, reading, bakeoff, wells, mechanics, costs), note=recalling.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

@@ -46,10 +46,10 @@ plotly.io.renderers.default = "plotly_mimetype"
 needle = results_of("synthetic_needle", profile, run_missing)
 models_table(needle)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="needle_map"
 needle_map(needle)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="needle_by_length"
 needle_by_length(needle)
 
 # %% [markdown]
@@ -68,11 +68,11 @@ ruler_table(needle)
 # Right is a number of which every digit is right.
 # (The `smoke` profile puts the needles into RULER's repetitive noise, which needs no data.)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="needle_text_map"
 prose = results_of("synthetic_needle_text", profile, run_missing)
 needle_map(prose)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="needle_text_by_length"
 needle_by_length(prose)
 
 # %% [markdown]
@@ -132,7 +132,7 @@ assert bool((sums == x.cumsum(0) % 3).all())
 # %% tags=["hide-input"]
 tasks = results_of("synthetic_tasks", profile, run_missing)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="tasks_by_length"
 tasks_by_length(tasks)
 
 # %% tags=["hide-input"]
@@ -152,7 +152,7 @@ tasks_table(tasks)
 # bytes can hold them all; every memory here has several times more, most of them hundreds of times.
 # What decides is how it separates its keys, and whether training finds that.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="synthetic_frontier"
 recall = results_of("synthetic_recall", profile, run_missing)
 synthetic_frontier(recall)
 
@@ -169,7 +169,7 @@ synthetic_frontier(recall)
 # It is measured for every mixer in one layer, and for four versions of the Hamiltonian memory that differ in damping, before and after training on copy; the sequence is a message, the longest delay, and the question.
 # The early gradient over the late one, $g_\text{early}/g_\text{late}$, is the norm at the longest lag over that at the shortest.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="synthetic_gradients"
 gradients = results_of("synthetic_gradient", profile, run_missing)
 synthetic_gradients(gradients)
 
@@ -177,7 +177,7 @@ synthetic_gradients(gradients)
 # A gradient that arrives is not yet a memory that can be read: what it reaches may lie under everything written since.
 # So a linear classifier is trained to read from the state which symbol came so many tokens before, and every model answers its task with noise on its inputs.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="synthetic_probes"
 synthetic_probes(gradients)
 
 # %% tags=["hide-input"]
@@ -190,7 +190,7 @@ gradient_table(gradients)
 # One part is changed at a time, at the same budget and learning rate:
 # no damping or a fixed one (A1), injection into the position as well (A2), symplectic Euler in place of the leapfrog (A3), a penalty on changes of the energy while nothing is written (A4), a smaller step (A5).
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="ablations"
 ablation = results_of("synthetic_ablation", profile, run_missing)
 ablations(ablation)
 

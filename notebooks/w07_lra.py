@@ -131,10 +131,10 @@ text = results_of("lra_text", profile, run_missing)
 #
 # These are the runs of {doc}`w01_02_baselines`, which also counts how much can be guessed from the outermost operator alone.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="listops_by_length" label="fig-lra-listops"
 listops_by_length(listops)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="listops_learning"
 listops_learning(listops)
 
 # %% tags=["hide-input"]
@@ -147,7 +147,7 @@ listops_table(listops)
 # The same trained models are judged by its first bytes, fewer and more than they were trained on.
 # A memory that keeps what it has gathered can only gain by reading on; one that gets worse has met a state that it never saw in training.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="lra_text_by_length"
 text_by_length(text)
 
 # %% tags=["hide-input"]
@@ -160,7 +160,7 @@ text_scores(text)
 # Every batch is scored before it is learned from; the mean of the latest fifth of the training, which smooths what few reviews say, is drawn against steps, and the table tells after how many seconds it reached an accuracy.
 # Peak memory belongs to the whole training: none of the models needs more memory to become better.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="lra_text_learning"
 text_learning(text)
 
 # %% tags=["hide-input"]

@@ -123,7 +123,7 @@ books = results_of("pg19", profile, run_missing)
 # Right, the same with *truncated backpropagation*: every window goes on where the one before it ended, in the same book, and begins with the state that was reached there; gradients stop at the window's beginning, the state does not, and a new book empties it.
 # Only then has a memory ever met in training the states that it will have after many pages.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="pg19_by_context"
 pg19_by_context(books)
 
 # %% [markdown]
@@ -133,7 +133,7 @@ pg19_by_context(books)
 # But every token was scored at every context, so the difficulty of the text drops out of the difference: at equal positions, the loss with all that came before in memory, minus the loss within the context of training, on the same tokens.
 # Where it is negative the memory has carried something useful over that distance; where it is positive, reading on did harm.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="pg19_position"
 pg19_position(books)
 
 # %% [markdown]
@@ -143,7 +143,7 @@ pg19_position(books)
 # Both have the same parameters: what the embedding of byte pairs takes, the models of bytes have in their blocks.
 # They are compared by the bytes in view, but not at equal text read.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="pg19_tokenizers"
 pg19_tokenizers(books)
 
 # %% [markdown]
@@ -151,7 +151,7 @@ pg19_tokenizers(books)
 #
 # Where a curve still falls at its end, its model has not finished learning, and the order there is one of speed as much as of memory.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] figure="pg19_learning"
 pg19_learning(books)
 
 # %% tags=["hide-input"]

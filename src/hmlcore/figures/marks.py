@@ -106,27 +106,27 @@ def add_seeds(
         ),
         **where,
     )
+    fig.add_trace(_mean_line(rows, x, style).update(**shared), **where)
+
+
+def _mean_line(rows: pd.DataFrame, x: str, style: MixerStyle) -> go.Scatter:
+    """A line through the means of seeds over column `x`."""
     means = {at: seed_interval(group) for at, group in rows.groupby(x)["value"]}
     bars = None
     if any(estimate.low is not None for estimate in means.values()):
         half = [0 if e.low is None else e.high - e.mean for e in means.values()]
         bars = {"type": "data", "array": rounded(half), "thickness": 1.2, "width": 3}
-    text = [f"<b>{style.label}</b> mean of {e.n}: {e.mean:.3g}{_interval(e)}" for e in means.values()]
-    fig.add_trace(
-        go.Scatter(
-            x=rounded(means, 12),
-            y=rounded(e.mean for e in means.values()),
-            mode="lines",
-            name=style.label,
-            showlegend=False,
-            line={"color": style.color, "dash": style.dash, "width": 2},
-            error_y=bars,
-            text=text,
-            hovertemplate="%{text}<extra></extra>",
-            meta="mean",
-            **shared,
-        ),
-        **where,
+    return go.Scatter(
+        x=rounded(means, 12),
+        y=rounded(e.mean for e in means.values()),
+        mode="lines",
+        name=style.label,
+        showlegend=False,
+        line={"color": style.color, "dash": style.dash, "width": 2},
+        error_y=bars,
+        text=[f"<b>{style.label}</b> mean of {e.n}: {e.mean:.3g}{_interval(e)}" for e in means.values()],
+        hovertemplate="%{text}<extra></extra>",
+        meta="mean",
     )
 
 

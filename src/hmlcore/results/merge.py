@@ -94,11 +94,9 @@ def _packed(place: Place, path: Path, trace: bool) -> tuple[pa.Table, Footer]:
 def _check_home(place: Place, path: Path, table: pa.Table) -> None:
     """A file that was moved to another folder would be counted there."""
     for column, wanted in (("experiment", place.experiment), ("profile", place.profile)):
-        found = sorted(table[column].unique().to_pylist())
-        require(
-            found == [wanted],
-            f"{path}: its {column} is {', '.join(found)}, and it lies where {wanted!r} belongs",
-        )
+        found = table[column].unique().to_pylist()
+        shown = ", ".join(map(str, found))
+        require(found == [wanted], f"{path}: its {column} is {shown}, and it lies where {wanted!r} belongs")
 
 
 def _merged(place: Place, parts: Iterable[Part]) -> dict[str, Part]:

@@ -38,7 +38,7 @@ def pack(
     profile: str,
     experiment: str | None = None,
     *,
-    also: Iterable[Path] = (),
+    also: Collection[Path] = (),
     drop: Collection[str] = (),
 ) -> list[Packed]:
     """Pack the loose runs of `experiment`, or of all that have any; those packed before stay.

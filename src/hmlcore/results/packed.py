@@ -46,11 +46,11 @@ def footer(path: Path) -> Footer | None:
         stat = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _footer(path, stat.st_mtime_ns, stat.st_size)
+    return _footer(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 @lru_cache(maxsize=256)
-def _footer(path: Path, mtime_ns: int, size: int) -> Footer:
+def _footer(path: Path, *version: int) -> Footer:
     with reading(path, _ADVICE):
         file = pq.ParquetFile(path)
     return _parse(path, file)

@@ -56,6 +56,8 @@ class ResultSet:
             require(len(found) == 1, f"refusing to mix results of several {column}s: {found}")
         self.frame = frame.reset_index(drop=True)
         self.tuning = tuning
+        self.chosen: ResultSet | None = None  # by `results.tuning.tuned`, which asks once
+        self._runs: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         return f"<ResultSet {self.experiment}: {len(self.hashes)} runs, {self.stamp()}>"
@@ -93,10 +95,13 @@ class ResultSet:
 
     def runs(self) -> pd.DataFrame:
         """One row a run, by spec hash: the columns with at most one value in every run, nulls aside."""
-        grouped = self.frame.groupby("spec_hash", sort=True)
-        # A set may happen to measure one value a run: that describes the measurement, not the run.
-        columns = [c for c in self.frame if c not in ("spec_hash", "metric", "value", "n", "split")]
-        return _tidy(grouped[[c for c in columns if (grouped[c].nunique() <= 1).all()]].first())
+        if self._runs is None:
+            grouped = self.frame.groupby("spec_hash", sort=True)
+            # A set may happen to measure one value a run: that describes the measurement, not the run.
+            columns = [c for c in self.frame if c not in ("spec_hash", "metric", "value", "n", "split")]
+            constant = [c for c in columns if (grouped[c].nunique() <= 1).all()]
+            self._runs = _tidy(grouped[constant].first())
+        return self._runs.copy()
 
     def where(self, **conditions) -> "ResultSet":
         """The rows that meet `conditions`: a value, or a collection of allowed values, per column."""

@@ -12,6 +12,12 @@ def tuned(results: ResultSet) -> ResultSet:
     Raises:
         HmlcoreError: several rates, and results without a criterion or without validation.
     """
+    if results.chosen is None:
+        results.chosen = _choose(results)
+    return results.chosen
+
+
+def _choose(results: ResultSet) -> ResultSet:
     runs, tuning = results.runs(), results.tuning
     by = [c for c in (tuning.by if tuning else ()) if c in runs]
     if (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():

@@ -27,18 +27,19 @@ def studies() -> dict[str, Study]:
     """
     found: dict[str, Study] = {}
     owner: dict[str, str] = {}
-    for module in pkgutil.iter_modules(__path__):
+    # Folder by folder: asked about all at once, it hides the second of two modules of one name.
+    for module in (m for folder in dict.fromkeys(__path__) for m in pkgutil.iter_modules([folder])):
         if not module.ispkg or module.name == "kit":
             continue
-        require(module.name not in found, f"two studies are called {module.name!r}: rename a folder")
+        require(module.name not in found, f"two study folders are called {module.name!r}: rename one")
         study = getattr(import_module(f"{__name__}.{module.name}"), "STUDY", None)
         require(isinstance(study, Study), f"studies/{module.name}/__init__.py has no STUDY")
         check_study(study, module.name)
         for experiment in study.experiments:
             require(
                 experiment.name not in owner,
-                f"experiment {experiment.name!r} is in two studies, {owner.get(experiment.name)!r} and "
-                f"{study.name!r}: rename one",
+                f"studies/{study.name}/__init__.py: STUDY.experiments has {experiment.name!r}, which study "
+                f"{owner.get(experiment.name)!r} has already",
             )
             owner[experiment.name] = study.name
         found[study.name] = study

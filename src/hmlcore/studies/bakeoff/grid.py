@@ -95,7 +95,7 @@ _TASKS = {
 }  # fmt: skip
 _SETTINGS = {
     "smoke": dict(
-        seeds=3, lrs=[1e-2], steps=4, batch_size=4, d_model=16, heads=2, head_dim=4, layers=1, examples=4
+        seeds=2, lrs=[1e-2], steps=4, batch_size=4, d_model=16, heads=2, head_dim=4, layers=1, examples=4
     ),
     "laptop": dict(
         seeds=3, lrs=[3e-3, 1e-2], batch_size=16, d_model=32, heads=4, head_dim=8, layers=1, examples=512

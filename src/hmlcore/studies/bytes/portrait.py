@@ -64,7 +64,20 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
     styled(fig, height=586)
     _orbit(fig, trace, text)
     _curves(fig, trace)
-    # The last two traces are all that a frame changes.
+    _lay_out(fig, *_move(fig, trace, text))
+    head = f" · head {int(trace['head'].iloc[0])}" if "head" in trace else ""
+    known = "profile" in trace
+    source = stamp_text(trace) if known else "trace"
+    if known and corpus_of(trace["spec"].iloc[0]):
+        source += f" · {corpus_of(trace['spec'].iloc[0])}"
+    return stamp(fig, f"{source}{head} · {len(trace)} tokens of one input")
+
+
+def _move(fig: go.Figure, trace: pd.DataFrame, text: list[str]) -> tuple[str, int]:
+    """Markers that frames move through time: the last two traces are all that a frame changes.
+
+    Returns: the first title, and the number of frames.
+    """
     times = rounded(trace["t"], 8)
     q, p, total = (rounded(trace[column]) for column in ("q", "p", "total"))
     now = {"mode": "markers", "showlegend": False, "hoverinfo": "skip"}
@@ -82,9 +95,14 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
         )
         for i in range(len(text))
     ]
+    return titles[0], len(text)
+
+
+def _lay_out(fig: go.Figure, title: str, frames: int) -> None:
+    """Title, legends, slider and buttons, and the names of the axes."""
     fig.update_layout(
         title={
-            "text": titles[0],
+            "text": title,
             "font": {"family": "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace", "size": 13},
             "x": 0.5,
             "xanchor": "center",
@@ -94,7 +112,7 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
         margin={"t": 98, "b": 178},
         legend={"x": 0.55, "font": {"size": 11}},
         legend2={**fig.layout.legend.to_plotly_json(), "x": 0.55, "y": 0.37, "font": {"size": 11}},
-        sliders=[_slider(len(text))],
+        sliders=[_slider(frames)],
         updatemenus=[_buttons()],
     )
     fig.update_xaxes(title_text="position q", row=1, col=1)
@@ -106,12 +124,6 @@ def phase_portrait(trace: pd.DataFrame, tokens: int = 256, corpus: str | None = 
         text="<span style='color:#0072B2'>●</span> early <span style='color:#E69F00'>●</span> late",
         **{"x": 0, "xref": "paper", "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False},
     )
-    head = f" · head {int(trace['head'].iloc[0])}" if "head" in trace else ""
-    known = "profile" in trace
-    source = stamp_text(trace) if known else "trace"
-    if known and corpus_of(trace["spec"].iloc[0]):
-        source += f" · {corpus_of(trace['spec'].iloc[0])}"
-    return stamp(fig, f"{source}{head} · {len(trace)} tokens of one input")
 
 
 def _orbit(fig: go.Figure, trace: pd.DataFrame, text: list[str]) -> None:

@@ -6,7 +6,7 @@ from hmlcore.studies.kit.comparison import comparison, measure, read_rates, task
 from hmlcore.studies.kit.study import Protocol
 
 _COMMON = {
-    "smoke": dict(seeds=3, lrs=[1e-2], steps=3, batch_size=4, d_model=16, heads=2, layers=1, examples=4),
+    "smoke": dict(seeds=2, lrs=[1e-2], steps=3, batch_size=4, d_model=16, heads=2, layers=1, examples=4),
     "laptop": dict(
         seeds=3, lrs=[3e-3, 1e-2], steps=800, batch_size=16, d_model=32, heads=4, layers=1, examples=256,
     ),

@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict] = {
 }
 _SETTINGS = {
     "smoke": dict(
-        copy=[(2, 4)], seeds=3, steps=3, batch_size=4, d_model=16, heads=2, layers=1, examples=4,
+        copy=[(2, 4)], seeds=2, steps=3, batch_size=4, d_model=16, heads=2, layers=1, examples=4,
         examine=dict(lags=[4, 16, 64], state_lags=[4, 16, 64], batch=2, chunk=64, probe_lags=[8, 32],
                      probe_sequences=16, growth_lag=32, blanks=16, noise=[0.0, 0.5]),
     ),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from hmlcore.errors import HmlcoreError
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
 from hmlcore.studies.kit.study import tested, trained
@@ -72,11 +73,20 @@ class Claim:
         return self.statement if isinstance(self.statement, str) else self.statement(specs)
 
     def decide(self, results: ResultSet) -> Decision:
-        """The verdict that the rule computes, and the runs that it saw."""
+        """The verdict that the rule computes, and the runs that it saw.
+
+        Raises: HmlcoreError where results do not suffice, as those of a grid that is not finished.
+        """
         seen = tuned(results)
         seen = seen.where(**self.where) if self.where else seen
-        verdict, evidence = self.rule(seen)
-        return Decision(self.name, self.words(results.specs()), verdict, evidence, seen.hashes)
+        try:
+            verdict, evidence = self.rule(seen)
+            statement = self.words(results.specs())
+        except HmlcoreError:
+            raise
+        except (LookupError, ValueError) as error:
+            raise HmlcoreError(f"results do not suffice for the claim {self.name!r}: {error!r}") from error
+        return Decision(self.name, statement, verdict, evidence, seen.hashes)
 
 
 def claim_table(results: Iterable[ResultSet], claims: Sequence[Claim]) -> pd.DataFrame:

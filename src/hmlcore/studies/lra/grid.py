@@ -20,7 +20,7 @@ from hmlcore.tasks.listops_trees import NAMES, VOCABULARY
 
 _LISTOPS = {
     "smoke": dict(
-        seeds=3, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=6, batch_size=8, d_model=32, layers=2,
+        seeds=2, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=6, batch_size=8, d_model=32, layers=2,
         heads=2, train=[16, 32], test=[16, 32, 64], knobs={"training_examples": 512, "held_out": 64},
         scored=64, batch=32,
     ),
@@ -37,7 +37,7 @@ _LISTOPS = {
 }  # fmt: skip
 _TEXT = {
     "smoke": dict(
-        seeds=3, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=4, batch_size=4, d_model=16, layers=2,
+        seeds=2, lrs={"causal": [3e-3], "bidirectional": [3e-3]}, steps=4, batch_size=4, d_model=16, layers=2,
         heads=2, train=32, test=[16, 32, 64], knobs={"corpus": "made_up", "held_out": 40}, scored=16, batch=16,
     ),
     "laptop": dict(
