@@ -70,7 +70,7 @@ def strided():
 
 
 KERNELS = (
-    "_prepare", "_pass", "_outputs", "_outputs_back", "_pass_back", "_operands_back", "_gates_back",
+    "_prepare", "_pass", "_outputs", "_outputs_back", "_pass_back", "_operands_back", "gates_back",
 )  # fmt: skip
 CASES = {
     **{f"{dynamics}, 37 tokens": lambda d=dynamics: small(d, 37) for dynamics in DYNAMICS},
@@ -129,12 +129,12 @@ def watch_addresses():
 
 def count_with_integers():
     """Let the kernels' loops count to a number; Triton 3.6 and NumPy 2.4 disagree about arrays of one."""
-    from hmlcore.ops.hamiltonian.triton import backward, forward
+    from hmlcore.ops.hamiltonian.triton import backward, forward, gates
 
     def loop(*bounds):
         return range(*(int(b.handle.data.item()) if hasattr(b, "handle") else int(b) for b in bounds))
 
-    forward.range = backward.range = loop
+    forward.range = backward.range = gates.range = loop
 
 
 def interpret():

@@ -1,9 +1,9 @@
 """The chunkwise form as Triton kernels, forward and backward; importing this package does not need Triton.
 
-``forward.py`` and ``backward.py`` are the kernels, ``tables.py`` what they share. Between autograd and the
-kernels stands one operator of torch, as in ``chunk.py`` one folder up, whose hand-written backward says the
-same in torch. State, solve and coefficients are fp32; matrices are multiplied in bf16 where r, k and v are
-bf16, and otherwise in fp32 (three TF32 products each).
+``forward.py``, ``backward.py`` and ``gates.py`` are the kernels, ``tables.py`` what they share. Between
+autograd and the kernels stands one operator of torch, as in ``chunk.py`` one folder up, whose hand-written
+backward says the same in torch. State, solve and coefficients are fp32; matrices are multiplied in bf16 where
+r, k and v are bf16, and otherwise in fp32 (three TF32 products each).
 """
 
 from collections.abc import Sequence

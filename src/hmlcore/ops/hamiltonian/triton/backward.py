@@ -1,7 +1,7 @@
-"""The backward kernels: outputs' share of the errors, the reverse state pass, operands, gates.
+"""The backward kernels: outputs' share of the errors, the reverse state pass, operands; and all in order.
 
-`README.md` one folder up derives them; `chunk.py` there has the same backward in torch, to debug against.
-What the forward pass did not keep (the tables M and O, KKᵀ, RKᵀ) is formed again.
+`gates.py` has that of the coefficients. `README.md` one folder up derives them; `chunk.py` there has the same
+in torch, to debug against. What the forward pass did not keep (the tables M and O, KKᵀ, RKᵀ) is formed again.
 """
 
 import torch
@@ -11,13 +11,8 @@ from torch import Tensor
 
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.hamiltonian.triton.forward import Kept, Sizes, gate_pointers, read_table
-from hmlcore.ops.hamiltonian.triton.tables import (
-    chunk_products,
-    folded,
-    scalars,
-    start_products,
-    written,
-)
+from hmlcore.ops.hamiltonian.triton.gates import gates_back
+from hmlcore.ops.hamiltonian.triton.tables import chunk_products, folded, place, written
 from hmlcore.ops.triton_tiles import dot, load_tile, on_device, store_tile
 
 
@@ -28,10 +23,9 @@ def _outputs_back(
     BN: tl.constexpr, BD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One chunk of one head, BD columns: tril(O ∘ RKᵀ)ᵀ ō into `d_values`, which the reverse pass completes."""
-    head, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    first, left, _ = place(tokens, H, C)
     column = tl.program_id(2) * BD
-    first = (head // H * tokens + chunk * C) * H + head % H
-    left, wide = tokens - chunk * C, D - column
+    wide = D - column
     _, mixed = read_table(r, k, log_alpha, log_gamma, drift, e, f, first, left, H, N, ROWS, C, BN, PRECISION)
     here = first * D + column
     seen = dot(tl.trans(mixed), load_tile(d_o + here, H * D, left, wide, C, BD), PRECISION)
@@ -90,6 +84,24 @@ def _pass_back(
         store_tile(d_initial + N * D, d_state1, D, N, wide, BN, BD)
 
 
+@triton.jit
+def weighted_back(part, weight, rows, d_rows, d_weight):
+    """With `part` the gradient of weight ∘ rows, [C, BN]: what those of `rows` and of `weight` become."""
+    return d_rows + weight * part, d_weight + tl.sum(part * rows, 1)
+
+
+@triton.jit
+def both_tables(log_alpha, log_gamma, drift, c, e, f, stride, left, ROWS: tl.constexpr, C: tl.constexpr):
+    """M and O of a chunk, [C, C] each, from what stands behind the pointers."""
+    a_old, x_old, d_old, a_new, x_new, d_new = chunk_products(
+        log_alpha, log_gamma, drift, stride, left, ROWS, C
+    )  # fmt: skip
+    seen0, seen1 = folded(c, stride, left, a_old, x_old, d_old, ROWS, C)
+    predict = written(seen0, seen1, e, stride, left, ROWS, C)
+    seen0, seen1 = folded(f, stride, left, a_new, x_new, d_new, ROWS, C)
+    return predict, written(seen0, seen1, e, stride, left, ROWS, C)
+
+
 @triton.jit(do_not_specialize=["tokens"])
 def _operands_back(
     r, k, log_alpha, log_gamma, drift, c, e, f, reach, states, errors, ends, d_o, d_values,
@@ -98,10 +110,7 @@ def _operands_back(
     BN: tl.constexpr, BD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One chunk of one head: the gradients of r and k, and of u, w, y and Φ."""
-    head, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
-    first = (head // H * tokens + chunk * C) * H + head % H
-    left = tokens - chunk * C
-    at = head * tl.num_programs(1) + chunk
+    first, left, at = place(tokens, H, C)
     t, s = tl.arange(0, C)[:, None], tl.arange(0, C)[None, :]
     i = tl.arange(0, C)
     queries = load_tile(r + first * N, H * N, left, N, C, BN)
@@ -131,15 +140,9 @@ def _operands_back(
                 above = load_tile(ends + column, D, N, D - column, BN, BD)
                 phi_x += tl.sum(tl.sum(above.to(tl.float32) * state.to(tl.float32), 1), 0)
             phi_a += tl.sum(tl.sum(end.to(tl.float32) * state.to(tl.float32), 1), 0)
-            part = -dot(d_value, tl.trans(state), PRECISION)
-            d_keys += u * part
-            d_u += tl.sum(part * wide_k, 1)
-            part = -dot(z, tl.trans(end), PRECISION)
-            d_keys += y * part
-            d_y += tl.sum(part * wide_k, 1)
-            part = dot(d_out, tl.trans(state), PRECISION)
-            d_queries += w * part
-            d_w += tl.sum(part * wide_q, 1)
+            d_keys, d_u = weighted_back(-dot(d_value, tl.trans(state), PRECISION), u, wide_k, d_keys, d_u)
+            d_keys, d_y = weighted_back(-dot(z, tl.trans(end), PRECISION), y, wide_k, d_keys, d_y)
+            d_queries, d_w = weighted_back(dot(d_out, tl.trans(state), PRECISION), w, wide_q, d_queries, d_w)
         tl.store(d_reach + row * C + i, d_u)
         tl.store(d_reach + (ROWS + row) * C + i, d_w)
         tl.store(d_reach + (2 * ROWS + row) * C + i, d_y)
@@ -148,115 +151,13 @@ def _operands_back(
             tl.store(d_phi + at * 3 + 1, phi_x)
 
     gates = log_alpha + first, log_gamma + first, drift + first
-    a_old, x_old, d_old, a_new, x_new, d_new = chunk_products(*gates, H, left, ROWS, C)
-    seen0, seen1 = folded(c + first * ROWS, H, left, a_old, x_old, d_old, ROWS, C)
-    predict = written(seen0, seen1, e + first * ROWS, H, left, ROWS, C)
-    seen0, seen1 = folded(f + first * ROWS, H, left, a_new, x_new, d_new, ROWS, C)
-    read = written(seen0, seen1, e + first * ROWS, H, left, ROWS, C)
+    predict, read = both_tables(*gates, c + first * ROWS, e + first * ROWS, f + first * ROWS, H, left, ROWS, C)
     d_system = tl.where(t > s, d_system * predict, 0.0)
     d_mixed = tl.where(t >= s, d_mixed * read, 0.0)
     d_keys += dot(d_system + tl.trans(d_system), keys, PRECISION) + dot(tl.trans(d_mixed), queries, PRECISION)
     d_queries += dot(d_mixed, keys, PRECISION)
     store_tile(d_k + first * N, d_keys, H * N, left, N, C, BN)
     store_tile(d_r + first * N, d_queries, H * N, left, N, C, BN)
-
-
-@triton.jit(do_not_specialize=["tokens"])
-def _gates_back(
-    r, k, log_alpha, log_gamma, drift, c, e, f, errors, d_o, d_values, d_reach, d_phi,
-    d_log_alpha, d_log_gamma, d_drift, d_c, d_e, d_f, tokens, ROW: tl.constexpr,
-    H: tl.constexpr, N: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr, C: tl.constexpr,
-    BN: tl.constexpr, BD: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """One chunk of one head: what the coefficients' gradients owe to state row ROW.
-
-    With x_t(s) = Φ(t, s)e_s, the gradient of x_t(s) is what all later tokens read of it,
-    Σ Φ(t′, t)ᵀf_t′ Ō(t′, s) + Σ Φ(t′ − 1, t)ᵀc_t′ M̄(t′, s) + Φ(C, t)ᵀȳ(s): products of matrices.
-    A launch for each row: the tables of both at once do not fit a program's registers. The gradient of
-    log α is the sum over rows, of which the second is that of log γ: only the first is written.
-    """
-    head, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
-    first = (head // H * tokens + chunk * C) * H + head % H
-    left = tokens - chunk * C
-    at = head * tl.num_programs(1) + chunk
-    t, s = tl.arange(0, C)[:, None], tl.arange(0, C)[None, :]
-    i = tl.arange(0, C)
-    there = i < left
-    exact: tl.constexpr = "tf32" if PRECISION == "bf16" else PRECISION  # of tables, which are not operands
-    queries = load_tile(r + first * N, H * N, left, N, C, BN)
-    keys = load_tile(k + first * N, H * N, left, N, C, BN)
-    d_predict, d_read = tl.zeros([C, C], tl.float32), tl.zeros([C, C], tl.float32)
-    for column in range(0, D, BD):
-        here = first * D + column
-        z = tl.trans(load_tile(errors + here, H * D, left, D - column, C, BD))
-        d_predict += dot(load_tile(d_values + here, H * D, left, D - column, C, BD), z, PRECISION)
-        d_read -= dot(load_tile(d_o + here, H * D, left, D - column, C, BD), z, PRECISION)
-    d_predict = tl.where(t > s, d_predict * dot(keys, tl.trans(keys), PRECISION), 0.0)
-    d_read = tl.where(t >= s, d_read * dot(queries, tl.trans(keys), PRECISION), 0.0)
-
-    gates = log_alpha + first, log_gamma + first, drift + first
-    c, e, f = c + first * ROWS, e + first * ROWS, f + first * ROWS
-    d_c, d_e, d_f = d_c + first * ROWS, d_e + first * ROWS, d_f + first * ROWS
-    d_reach, d_phi = d_reach + at * 3 * ROWS * C, d_phi + at * 3
-    a_old, x_old, d_old, a_new, x_new, d_new = chunk_products(*gates, H, left, ROWS, C)
-    a_u, x_u, d_u, a_w, x_w, d_w = start_products(*gates, H, left, ROWS, C)
-    a_last = tl.sum(tl.where(t == C - 1, a_new, 0.0), 0)
-    du0, dw0, dy0 = tl.load(d_reach + i), tl.load(d_reach + ROWS * C + i), tl.load(d_reach + 2 * ROWS * C + i)
-    du1, dw1, dy1 = du0, dw0, dy0  # not read for one row
-    if ROWS == 2:
-        du1, dw1, dy1 = tl.load(d_reach + C + i), tl.load(d_reach + 3 * C + i), tl.load(d_reach + 5 * C + i)
-
-    # `asked` and `seen`: row ROW of Φᵀc and Φᵀf. `grad`: the gradient of x_t(s)'s row, first without its
-    # part through ȳ. `start`: the same for what the chunk's first state became, column ROW. `before` and
-    # `after`: row ROW of x_{t−1}(s) and x_t(s); `u` and `w`: of what column ROW of the first state became.
-    asked0, asked1 = folded(c, H, left, a_old, x_old, d_old, ROWS, C)
-    seen0, seen1 = folded(f, H, left, a_new, x_new, d_new, ROWS, C)
-    e0 = scalars(e, H * ROWS, left, 0, C)[None, :]
-    if ROW == 0:
-        asked, seen = tl.where(t > s, asked0, 0.0), tl.where(t >= s, seen0, 0.0)
-        grad_y = a_last[:, None] * dy0[None, :]
-        start = a_last * tl.load(d_phi)
-        before, after, u, w = a_old * e0, a_new * e0, a_u, a_w
-        if ROWS == 2:
-            e1 = scalars(e + 1, H * ROWS, left, 0, C)[None, :]
-            before, after = a_old * (e0 + x_old * e1), a_new * (e0 + x_new * e1)
-    else:
-        e1 = scalars(e + 1, H * ROWS, left, 0, C)[None, :]
-        x_last = tl.sum(tl.where(t == C - 1, x_new, 0.0), 0)
-        d_last = tl.sum(tl.where(t == C - 1, d_new, 0.0), 0)
-        asked, seen = tl.where(t > s, asked1, 0.0), tl.where(t >= s, seen1, 0.0)
-        grad_y = (a_last * x_last)[:, None] * dy0[None, :] + (a_last * d_last)[:, None] * dy1[None, :]
-        start = a_last * (x_last * tl.load(d_phi + 1) + d_last * tl.load(d_phi + 2))
-        before, after, u, w = a_old * d_old * e1, a_new * d_new * e1, a_u * d_u, a_w * d_w
-    before, after = tl.where(t > s, before, 0.0), tl.where(t >= s, after, 0.0)
-    grad = dot(tl.trans(seen), d_read, exact) + dot(tl.trans(asked), d_predict, exact) + grad_y
-
-    tl.store(d_e + ROW + i * H * ROWS, tl.sum(tl.where(t == s, grad, 0.0), 0), mask=there)
-    of_c, of_f = tl.sum(d_predict * before, 1), tl.sum(d_read * after, 1)
-    of_alpha = tl.sum(tl.where(t > s, grad * after, 0.0), 1)
-    if ROW == 0:
-        start += tl.sum(seen * dw0[:, None] + asked * du0[:, None], 0)
-        of_c += du0 * u
-        of_f += dw0 * w
-        of_alpha += start * w
-        if ROWS == 2:
-            # Column 1 of the first state, the momentum, reaches the position too.
-            start = tl.sum(seen * dw1[:, None] + asked * du1[:, None], 0) + a_last * tl.load(d_phi + 1)
-            of_c += du1 * a_u * x_u
-            of_f += dw1 * a_w * x_w
-            of_alpha += start * a_w * x_w
-            moved = tl.where(t > s, a_old * d_old * e1, 0.0)  # the momentum that the drift carries
-            of_drift = tl.sum(grad * moved, 1) + start * a_u * d_u
-            alpha = tl.exp(scalars(log_alpha + first, H, left, 0, C))
-            tl.store(d_drift + first + i * H, alpha * of_drift, mask=there)
-        tl.store(d_log_alpha + first + i * H, of_alpha, mask=there)
-    else:
-        start += tl.sum(seen * dw1[:, None] + asked * du1[:, None], 0)
-        of_c += du1 * u
-        of_f += dw1 * w
-        tl.store(d_log_gamma + first + i * H, of_alpha + start * w, mask=there)
-    tl.store(d_c + ROW + i * H * ROWS, of_c, mask=there)
-    tl.store(d_f + ROW + i * H * ROWS, of_f, mask=there)
 
 
 def backward(
@@ -284,7 +185,7 @@ def backward(
             d_r, d_k, d_reach, d_phi, tokens, **sizes._asdict(), num_warps=8,
         )  # fmt: skip
         for row in range(sizes.ROWS):
-            _gates_back[heads, chunks](
+            gates_back[heads, chunks](
                 r, k, *gates, c, e, f, kept.errors, d_o, d_values, d_reach, d_phi,
                 *gate_pointers(grads), *grads[3:], tokens, row, **sizes._asdict(), num_warps=8,
             )  # fmt: skip

@@ -15,6 +15,7 @@ from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.hamiltonian.triton.tables import (
     chunk_products,
     folded,
+    place,
     scalars,
     start_products,
     written,
@@ -74,10 +75,7 @@ def _prepare(
     BN: tl.constexpr, BD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One chunk of one head: T, and how c and f see the chunk's first state (u, w) and e its last (y)."""
-    head, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
-    first = (head // H * tokens + chunk * C) * H + head % H  # the chunk's first token, of this head
-    left = tokens - chunk * C
-    at = head * tl.num_programs(1) + chunk
+    first, left, at = place(tokens, H, C)
     t, s = tl.arange(0, C)[:, None], tl.arange(0, C)[None, :]
     i = tl.arange(0, C)
     gates = log_alpha + first, log_gamma + first, drift + first
@@ -189,11 +187,9 @@ def _outputs(
     BN: tl.constexpr, BD: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One chunk of one head, BD columns: o = WS − tril(O ∘ RKᵀ)Z."""
-    head, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    first, left, at = place(tokens, H, C)
     column = tl.program_id(2) * BD
-    first = (head // H * tokens + chunk * C) * H + head % H
-    left, wide = tokens - chunk * C, D - column
-    at = head * tl.num_programs(1) + chunk
+    wide = D - column
     i = tl.arange(0, C)
     queries, mixed = read_table(
         r, k, log_alpha, log_gamma, drift, e, f, first, left, H, N, ROWS, C, BN, PRECISION

@@ -11,6 +11,15 @@ import triton.language as tl
 
 
 @triton.jit
+def place(tokens, H: tl.constexpr, C: tl.constexpr):
+    """Of the program of one chunk of one head: the chunk's first token, of this head, in [B, T, H]; how many
+    tokens are left from it on; and the chunk's number among those of all heads."""
+    head, chunk = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
+    first = (head // H * tokens + chunk * C) * H + head % H
+    return first, tokens - chunk * C, head * tl.num_programs(1) + chunk
+
+
+@triton.jit
 def scalars(pointer, stride, left, shift, C: tl.constexpr):
     """[C]: the scalars of tokens t − shift of a chunk of which `left` tokens are there, else zeros."""
     t = tl.arange(0, C) - shift

@@ -10,7 +10,15 @@ import triton.language as tl
 from torch import Tensor
 
 from hmlcore.ops.nonlinear.triton.forward import Operands, Sizes
-from hmlcore.ops.nonlinear.triton.step import free_step, free_step_back, network, store_vector, tanh, vector
+from hmlcore.ops.nonlinear.triton.step import (
+    forces,
+    free_step,
+    free_step_back,
+    network,
+    store_vector,
+    tanh,
+    vector,
+)
 from hmlcore.ops.triton_tiles import dot, load_tile, on_device, store_tile
 
 
@@ -35,6 +43,97 @@ def force_back(y, q, pull, push, weight, bias, out, NET: tl.constexpr, PRECISION
     return d_q, d_pull, d_push, d_weight, d_bias, d_out
 
 
+@triton.jit
+def walk_again(
+    x, net, start, scratch, at, column, count,
+    H: tl.constexpr, N: tl.constexpr, D: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
+    NET: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """From the state at `start` over `count` tokens, the first at `at`: Q and P after the last; those before
+    each of them go into `scratch`."""
+    _, _, k, v, alpha, drift, pull, push = x
+    wide, i = D - column, tl.arange(0, BD)
+    q, p = load_tile(start, D, N, wide, BN, BD), load_tile(start + N * D, D, N, wide, BN, BD)
+    for _ in range(count):
+        store_tile(scratch, q, BD, BN, BD, BN, BD)
+        store_tile(scratch + BN * BD, p, BD, BN, BD, BN, BD)
+        move, stiff, hard = forces(drift, pull, push, at, N, BN, NET)
+        q, _, p = free_step(q, p, move, stiff, hard, *net, NET, PRECISION)
+        keep, key = tl.load(alpha + at), vector(k + at * N, N, BN)
+        value = tl.load(v + at * D + column + i, mask=i < wide, other=0.0)
+        q, p = keep * q, keep * p + key[:, None] * value[None, :]
+        scratch, at = scratch + 2 * BN * BD, at + H
+    return q, p
+
+
+@triton.jit
+def token_back(
+    x, d_x, net, sums, q, p, g_q, g_p, d_o, at, put, column, invert, kept,
+    N: tl.constexpr, D: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
+    NET: tl.constexpr, PRECISION: tl.constexpr, SCRATCH: tl.constexpr,
+):  # fmt: skip
+    """Back over the token at `at`, whose gradients go to `put`.
+
+    Args: x, d_x: pointers of r, r ∘ μ, βk, v, α, drift, pull and push, and of their gradients;  net, sums: W, b
+        and out, and their gradients so far;  q, p, g_q, g_p: the state after the token and its cotangent;
+        invert: whether the step is inverted, else the state before it is `kept`.
+    Returns: the sums, and state and cotangent before the token.
+    """
+    r, r_p, k, v, alpha, drift, pull, push = x
+    d_r, d_r_p, d_k, d_v, d_alpha, d_drift, d_pull, d_push = d_x
+    i = tl.arange(0, BD)
+    there = i < D - column
+    move, stiff, hard = forces(drift, pull, push, at, N, BN, NET)
+    keep, key = tl.load(alpha + at), vector(k + at * N, N, BN)
+    value = tl.load(v + at * D + column + i, mask=there, other=0.0)[None, :]
+    seen = tl.load(d_o + at * D + column + i, mask=there, other=0.0)[None, :]
+    # What is read and written.
+    store_vector(d_r + put * N, tl.sum(q * seen, 1), N, BN)
+    store_vector(d_r_p + put * N, tl.sum(p * seen, 1), N, BN)
+    g_q += vector(r + at * N, N, BN)[:, None] * seen
+    g_p += vector(r_p + at * N, N, BN)[:, None] * seen
+    store_vector(d_k + put * N, tl.sum(g_p * value, 1), N, BN)
+    tl.store(d_v + at * D + column + i, tl.sum(g_p * key[:, None], 0), mask=there)
+    # The state before the token, and in the middle of its step.
+    q, p, q_mid, p_mid, p_moved = before_token(
+        q, p, keep, key[:, None] * value, move, stiff, hard, net, invert, kept, BN, BD, NET, PRECISION, SCRATCH
+    )  # fmt: skip
+    # Back through forgetting, kick, drift and kick.
+    tl.store(d_alpha + put, tl.sum(g_q * q_mid + g_p * p_moved))
+    g_q, g_p = keep * g_q, keep * g_p
+    bent, d_stiff, d_hard, d_w, d_b, d_u = force_back(-g_p, q_mid, stiff, hard, *net, NET, PRECISION)
+    g_q += bent
+    store_vector(d_drift + put * N, tl.sum(g_q * p_mid, 1), N, BN)
+    g_p += move[:, None] * g_q
+    bent, d_stiff0, d_hard0, d_w0, d_b0, d_u0 = force_back(-g_p, q, stiff, hard, *net, NET, PRECISION)
+    g_q += bent
+    store_vector(d_pull + put * N, d_stiff + d_stiff0, N, BN)
+    if NET:
+        tl.store(d_push + put, d_hard + d_hard0)
+        sums = sums[0] + d_w + d_w0, sums[1] + d_b + d_b0, sums[2] + d_u + d_u0
+    return sums, q, p, g_q, g_p
+
+
+@triton.jit
+def before_token(
+    q, p, keep, written, move, stiff, hard, net, invert, kept,
+    BN: tl.constexpr, BD: tl.constexpr, NET: tl.constexpr, PRECISION: tl.constexpr, SCRATCH: tl.constexpr,
+):  # fmt: skip
+    """Q and P before a token, from those after it or from what is `kept`; Q after its drift, P before that, and
+    P after its second kick."""
+    if SCRATCH:
+        if invert == 0:
+            q, p = load_tile(kept, BD, BN, BD, BN, BD), load_tile(kept + BN * BD, BD, BN, BD, BN, BD)
+            q_mid, p_mid, p_moved = free_step(q, p, move, stiff, hard, *net, NET, PRECISION)
+        else:
+            q_mid, p_moved = q / keep, (p - written) / keep
+            q, p, p_mid = free_step_back(q_mid, p_moved, move, stiff, hard, *net, NET, PRECISION)
+    else:
+        q_mid, p_moved = q / keep, (p - written) / keep
+        q, p, p_mid = free_step_back(q_mid, p_moved, move, stiff, hard, *net, NET, PRECISION)
+    return q, p, q_mid, p_mid, p_moved
+
+
 @triton.jit(do_not_specialize=["tokens"])
 def _backward(
     r, r_p, k, v, alpha, drift, pull, push, weight, bias, out, starts, final, flags, scratch, d_o, d_final,
@@ -50,15 +149,15 @@ def _backward(
     first = head // H * tokens * H + head % H
     aside = block * (tl.num_programs(0) // H * tokens * H)  # this block's part of what is added up later
     segments = tl.cdiv(tokens, S)
-    w, b, u = network(weight, bias, out, head % H, N, M, BN, BM, NET)
+    x, d_x = (r, r_p, k, v, alpha, drift, pull, push), (d_r, d_r_p, d_k, d_v, d_alpha, d_drift, d_pull, d_push)
+    net = network(weight, bias, out, head % H, N, M, BN, BM, NET)
+    sums = tl.zeros_like(net[0]), tl.zeros_like(net[1]), tl.zeros_like(net[2])
     starts += head * segments * 2 * N * D + column
     final, d_final = final + head * 2 * N * D + column, d_final + head * 2 * N * D + column
     d_initial += head * 2 * N * D + column
     scratch += (block * tl.num_programs(0) + head) * S * 2 * BN * BD
-    i = tl.arange(0, BD)
     q, p = load_tile(final, D, N, wide, BN, BD), load_tile(final + N * D, D, N, wide, BN, BD)
     g_q, g_p = load_tile(d_final, D, N, wide, BN, BD), load_tile(d_final + N * D, D, N, wide, BN, BD)
-    sum_w, sum_b, sum_u = tl.zeros_like(w), tl.zeros_like(b), tl.zeros_like(u)
     for back in range(segments):
         segment = segments - 1 - back
         count = tl.minimum(S, tokens - segment * S)
@@ -66,72 +165,24 @@ def _backward(
         if SCRATCH:
             invert = tl.load(flags + head * segments + segment)
             if invert == 0:
-                start = starts + segment * 2 * N * D
-                q, p = load_tile(start, D, N, wide, BN, BD), load_tile(start + N * D, D, N, wide, BN, BD)
-                for j in range(count):
-                    at = first + (segment * S + j) * H
-                    store_tile(scratch + j * 2 * BN * BD, q, BD, BN, BD, BN, BD)
-                    store_tile(scratch + (j * 2 + 1) * BN * BD, p, BD, BN, BD, BN, BD)
-                    move, stiff, hard = vector(drift + at * N, N, BN), vector(pull + at * N, N, BN), 0.0
-                    if NET:
-                        hard = tl.load(push + at)
-                    q, _, p = free_step(q, p, move, stiff, hard, w, b, u, NET, PRECISION)
-                    keep, key = tl.load(alpha + at), vector(k + at * N, N, BN)
-                    value = tl.load(v + at * D + column + i, mask=i < wide, other=0.0)
-                    q, p = keep * q, keep * p + key[:, None] * value[None, :]
+                start, at = starts + segment * 2 * N * D, first + segment * S * H
+                q, p = walk_again(x, net, start, scratch, at, column, count, H, N, D, BN, BD, NET, PRECISION)
                 # What one thread stored another may load.
                 tl.debug_barrier()
         for j in range(count):
             here = count - 1 - j
-            at = first + (segment * S + here) * H
-            move, stiff, hard = vector(drift + at * N, N, BN), vector(pull + at * N, N, BN), 0.0
-            if NET:
-                hard = tl.load(push + at)
-            keep, key = tl.load(alpha + at), vector(k + at * N, N, BN)
-            value = tl.load(v + at * D + column + i, mask=i < wide, other=0.0)[None, :]
-            seen = tl.load(d_o + at * D + column + i, mask=i < wide, other=0.0)[None, :]
-            # What is read and written.
-            put = aside + at
-            store_vector(d_r + put * N, tl.sum(q * seen, 1), N, BN)
-            store_vector(d_r_p + put * N, tl.sum(p * seen, 1), N, BN)
-            g_q += vector(r + at * N, N, BN)[:, None] * seen
-            g_p += vector(r_p + at * N, N, BN)[:, None] * seen
-            store_vector(d_k + put * N, tl.sum(g_p * value, 1), N, BN)
-            tl.store(d_v + at * D + column + i, tl.sum(g_p * key[:, None], 0), mask=i < wide)
-            # The state before the token, and in the middle of its step.
-            if SCRATCH:
-                if invert == 0:
-                    q = load_tile(scratch + here * 2 * BN * BD, BD, BN, BD, BN, BD)
-                    p = load_tile(scratch + (here * 2 + 1) * BN * BD, BD, BN, BD, BN, BD)
-                    q_mid, p_mid, p_moved = free_step(q, p, move, stiff, hard, w, b, u, NET, PRECISION)
-                else:
-                    q_mid, p_moved = q / keep, (p - key[:, None] * value) / keep
-                    q, p, p_mid = free_step_back(q_mid, p_moved, move, stiff, hard, w, b, u, NET, PRECISION)
-            else:
-                q_mid, p_moved = q / keep, (p - key[:, None] * value) / keep
-                q, p, p_mid = free_step_back(q_mid, p_moved, move, stiff, hard, w, b, u, NET, PRECISION)
-            # Back through forgetting, kick, drift and kick.
-            tl.store(d_alpha + put, tl.sum(g_q * q_mid + g_p * p_moved))
-            g_q, g_p = keep * g_q, keep * g_p
-            bent, d_stiff, d_hard, d_w, d_b, d_u = force_back(-g_p, q_mid, stiff, hard, w, b, u, NET, PRECISION)
-            g_q += bent
-            store_vector(d_drift + put * N, tl.sum(g_q * p_mid, 1), N, BN)
-            g_p += move[:, None] * g_q
-            bent, d_stiff0, d_hard0, d_w0, d_b0, d_u0 = force_back(
-                -g_p, q, stiff, hard, w, b, u, NET, PRECISION
+            at, kept = first + (segment * S + here) * H, scratch + here * 2 * BN * BD
+            sums, q, p, g_q, g_p = token_back(
+                x, d_x, net, sums, q, p, g_q, g_p, d_o, at, aside + at, column, invert, kept,
+                N, D, BN, BD, NET, PRECISION, SCRATCH,
             )  # fmt: skip
-            g_q += bent
-            store_vector(d_pull + put * N, d_stiff + d_stiff0, N, BN)
-            if NET:
-                tl.store(d_push + put, d_hard + d_hard0)
-                sum_w, sum_b, sum_u = sum_w + d_w + d_w0, sum_b + d_b + d_b0, sum_u + d_u + d_u0
     store_tile(d_initial, g_q, D, N, wide, BN, BD)
     store_tile(d_initial + N * D, g_p, D, N, wide, BN, BD)
     if NET:
         put = block * tl.num_programs(0) + head
-        store_tile(d_weight + put * M * N, sum_w, N, M, N, BM, BN)
-        store_vector(d_bias + put * M, sum_b, M, BM)
-        store_vector(d_out + put * M, sum_u, M, BM)
+        store_tile(d_weight + put * M * N, sums[0], N, M, N, BM, BN)
+        store_vector(d_bias + put * M, sums[1], M, BM)
+        store_vector(d_out + put * M, sums[2], M, BM)
 
 
 def backward(

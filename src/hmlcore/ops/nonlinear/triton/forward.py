@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hmlcore.ops.nonlinear.triton.step import free_step, network, vector
+from hmlcore.ops.nonlinear.triton.step import forces, free_step, network, vector
 from hmlcore.ops.triton_tiles import load_tile, on_device, store_tile
 
 
@@ -68,9 +68,7 @@ def _forward(
         store_tile(starts, q, D, N, wide, BN, BD)
         store_tile(starts + N * D, p, D, N, wide, BN, BD)
         for _ in range(tl.minimum(left, S)):
-            move, stiff, hard = vector(drift + at * N, N, BN), vector(pull + at * N, N, BN), 0.0
-            if NET:
-                hard = tl.load(push + at)
+            move, stiff, hard = forces(drift, pull, push, at, N, BN, NET)
             q, _, p = free_step(q, p, move, stiff, hard, w, b, u, NET, PRECISION)
             keep = tl.load(alpha + at)
             value = tl.load(v + at * D + column + i, mask=i < wide, other=0.0)

@@ -36,6 +36,15 @@ def store_vector(pointer, x, size, SIZE: tl.constexpr):
 
 
 @triton.jit
+def forces(drift, pull, push, at, N: tl.constexpr, BN: tl.constexpr, NET: tl.constexpr):
+    """What drives the step of the token at `at`: drift and pull [BN], and push, 0 without a network."""
+    hard = 0.0
+    if NET:
+        hard = tl.load(push + at)
+    return vector(drift + at * N, N, BN), vector(pull + at * N, N, BN), hard
+
+
+@triton.jit
 def force(q, pull, push, weight, bias, out, NET: tl.constexpr, PRECISION: tl.constexpr):
     """pull ∘ tanh q, or pull ∘ q + push·Wᵀ(out ∘ sech²(Wq + b)), for q [BN, BD]."""
     if NET:
