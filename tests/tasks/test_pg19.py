@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.tasks import SPLITS, build_task, documents, pg19
+from hmlcore.tasks import SPLITS, build_task, documents, hub, pg19
 
 
 def book(title, size=400):
@@ -227,7 +227,7 @@ def test_hub_books_come_through_datasets(tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
     monkeypatch.setattr(pg19, "BOOKS_URL", f"{server}/")
-    monkeypatch.setattr(pg19, "require_hub", lambda: None)
+    monkeypatch.setattr(hub, "require_hub", lambda: None)
 
     two = read("train", books=2)
     assert asked == [("deepmind/pg19", "data/train_files.txt", "dataset", pg19.REVISION)]

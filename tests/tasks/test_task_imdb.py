@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.tasks import build_task
+from hmlcore.tasks import build_task, hub
 from hmlcore.tasks import imdb as module
 
 
@@ -139,7 +139,7 @@ def test_the_hub_gives_the_same_reviews(data, monkeypatch):
             return [json.loads(line) for line in lines]
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    monkeypatch.setattr(module, "require_hub", lambda: None)
+    monkeypatch.setattr(hub, "require_hub", lambda: None)
     module._from_hub.cache_clear()
     found = imdb().batch("train", 0, 16, 0)
     module._from_hub.cache_clear()

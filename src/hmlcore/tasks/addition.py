@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hmlcore.errors import require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.errors import require
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_choice, check_int
 
 LAYOUTS = ("rows", "columns")
 
@@ -53,8 +53,7 @@ class Addition(SyntheticTask):
     def __post_init__(self) -> None:
         check_int("digits", self.digits, 1)
         check_int("base", self.base, 2)
-        if self.layout not in LAYOUTS:
-            raise unknown("layout", self.layout, LAYOUTS)
+        check_choice("layout", self.layout, LAYOUTS)
         check_int("scored", self.scored, 0)
         most = self.digits + 1
         require(self.scored <= most, f"scored must be at most digits + 1 = {most}, not {self.scored}")

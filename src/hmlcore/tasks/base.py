@@ -2,6 +2,7 @@
 
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -79,6 +80,9 @@ class Task(ABC):
         """The knobs by name: JSON-able, and ``build_task(task.name, **task.knobs())`` is the same task."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.knobs()  # a copy in another process opens its data for itself
+
 
 class SyntheticTask(Task):
     """A task whose examples are generated: subclasses say only how to draw `count` of them."""
@@ -109,11 +113,16 @@ def generator(task: str, split: str, seed: int, index: int) -> np.random.Generat
 
 def check_batch(split: object, index: object, batch_size: object, seed: object) -> None:
     """Refuse arguments of :meth:`Task.batch` that mean nothing."""
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
+    check_choice("split", split, SPLITS)
     check_int("index", index, 0)
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
+
+
+def check_choice(name: str, value: object, known: Collection[str]) -> None:
+    """Refuse a knob that is none of the values that it can have, naming them."""
+    if value not in known:
+        raise unknown(name, value, known)
 
 
 def check_int(name: str, value: object, minimum: int) -> None:

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.base import Batch, Task, check_batch, check_int, generator
 from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus, Documents
-from hmlcore.tasks.windows import Windows
+from hmlcore.tasks.windows import Windows, windows_of
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,7 @@ class Bytes(Task):
 
     def _windows(self, split: str) -> Windows:
         if split not in self._opened:
-            documents = self._corpus.split(split)
+            documents, place = self.documents(split), f"the {split} split of corpus {label(self.corpus)!r}"
             sizes = np.diff(documents.offsets)
-            longest = int(sizes.argmax())
-            if sizes[longest] <= self.length:
-                raise HmlcoreError(
-                    f"length={self.length} needs a document of at least {self.length + 1} bytes; the longest "
-                    f"in the {split} split of corpus {label(self.corpus)!r}, {documents.names[longest]!r}, "
-                    f"has {sizes[longest]}"
-                )
-            self._opened[split] = Windows(sizes, self.length)
+            self._opened[split] = windows_of(sizes, documents.names, self.length, "bytes", place)
         return self._opened[split]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()  # a copy in another process opens the corpus for itself

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hmlcore.errors import unknown
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_choice, check_int
 
 CUES = ("blank", "previous")
 
@@ -44,8 +43,7 @@ class Copy(SyntheticTask):
         check_int("payload", self.payload, 1)
         check_int("delay", self.delay, 0)
         check_int("alphabet", self.alphabet, 2)
-        if self.cue not in CUES:
-            raise unknown("cue", self.cue, CUES)
+        check_choice("cue", self.cue, CUES)
 
     @property
     def blank(self) -> int:

@@ -8,16 +8,16 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
 from hmlcore import paths
-from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.tasks.base import check_batch, check_int, generator
-from hmlcore.tasks.hub import require_hub
-from hmlcore.tasks.labelled import Labelled, LabelledTask, in_epochs
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.tasks.base import check_batch, check_choice, check_int, generator
+from hmlcore.tasks.hub import downloading
+from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.made_up_reviews import VERSION, made_up_reviews
 
 CORPORA = ("imdb", "made_up")
@@ -72,23 +72,15 @@ class Imdb(LabelledTask):
         check_int("held_out", self.held_out, 1)
         if self.training_examples is not None:
             check_int("training_examples", self.training_examples, 1)
-        if self.corpus not in CORPORA:
-            raise unknown("corpus", self.corpus, CORPORA)
+        check_choice("corpus", self.corpus, CORPORA)
 
     @property
     def vocab_size(self) -> int:
         return 256
 
     @property
-    def length(self) -> int:
-        return self.max_length
-
-    @property
     def classes(self) -> int:
         return 2
-
-    def conditions(self) -> dict[str, Any]:
-        return {"length": self.max_length}
 
     def provenance(self) -> dict[str, str]:
         """Where the reviews come from, and the SHA-256 of all of them in order."""
@@ -97,16 +89,9 @@ class Imdb(LabelledTask):
         return {"corpus": self.corpus, "data_version": source.version, "data_sha256": source.sha256}
 
     def batch(self, split: str, index: int, batch_size: int, seed: int) -> Labelled:
-        """As every task; held-out sets end, and a batch beyond the end is refused."""
         check_batch(split, index, batch_size, seed)
         reviews = self._splits[split]
-        count, numbers = len(reviews.texts), np.arange(index * batch_size, (index + 1) * batch_size)
-        if split == "train":
-            numbers = in_epochs(self.name, numbers, count, seed)
-        require(
-            numbers.max() < count,
-            f"{split} has {count} examples; batch {index} of {batch_size} ends at {numbers.max() + 1}",
-        )
+        numbers = self._numbers(split, index, batch_size, seed, len(reviews.texts))
         read = [np.frombuffer(reviews.texts[n][: self.max_length], np.uint8) for n in numbers]
         inputs = np.zeros((batch_size, self.max_length), dtype=np.int64)
         for row, text in zip(inputs, read, strict=True):
@@ -124,9 +109,6 @@ class Imdb(LabelledTask):
             )
             train = train.take(np.arange(self.training_examples))
         return {"train": train, "validation": held, "test": test}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()  # a copy in another process opens the reviews for itself
 
 
 def _dealt(source: "Source", held_out: int) -> tuple[Reviews, Reviews, Reviews]:
@@ -188,18 +170,10 @@ def _records(file: Path) -> Iterator[dict]:
 
 @functools.lru_cache(maxsize=1)
 def _from_hub() -> Source:
-    try:
-        require_hub()
+    with downloading("the reviews of IMDB are", REPOSITORY, _TWO_WAYS):
         from datasets import load_dataset
 
         splits = [load_dataset(REPOSITORY, split=split, revision=REVISION) for split in ("train", "test")]
-    # Whatever goes wrong on the way there means one thing to the reader.
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise HmlcoreError(
-            f"the reviews of IMDB are not here: HMLCORE_DATA is not set, and downloading {REPOSITORY} failed "
-            f"({type(error).__name__}: {reason}). {_TWO_WAYS}"
-        ) from error
     return _source(f"{REPOSITORY}@{REVISION}", *(_reviews(iter(split), REPOSITORY) for split in splits))
 
 

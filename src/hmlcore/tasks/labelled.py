@@ -2,11 +2,12 @@
 
 import functools
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from hmlcore.errors import require
 from hmlcore.tasks.base import Task, generator
 
 
@@ -28,13 +29,32 @@ class Labelled(NamedTuple):
 class LabelledTask(Task):
     """A task whose batches are :class:`Labelled`: the model reads a sequence and says its class."""
 
+    max_length: int
+
     @property
     @abstractmethod
     def classes(self) -> int:
         """How many labels there are."""
 
+    @property
+    def length(self) -> int:
+        return self.max_length
+
+    def conditions(self) -> dict[str, Any]:
+        return {"length": self.max_length}
+
     @abstractmethod
-    def batch(self, split: str, index: int, batch_size: int, seed: int) -> Labelled: ...
+    def batch(self, split: str, index: int, batch_size: int, seed: int) -> Labelled:
+        """As every task; held-out sets end, and a batch beyond the end is refused."""
+
+    def _numbers(self, split: str, index: int, batch_size: int, seed: int, count: int) -> np.ndarray:
+        """Which of the `count` examples of a split are in a batch, [batch_size]."""
+        numbers = np.arange(index * batch_size, (index + 1) * batch_size)
+        if split == "train":
+            return in_epochs(self.name, numbers, count, seed)
+        end = numbers[-1] + 1
+        require(end <= count, f"{split} has {count} examples; batch {index} of {batch_size} ends at {end}")
+        return numbers
 
 
 def in_epochs(task: str, numbers: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.tasks.base import check_batch, check_int
 from hmlcore.tasks.documents import replaced
-from hmlcore.tasks.labelled import Labelled, LabelledTask, in_epochs
+from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
 
 _VERSION = "listops-1"  # of the generator: part of every key, raised if its output changes
@@ -80,33 +80,18 @@ class ListOps(LabelledTask):
         return VOCABULARY
 
     @property
-    def length(self) -> int:
-        return self.max_length
-
-    @property
     def classes(self) -> int:
         return 10
-
-    def conditions(self) -> dict[str, Any]:
-        return {"length": self.max_length}
 
     def provenance(self) -> dict[str, str]:
         """The generator's version and the SHA-256 of all expressions and values, in order."""
         return {"data_version": _VERSION, "data_sha256": self._expressions.sha256}
 
     def batch(self, split: str, index: int, batch_size: int, seed: int) -> Labelled:
-        """As every task; held-out sets end, and a batch beyond the end is refused."""
         check_batch(split, index, batch_size, seed)
-        numbers = np.arange(index * batch_size, (index + 1) * batch_size)
-        if split == "train":
-            rows = 2 * self.held_out + in_epochs(self.name, numbers, self.training_examples, seed)
-        else:
-            require(
-                numbers[-1] < self.held_out,
-                f"{split} has {self.held_out} examples;"
-                f" batch {index} of {batch_size} ends at {numbers[-1] + 1}",
-            )
-            rows = numbers + (self.held_out if split == "validation" else 0)
+        count = self.training_examples if split == "train" else self.held_out
+        first = {"test": 0, "validation": self.held_out, "train": 2 * self.held_out}[split]
+        rows = first + self._numbers(split, index, batch_size, seed, count)
         return self._expressions.take(rows, self.max_length)
 
     @functools.cached_property
@@ -119,9 +104,6 @@ class ListOps(LabelledTask):
             kept = _generate(self)
             _store(path, kept)
         return kept
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()  # a copy in another process opens the cache for itself
 
 
 class Expressions:

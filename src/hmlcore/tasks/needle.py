@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.errors import require
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_choice, check_int
 from hmlcore.tasks.sampling import sample_without_replacement
 
 HAYSTACKS = ("random", "noise", "needles")
@@ -72,8 +72,7 @@ class Needle(SyntheticTask):
             check_int(knob, getattr(self, knob), 1)
         check_int("letters", self.letters, 2)
         check_int("length", self.length, 1)
-        if self.haystack not in HAYSTACKS:
-            raise unknown("haystack", self.haystack, HAYSTACKS)
+        check_choice("haystack", self.haystack, HAYSTACKS)
         require(isinstance(self.scattered, bool), f"scattered must be True or False, not {self.scattered!r}")
         require(
             self.queries <= self.needles,
@@ -92,10 +91,7 @@ class Needle(SyntheticTask):
             f"length must hold {held} and {self.queries} questions of {1 + self.values} "
             f"tokens: at least {least}, not {self.length}",
         )
-        depth = self.depth
-        number = isinstance(depth, int | float) and not isinstance(depth, bool)
-        if depth is not None and not (number and 0 <= depth <= 1):
-            raise HmlcoreError(f"depth must be None or between 0 and 1, not {depth!r}")
+        check_depth(self.depth)
 
     @property
     def ask(self) -> int:
@@ -194,6 +190,14 @@ class Needle(SyntheticTask):
         return np.take_along_axis(first, slots, axis=1)
 
 
+def check_depth(depth: object) -> None:
+    """Refuse a place in the haystack that is neither None nor a part of it."""
+    number = isinstance(depth, int | float) and not isinstance(depth, bool)
+    require(
+        depth is None or (number and 0 <= depth <= 1), f"depth must be None or between 0 and 1, not {depth!r}"
+    )
+
+
 def ruler(kind: str, length: int, depth: float | None = None) -> Needle:
     """The setting of :data:`RULER` by its name, all over one vocabulary, so that one model can face them all.
 
@@ -215,6 +219,5 @@ def ruler(kind: str, length: int, depth: float | None = None) -> Needle:
 
     Raises :class:`~hmlcore.errors.HmlcoreError` for an unknown kind, and as :class:`Needle` does.
     """
-    if kind not in RULER:
-        raise unknown("RULER kind", kind, RULER)
+    check_choice("RULER kind", kind, RULER)
     return Needle(length=length, depth=depth, keys=64, **RULER[kind])

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, Task, check_batch, check_int, generator
+from hmlcore.errors import require, unknown
+from hmlcore.tasks.base import IGNORE, Batch, Task, check_batch, check_choice, check_int, generator
 from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.corpora import NAMES
+from hmlcore.tasks.needle import check_depth
 from hmlcore.tasks.needle_words import NEEDLE, NOISE, QUESTION, QUESTION_OF_ALL, word_keys
 
 KEYS = word_keys()
@@ -88,17 +89,13 @@ class NeedleText(Task):
     def __post_init__(self) -> None:
         check_int("length", self.length, 1)
         check_int("digits", self.digits, 1)
-        if self.kind not in FORMS:
-            raise unknown("kind", self.kind, FORMS)
+        check_choice("kind", self.kind, FORMS)
         filler = self._source is None  # what a source refuses is refused here
         require(
             filler or self.form.haystack == "corpus",
             f"corpus must be 'filler' with kind={self.kind!r}, which has its own haystack, not {self.corpus!r}",
         )
-        depth = self.depth
-        number = isinstance(depth, int | float) and not isinstance(depth, bool)
-        if depth is not None and not (number and 0 <= depth <= 1):
-            raise HmlcoreError(f"depth must be None or between 0 and 1, not {depth!r}")
+        check_depth(self.depth)
         least = self._least()
         require(
             self.length >= least,
@@ -234,9 +231,6 @@ class NeedleText(Task):
             parts.append(needle)
             size -= len(needle)
         return b"".join(parts)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()  # a copy in another process opens the corpus for itself
 
 
 _SENTENCE = re.compile(rb"[.!?](?:[\"')]|\xe2\x80\x9d)*\s+")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.documents import Corpus, Documents, cached
-from hmlcore.tasks.hub import require_hub
+from hmlcore.tasks.hub import downloading
 
 REPOSITORY = "deepmind/pg19"
 REVISION = "4d28bd77e66947ad3835cf78ed7aaeb4dd87ad8b"
@@ -123,21 +123,11 @@ def _from_hub(split: str, books: int | None) -> Documents:
 
 
 def _download(split: str, books: int | None) -> Iterator[tuple[str, bytes]]:
-    try:
-        require_hub()
+    with downloading("corpus 'pg19' is", REPOSITORY, _TWO_WAYS):
         names, rows = _open_hub(split, books)
         rows = tqdm(rows, f"PG-19 {split}", len(names), disable=None, unit="book")
         for name, row in zip(names, rows, strict=True):
             yield name, row["text"].encode()
-    except HmlcoreError:
-        raise
-    # Whatever goes wrong between here and two servers, in three libraries, means one thing to the reader.
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise HmlcoreError(
-            f"corpus 'pg19' is not here: HMLCORE_DATA is not set, and downloading {REPOSITORY} failed "
-            f"({type(error).__name__}: {reason}). {_TWO_WAYS}"
-        ) from error
 
 
 def _open_hub(split: str, books: int | None):

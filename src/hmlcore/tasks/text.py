@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.tasks.base import SPLITS, Batch, Continued, Task, check_batch, check_int, generator
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.tasks.base import SPLITS, Batch, Continued, Task, check_batch, check_choice, check_int, generator
 from hmlcore.tasks.bpe import Tokenizer, tokenizer_of
 from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus
 from hmlcore.tasks.pg19 import titles
 from hmlcore.tasks.shards import Tokens, tokenised
-from hmlcore.tasks.windows import Lanes, Windows
+from hmlcore.tasks.windows import Lanes, Windows, windows_of
 
 TOKENIZERS = ("bytes", "bpe")
 ORDERS = ("windows", "stream")
@@ -59,10 +59,8 @@ class Text(Task):
     def __post_init__(self) -> None:
         check_int("length", self.length, 1)
         check_int("vocab", self.vocab, 257)
-        if self.tokenizer not in TOKENIZERS:
-            raise unknown("tokenizer", self.tokenizer, TOKENIZERS)
-        if self.order not in ORDERS:
-            raise unknown("order", self.order, ORDERS)
+        check_choice("tokenizer", self.tokenizer, TOKENIZERS)
+        check_choice("order", self.order, ORDERS)
         check_corpus(self.corpus, self.books)
 
     @property
@@ -92,8 +90,7 @@ class Text(Task):
 
     def tokens(self, split: str) -> Tokens:
         """All documents of a split as tokens."""
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
+        check_choice("split", split, SPLITS)
         if split not in self._tokens:
             documents = self._corpus.split(split)
             named = f"{label(self.corpus)} {split}"
@@ -144,15 +141,8 @@ class Text(Task):
 
     def _windows(self, split: str) -> Windows:
         if split not in self._started:
-            tokens = self.tokens(split)
-            longest = int(tokens.sizes.argmax())
-            require(
-                tokens.sizes[longest] > self.length,
-                f"length={self.length} needs a document of at least {self.length + 1} tokens; the longest in "
-                f"the {split} split of corpus {label(self.corpus)!r}, {tokens.names[longest]!r}, has "
-                f"{tokens.sizes[longest]}",
-            )
-            self._started[split] = Windows(tokens.sizes, self.length)
+            tokens, place = self.tokens(split), f"the {split} split of corpus {label(self.corpus)!r}"
+            self._started[split] = windows_of(tokens.sizes, tokens.names, self.length, "tokens", place)
         return self._started[split]
 
     def _lanes(self, lanes: int, seed: int) -> Lanes:
@@ -165,6 +155,3 @@ class Text(Task):
                     f"the train split of corpus {label(self.corpus)!r}; order='stream' gives each row its own"
                 ) from error
         return self._started[lanes, seed]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()  # a copy in another process opens the corpus for itself

@@ -1,8 +1,11 @@
 """Where windows may start in documents of given sizes, and in which order one visits them."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+from hmlcore.errors import require
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -34,6 +37,20 @@ class Windows:
         shift = (lap * _GOLDEN % 1 * self.length).astype(np.int64)
         start = (tile - self.tiles[document]) * self.length + shift
         return document, np.minimum(start, self.sizes[document] - self.length - 1)
+
+
+def windows_of(sizes: np.ndarray, names: Sequence[str], length: int, unit: str, place: str) -> Windows:
+    """The windows of documents that have names and sizes in `unit`; `place` is where they are.
+
+    Raises: HmlcoreError where none is long enough.
+    """
+    longest = int(sizes.argmax())
+    require(
+        sizes[longest] > length,
+        f"length={length} needs a document of at least {length + 1} {unit}; the longest in {place}, "
+        f"{names[longest]!r}, has {sizes[longest]}",
+    )
+    return Windows(sizes, length)
 
 
 class Lanes:
