@@ -12,16 +12,21 @@ import torch
 
 from hmlcore import cli
 from hmlcore.arguments import duration
-from hmlcore.runner import EXPERIMENTS, Experiment, Outcome
 from hmlcore.layers import MIXERS
 from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.models.generation import generate
 from hmlcore.models.saved import load_model, save_model
 from hmlcore.ops import backend
 from hmlcore.results import Run, Store, collect_provenance
+from hmlcore.runner import Outcome
+from hmlcore.studies import experiments, protocol, studies
+from hmlcore.studies.kit.study import Protocol
+from hmlcore.studies.lra.grid import PROTOCOLS
 from hmlcore.tasks import TASKS
 
-VERBS = ("list", "run", "generate", "verify", "figures", "book", "doctor")
+VERBS = (
+    "list", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book", "doctor",
+)  # fmt: skip
 pytestmark = pytest.mark.usefixtures("own_folders")
 
 
@@ -116,6 +121,13 @@ BAD = {
     "verify nothing": (["verify", "--sample", "0"], "sample must be at least 1, got 0"),
     "verify the unknown": (["verify", "chess"], NO_EXPERIMENT),
     "verify a profile": (["verify", "--profile", "huge"], NO_PROFILE),
+    "tune what": (["tune"], "required: EXPERIMENT"),
+    "tune what has no rates": (["tune", "speed"], "experiment 'speed' has no criterion: it tunes nothing"),
+    "tune without results": (["tune", "copy"], "no results of 'copy' at profile 'laptop' .*hml run copy --pro"),
+    "show what": (["show"], r"required: HASH\|CLAIM"),
+    "show nothing that is stored": (["show", "0123abcd"], "no run '0123abcd' in "),
+    "show an unknown claim": (["show", "copy.chess"], "unknown run or claim 'copy.chess'; known: copy.load_n"),
+    "pack two with others": (["pack", "copy", "recall", "--drop", "0123"], "--with and --drop take one exp"),
     "figures of a profile": (["figures", "--profile", "huge"], NO_PROFILE),
     "book of a profile": (["book", "--profile", "huge"], NO_PROFILE),
 }  # fmt: skip
@@ -167,17 +179,21 @@ def test_only_gathers_fields():
 
 
 def test_list_shows_names_and_counts(own_folders, capsys):
-    grid = EXPERIMENTS["copy"].grid("smoke")
+    grid = protocol("copy").grid("smoke")
     store = Store(own_folders / "results")
     for spec in grid[:2]:
         store.write(made_up_run(spec))
     store.write(made_up_run(grid[0] | {"seed": 99}))  # no longer in the grid
     assert hml("list") == 0
     out = capsys.readouterr().out
-    for name in (*MIXERS, *TASKS, *EXPERIMENTS):
+    for name in (*MIXERS, *TASKS):
         assert re.search(rf"^  {name} +\w", out, re.MULTILINE)
-    (line,) = [x for x in out.splitlines() if x.startswith("  copy") and " runs" in x]
-    laptop, full = (len(EXPERIMENTS["copy"].grid(p)) for p in ("laptop", "full"))
+    for study in studies().values():
+        assert f"  {study.name}: {study.question}\n" in out
+    for name in experiments():
+        assert re.search(rf"^    {name} +\d", out, re.MULTILINE)
+    (line,) = [x for x in out.splitlines() if x.startswith("    copy ") and " runs" in x]
+    laptop, full = (len(protocol("copy").grid(p)) for p in ("laptop", "full"))
     assert re.findall(r"(\d+)/(\d+) runs", line) == [
         ("2", str(len(grid))),
         ("0", str(laptop)),
@@ -188,7 +204,7 @@ def test_list_shows_names_and_counts(own_folders, capsys):
 def test_run_makes_what_is_missing_and_says_so(own_folders, capsys):
     store = Store(own_folders / "results")
     wanted = ("--only", "mixer=gru,hml", "--seeds", "1", "--jobs", "1")
-    gru, hml_ = (s for s in EXPERIMENTS["copy"].grid("smoke") if s["seed"] == 1 and s["mixer"] != "attention")
+    gru, hml_ = (s for s in protocol("copy").grid("smoke") if s["seed"] == 1 and s["mixer"] != "attention")
     store.write(made_up_run(hml_))
     assert hml("run", "copy", *wanted) == 0
     out, err = capsys.readouterr()
@@ -207,16 +223,15 @@ def asked(monkeypatch):
         calls.append((specs, options))
         return Outcome(made=["all"])
 
-    monkeypatch.setattr("hmlcore.runner.run_grid", noted)
+    monkeypatch.setattr("hmlcore.runner.grid.run_grid", noted)
     return calls
 
 
 def test_a_family_is_all_of_its_experiments(asked, monkeypatch, capsys):
     """A choice that one member lacks leaves it out; it is an error only where none has it."""
-    listops = EXPERIMENTS["lra_listops"].grid("smoke")
-    other = [s | {"experiment": "lra_text", "seed": s["seed"] + 2} for s in EXPERIMENTS["bytes"].grid("smoke")]
-    text = Experiment("lra_text", "?", lambda profile: other)
-    monkeypatch.setitem(EXPERIMENTS, "lra_text", text)
+    listops = protocol("lra_listops").grid("smoke")
+    other = [s | {"experiment": "lra_text", "seed": s["seed"] + 2} for s in protocol("bytes").grid("smoke")]
+    monkeypatch.setitem(PROTOCOLS, "lra_text", Protocol(lambda profile: other))
     corpus = other[0]["train"][0]["corpus"]
     for options, wanted in (
         ([], listops + other),
@@ -297,7 +312,7 @@ def test_the_terminal_follows_runs_in_any_process(jobs, own_folders, capfd):
     )
     out, err = capfd.readouterr()
     assert out.splitlines()[-1] == "2 made, 0 already stored"
-    steps = next(s["steps"] for s in EXPERIMENTS["copy"].grid("smoke") if s["mixer"] == "gru")
+    steps = next(s["steps"] for s in protocol("copy").grid("smoke") if s["mixer"] == "gru")
     for seed in seeds:
         lines = [x for x in err.splitlines() if re.match(rf"copy gru .*seed={seed}  step \d", x)]
         assert len(lines) >= 2 and f"  step {steps}  loss " in lines[-1]
@@ -308,7 +323,7 @@ def test_a_grid_that_fails_is_one_line_an_error_and_exit_code_1(own_folders, cap
     monkeypatch.setenv("HMLCORE_DATA", str(own_folders / "nothing"))
     assert hml("run", "bytes", "--profile", "laptop", "--only", "corpus=pg19", "--jobs", "1") == 1
     out, err = capsys.readouterr()
-    runs = sum(s["train"][0]["corpus"] == "pg19" for s in EXPERIMENTS["bytes"].grid("laptop"))
+    runs = sum(s["train"][0]["corpus"] == "pg19" for s in protocol("bytes").grid("laptop"))
     assert out.splitlines()[-1] == f"0 made, 0 already stored, {runs} failed"
     assert re.fullmatch(rf"hml: {runs} runs failed \(bytes hml .* first\): HMLCORE_DATA=.* lacks .*\n", err)
 
@@ -353,7 +368,7 @@ def test_a_full_disk_is_one_line(capsys, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device", "results")
 
-    monkeypatch.setattr("hmlcore.runner.run_grid", full)
+    monkeypatch.setattr("hmlcore.runner.grid.run_grid", full)
     assert hml("run", "copy") == 1
     assert capsys.readouterr().err == "hml: the disk is full (results); finished runs are in the store\n"
 

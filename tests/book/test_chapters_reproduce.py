@@ -12,9 +12,8 @@ import pytest
 from awaited import AWAITED
 
 from hmlcore import book
-from hmlcore.studies.export import export_all
-from hmlcore.studies.kit.figure import FIGURES
 from hmlcore.results import Store
+from hmlcore.studies.export import export_all, figures
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +95,7 @@ def test_committed_figures_and_numbers_are_those_of_the_store(tmp_path):
     """What pages outside the chapters show was drawn from the results that are committed beside it."""
     committed = ROOT / "results" / "laptop"
     drawn = export_all(Store(ROOT / "results"), "laptop", tmp_path, images=False)
-    missing = sorted(name for name, figure in FIGURES.items() if figure.experiment in AWAITED)
+    missing = sorted(name for name, figure in figures().items() if figure.experiment in AWAITED)
     assert sorted(notice.split(":")[0] for notice in drawn.notices) == [f"figure {name}" for name in missing]
     for path in drawn.files:
         stored = committed / path.relative_to(tmp_path)

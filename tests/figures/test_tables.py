@@ -1,8 +1,10 @@
 """Tables in HTML and LaTeX, and what they admit."""
 
+import itertools
+
 import pandas as pd
 import pytest
-from made_up_results import provenance, spec
+from made_up_results import MIXERS, listops_run, loaded, provenance, recall_run, spec
 
 from hmlcore.figures.tables import models_table, render, unequal
 from hmlcore.results import Run, Store
@@ -33,8 +35,11 @@ def test_without_caption_the_table_does_not_float():
     assert r"\begin{table}" not in render(pd.DataFrame({"a": [1]})).latex
 
 
-def test_models_of_made_up_recall(made_up_store):
-    table = models_table(made_up_store.load("laptop", "recall"))
+def test_models_of_made_up_recall(tmp_path):
+    store = Store(tmp_path)
+    for mixer, seed, width, lr in itertools.product(MIXERS, range(3), (16, 32, 64), (0.003, 0.01)):
+        store.write(recall_run(mixer, seed, width, lr))
+    table = models_table(loaded(store, "recall"))
     assert table.latex.count(r"\\") == 1 + 9  # header, three mixers at three widths
     rows = [line for line in table.latex.splitlines() if line.startswith(("HML", "Attention", "GRU"))]
     assert [row.split(" & ")[:2] for row in rows[:4]] == [
@@ -56,7 +61,7 @@ def test_models_state_at_training_and_longest_length(tmp_path):
         {"metric": "exact", "payload": 4, "delay": 512, "value": 1.0, "state_bytes": 131_072},
     ]
     store.write(Run(spec("copy", "attention", 0), provenance(state_bytes=4096), rows))
-    html = models_table(store.load("laptop", "copy")).html
+    html = models_table(loaded(store, "copy")).html
     assert "<td>4 KiB</td>" in html and "<td>128 KiB</td>" in html and "<td>0.21</td>" in html
 
 
@@ -77,8 +82,12 @@ def test_what_is_not_equal_is_said(change, remark):
     assert unequal(apart) == []  # widths are not compared with each other
 
 
-def test_directions_are_rows_of_their_own_and_tuned_apart(made_up_store):
-    table = models_table(made_up_store.load("laptop", "lra_listops"))
+def test_directions_are_rows_of_their_own_and_tuned_apart(tmp_path):
+    store = Store(tmp_path)
+    for mixer, lr in itertools.product(("hml", "gru"), (0.001, 0.003)):
+        store.write(listops_run(mixer, 0, lr))
+        store.write(listops_run(mixer, 0, direction="bidirectional"))
+    table = models_table(loaded(store, "lra_listops"))
     rows = [line.split(" & ") for line in table.latex.splitlines() if line.startswith(("HML", "GRU"))]
     assert [row[:3] for row in rows] == [
         ["HML", "64", "causal"],

@@ -1,11 +1,12 @@
-"""Tuned results: one rate per mixer, width and corpus, by the experiment's own metric."""
+"""Tuned results: one rate per mixer within each value of the factors, by the criterion that results carry."""
 
 import pytest
 from made_up import run
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.results import Store
+from hmlcore.results import ResultSet, Store
 from hmlcore.results.tuning import tuned
+from hmlcore.studies import get_experiment
 
 
 def scored(metric, value, **changes):
@@ -17,22 +18,26 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
+def loaded(store, experiment) -> ResultSet:
+    return get_experiment(experiment).load(store, "smoke")
+
+
 def kept(results):
     return sorted((s["mixer"], s["model"]["d_model"], s["lr"]) for s in results.specs())
 
 
-def test_one_rate_each_needs_no_validation(store):
+def test_one_rate_each_needs_neither_validation_nor_criterion(store):
     store.write(run(lr=0.1))
     store.write(run(lr=0.2, mixer="gru"))
     results = store.load("smoke", "copy")
-    assert tuned(results) is results
+    assert results.tuning is None and tuned(results) is results
 
 
-def test_copy_takes_the_highest_accuracy_of_each_width(store):
+def test_recall_takes_the_highest_accuracy_of_each_width(store):
     for width, scores in ((32, (0.1, 0.2)), (64, (0.4, 0.3))):
         for lr, score in zip((0.001, 0.01), scores, strict=True):
-            store.write(scored("accuracy", score, lr=lr, d_model=width))
-    assert kept(tuned(store.load("smoke", "copy"))) == [("hml", 32, 0.01), ("hml", 64, 0.001)]
+            store.write(scored("accuracy", score, lr=lr, d_model=width, experiment="recall"))
+    assert kept(tuned(loaded(store, "recall"))) == [("hml", 32, 0.01), ("hml", 64, 0.001)]
 
 
 def test_bytes_takes_the_lowest_bits_of_each_corpus(store):
@@ -41,17 +46,33 @@ def test_bytes_takes_the_lowest_bits_of_each_corpus(store):
             rows = [{"metric": "loss", "split": "train", "value": 1.0, "step": 1}]
             rows += [{"metric": "bits_per_byte", "split": "validation", "value": score, "corpus": corpus}]
             store.write(run(rows, experiment="bytes", lr=lr, train=[{"corpus": corpus}]))
-    found = tuned(store.load("smoke", "bytes"))
+    found = tuned(loaded(store, "bytes"))
     assert sorted((s["train"][0]["corpus"], s["lr"]) for s in found.specs()) == [
         ("pg19", 0.01),
         ("stdlib", 0.001),
     ]
 
 
-def test_experiment_without_a_criterion(store):
+def test_what_is_chosen_stays_chosen_and_parts_keep_the_criterion(store):
+    for lr, score in ((0.001, 0.9), (0.01, 0.5)):
+        store.write(scored("accuracy", score, lr=lr))
+    results = loaded(store, "copy")
+    chosen = tuned(results)
+    assert tuned(chosen) is chosen
+    part = results.where(seed=0)
+    assert part.tuning == results.tuning == get_experiment("copy").tuning
+    assert tuned(part).hashes == chosen.hashes
+
+
+def test_several_rates_without_a_criterion_are_refused(store):
     for lr in (0.1, 0.2):
-        store.write(scored("accuracy", 0.5, lr=lr, experiment="needle"))
-    with pytest.raises(
-        HmlcoreError, match="unknown experiment 'needle'; known: bakeoff, bytes, copy, lra_listops, lra_text"
-    ):
-        tuned(store.load("smoke", "needle"))
+        store.write(scored("accuracy", 0.5, lr=lr))
+    with pytest.raises(HmlcoreError, match=r"results of 'copy' hold several learning rates and no criterion"):
+        tuned(store.load("smoke", "copy"))
+
+
+def test_a_criterion_without_validation_is_refused(store):
+    for lr in (0.1, 0.2):
+        store.write(run([{"metric": "accuracy", "value": 0.5, "n": 1}], lr=lr))
+    with pytest.raises(HmlcoreError, match="no 'accuracy' of 'copy' with split='validation'"):
+        tuned(loaded(store, "copy"))

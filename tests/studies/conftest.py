@@ -6,6 +6,7 @@ import pytest
 from made_up_results import fill
 
 from hmlcore.results import ResultSet, Store
+from hmlcore.studies.export import export_all
 
 
 class Remembering(Store):
@@ -29,3 +30,11 @@ def made_up_store(tmp_path_factory) -> Store:
         patch.setattr(os, "fsync", lambda _: None)  # half of the time, for files that outlive no crash
         fill(Store(folder))
     return Remembering(folder)
+
+
+@pytest.fixture(scope="session")
+def exported(made_up_store, tmp_path_factory):
+    """The folder of all that the made-up store has, without images."""
+    out = tmp_path_factory.mktemp("exported")
+    assert export_all(made_up_store, "laptop", out, images=False).notices == []
+    return out

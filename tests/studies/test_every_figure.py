@@ -1,5 +1,6 @@
 """What holds of every figure, and what each one shows."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -7,15 +8,13 @@ import sys
 import pandas as pd
 import pytest
 from made_up_results import (
-    MIXERS,
-    PAIRS,
+    OPS,
     ablation_run,
     bakeoff_run,
     book_run,
     bytes_run,
     controlled_run,
     copy_run,
-    fill,
     frontier_run,
     gradient_run,
     listops_run,
@@ -23,6 +22,7 @@ from made_up_results import (
     needle_run,
     op_run,
     physics_run,
+    potentials_run,
     prose_run,
     recall_run,
     review_run,
@@ -30,16 +30,17 @@ from made_up_results import (
 )
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.style import MIXERS as STYLES
-from hmlcore.figures.style import OPS, mixer_style
+from hmlcore.figures.style import mixer_style
 from hmlcore.results import ResultSet, Run, Store
 from hmlcore.results.tuning import tuned
-from hmlcore.studies.bytes.figures import bytes_by_context, bytes_position, learning_curves
-from hmlcore.studies.copy.figures import copy_curves, copy_heatmaps
-from hmlcore.studies.kit.figure import FIGURES, TABLES, draw
+from hmlcore.studies import experiments, study_of
+from hmlcore.studies.bytes.figures import bytes_by_context, bytes_position
+from hmlcore.studies.copy.figures import copy_curves
+from hmlcore.studies.export import claims, draw, figure_json, figures, tables
+from hmlcore.studies.kit.figure import function_name
 from hmlcore.studies.lra.listops import listops_by_length
 from hmlcore.studies.lra.text import text_by_length
-from hmlcore.studies.recall.figures import recall_curves, recall_frontier
+from hmlcore.studies.recall.frontier import recall_curves, recall_frontier
 
 # Figure function, experiment, metric, column on the x axis, conditions of what is drawn.
 DOTTED = [
@@ -68,8 +69,10 @@ MAKE = {
     "synthetic_gradient": gradient_run,
     "synthetic_ablation": ablation_run,
     "pg19": book_run,
+    "potentials": potentials_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
+FIGURES, TABLES = figures(), tables()
 
 
 def dots(fig, kind="seeds"):
@@ -86,19 +89,33 @@ def stamps(fig):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_stamped_repeatable_small_transparent_and_without_template(made_up_store, name):
-    fig, source = FIGURES[name].draw(made_up_store, "laptop")
+def test_stamped_repeatable_small_transparent_and_without_template(made_up_store, exported, name):
+    fig, source = FIGURES[name].draw(loaded(made_up_store, FIGURES[name].experiment), made_up_store)
     assert isinstance(source, pd.DataFrame if FIGURES[name].traced else ResultSet)
-    assert FIGURES[name].function_name.startswith("hmlcore.figures.")
     (stamp,) = stamps(fig)
-    seeds = "1 seed" if FIGURES[name].traced else "3 seeds"
+    seeds = (
+        "3 seeds" if experiments()[FIGURES[name].experiment].trained and not FIGURES[name].traced else "1 seed"
+    )
     assert stamp.startswith(f"laptop profile · CPU · {seeds}")
     text = fig.to_json()
-    assert text == draw(name, made_up_store, "laptop").to_json()
+    assert figure_json(fig) == (exported / "figures" / f"{name}.json").read_text()  # drawn before
     assert len(text) < 400_000
     assert len(json.dumps(json.loads(text)["layout"].get("template", {}))) < 100
     assert fig.layout.paper_bgcolor == fig.layout.plot_bgcolor == "rgba(0,0,0,0)"
-    assert FIGURES[name].caption.endswith(".")
+
+
+@pytest.mark.parametrize("name", FIGURES | TABLES)
+def test_functions_are_named_where_they_lie(name):
+    """By a name that imports: what a sidecar says can be looked up. A study draws its own; a kit draws many."""
+    product = (FIGURES | TABLES)[name]
+    module, _, function = function_name(product).rpartition(".")
+    assert getattr(importlib.import_module(module), function) is product.function
+    own = f"hmlcore.studies.{study_of(product.experiment).name}."
+    assert module.startswith((own, "hmlcore.figures."))
+
+
+def test_every_experiment_has_a_figure_or_a_table():
+    assert {product.experiment for product in [*FIGURES.values(), *TABLES.values()]} == set(experiments())
 
 
 @pytest.mark.parametrize(("function", "experiment", "metric", "x", "conditions"), DOTTED, ids=NAMES)
@@ -142,7 +159,7 @@ def test_mixed_profiles_are_refused(tmp_path, name):
     frames = []
     for profile in ("laptop", "full"):
         store.write(make("hml", 0, profile=profile))
-        frames.append(store.load(profile, experiment).frame)
+        frames.append(loaded(store, experiment, profile).frame)
     with pytest.raises(HmlcoreError, match="refusing to mix results of several profiles"):
         FIGURES[name].function(ResultSet(pd.concat(frames)))
 
@@ -154,97 +171,13 @@ def test_missing_and_unknown_figures(tmp_path):
         draw("pie", Store(tmp_path), "full")
 
 
-def test_hover_gives_seed_interval_rate_and_width(made_up_store):
-    fig = recall_frontier(loaded(made_up_store, "recall"))
-    text = next(t for t in fig.data if t.name == "HML" and t.meta == "seeds").text[0]
-    assert "<b>HML</b> seed 0" in text and "Wilson 95 %:" in text and "n = 2,048" in text
-    assert "lr 0.003, width 16, state 1 KiB" in text
-    mean = next(t for t in fig.data if t.name == "HML" and t.meta == "mean").text[0]
-    assert "mean of 3" in mean and "no interval below 5 seeds" in mean
-
-
-def test_frontier_slider_shows_one_number_of_pairs_at_a_time(made_up_store):
-    results = loaded(made_up_store, "recall")
-    fig = recall_frontier(results)
-    (slider,) = fig.layout.sliders
-    assert [step.label for step in slider.steps] == [str(n) for n in PAIRS]
-    assert slider.active == 2  # the middle, whatever the results
-    assert [t.visible for t in fig.data] == list(slider.steps[2].args[0]["visible"])
-    for step, pairs in zip(slider.steps, PAIRS, strict=True):
-        shown = [t for t, on in zip(fig.data, step.args[0]["visible"], strict=True) if on]
-        rows = tuned(results).metric("accuracy", pairs=pairs)
-        values = sorted(round(y, 4) for t in shown if t.meta == "seeds" for y in t.y)
-        assert values == pytest.approx(sorted(rows["value"]), abs=1e-4)
-    assert (
-        slider.steps[-1].args[1]["yaxis.title.text"]
-        == "accuracy, 64 pairs in 256 tokens (more than trained on)"
-    )
-
-
-def test_heatmap_means_outline_and_hover(made_up_store):
-    results = loaded(made_up_store, "copy")
-    fig = copy_heatmaps(results)
-    first = fig.data[0]
-    rows = results.metric("exact", mixer="hml", payload=8, delay=64)
-    at = list(first.y).index("8"), list(first.x).index("64")
-    assert first.z[at[0]][at[1]] == pytest.approx(rows["value"].mean(), abs=1e-4)
-    hover = first.hovertext[at[0]][at[1]]
-    assert all(f"seed {seed}: " in hover for seed in range(3)) and "n = 512 each" in hover
-    # Trained on payloads 2, 4, 8 and delays 8, 16, 32: the first three rows and columns.
-    boxes = {(s.x0, s.x1, s.y0, s.y1) for s in fig.layout.shapes}
-    assert boxes == {(-0.5, 2.5, -0.5, 2.5)} and len(fig.layout.shapes) == 2 * len(MIXERS)
-    exact, symbols = (list(button.args[0]["visible"]) for button in fig.layout.updatemenus[0].buttons)
-    assert exact == [True] * 3 + [False] * 3 == [t.visible for t in fig.data] and symbols == exact[::-1]
-
-
-def test_untrained_payload_is_named(made_up_store):
-    titles = [note.text for note in copy_curves(loaded(made_up_store, "copy")).layout.annotations]
-    assert "payload 8" in titles and "payload 16 (not trained on)" in titles
-
-
-def test_learning_curves_have_a_line_a_seed_and_a_panel_a_width(made_up_store):
-    fig = learning_curves(loaded(made_up_store, "recall"))
-    assert len(fig.data) == 3 * 3 * 3  # mixers, seeds, widths
-    assert sum(bool(trace.showlegend) for trace in fig.data) == 3
-    assert {"width 16", "width 32", "width 64"} <= {note.text for note in fig.layout.annotations}
-
-
-@pytest.mark.parametrize("function", [recall_curves, learning_curves])
-def test_legend_lists_each_mixer_once_also_where_the_first_panel_lacks_it(tmp_path, function):
-    store = Store(tmp_path)
-    store.write(recall_run("hml", 0, d_model=32))
-    store.write(recall_run("hml", 0, d_model=64))
-    store.write(recall_run("gru", 0, d_model=64))
-    fig = function(loaded(store, "recall"))
-    assert sorted(t.name for t in fig.data if t.name and t.showlegend) == ["GRU", "HML"]
-
-
-def test_corpora_have_panels(tmp_path):
-    store = Store(tmp_path)
-    run = bytes_run("hml", 0)
-    store.write(run)
-    rows = [{**row, **({"corpus": "pg19"} if "corpus" in row else {})} for row in run.rows]
-    store.write(
-        Run({**run.spec, "train": [{"task": "bytes", "corpus": "pg19", "length": 256}]}, run.provenance, rows)
-    )
-    for function in (bytes_by_context, bytes_position, learning_curves):
-        fig = function(loaded(store, "bytes"))
-        assert {"pg19", "stdlib"} <= {note.text for note in fig.layout.annotations}, function
-        assert len([t for t in fig.data if t.meta == "seeds"]) == 2
-
-
-def test_mixer_styles_are_distinct_and_steady():
-    # More mixers than colors that everyone can tell apart: related ones share a color, never a sign or line.
-    for part in ("label", "symbol"):
-        assert len({getattr(style, part) for style in STYLES.values()}) == len(STYLES)
-    assert len({(style.color, style.dash) for style in STYLES.values()}) == len(STYLES)
-    assert set(MIXERS) <= set(STYLES)
-    spare = mixer_style("retention")
-    assert spare == mixer_style("retention") and spare.label == "retention"
-    assert spare.color not in {style.color for style in STYLES.values()}
-    ops = OPS.values()
-    assert all(len({getattr(style, part) for style in ops}) == len(ops) for part in ("label", "symbol"))
-    assert len({(style.color, style.dash) for style in ops}) == len(ops)
+@pytest.mark.parametrize("name", [n for n, f in FIGURES.items() if f.traced])
+def test_without_traces_a_traced_figure_is_refused(tmp_path, name):
+    store, experiment = Store(tmp_path), FIGURES[name].experiment
+    run = MAKE[experiment]("hml", 1)
+    store.write(Run(run.spec, run.provenance, run.rows))
+    with pytest.raises(HmlcoreError, match="trace"):
+        draw(name, store, "laptop")
 
 
 # Not sys.modules["torch"] = None: SciPy looks there, and takes any entry for the real thing.
@@ -258,21 +191,28 @@ sys.meta_path.insert(0, Block())
 """
 
 
-def test_figures_need_no_torch(tmp_path):
-    fill(Store(tmp_path), seeds=1)
+def test_figures_and_claims_need_no_torch(tmp_path):
+    """Everything of every study but its grid, of the kit, the figures and the results; and all exported."""
+    store = Store(tmp_path)
+    for make in MAKE.values():
+        store.write(make(OPS[0] if make is op_run else "hml", 0))
     code = _NO_TORCH + (
         "import pkgutil, importlib\n"
-        "import hmlcore.figures, hmlcore.results\n"
-        "for package in (hmlcore.figures, hmlcore.results):\n"
+        "import hmlcore.figures, hmlcore.results, hmlcore.studies.kit\n"
+        "for package in (hmlcore.figures, hmlcore.results, hmlcore.studies.kit):\n"
         "    for module in pkgutil.iter_modules(package.__path__):\n"
-        "        importlib.import_module(f'{package.__name__}.{module.name}')\n"
-        "from hmlcore.studies.export import export_all\n"
+        "        if module.name != 'comparison':\n"
+        "            importlib.import_module(f'{package.__name__}.{module.name}')\n"
+        "from hmlcore.studies.export import claims, export_all, figures, tables\n"
         f"store = hmlcore.results.Store({str(tmp_path)!r})\n"
-        "print(len(export_all(store, 'laptop', images=False).files))\n"
+        "done = export_all(store, 'laptop', images=False)\n"
+        "print(len(figures()), len(tables()), len(claims()), len(done.files), 'torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 2 * len(FIGURES) + 2 * len(TABLES) + 2
+    *counts, files, torch = done.stdout.split()
+    assert list(map(int, counts)) == [len(FIGURES), len(TABLES), len(claims())]
+    assert int(files) > len(FIGURES) and torch == "False"
 
 
 def test_block_of_torch_is_real():

@@ -1,15 +1,19 @@
-"""Files: complete, the same every time, honest about what is missing."""
+"""Files: complete, the same every time, honest about what is missing and where each thing came from."""
 
 import json
 import re
 
 import pytest
-from made_up_results import copy_run, loaded
+from made_up_results import MIXERS, bytes_run, copy_run, loaded, recall_run
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.figures.files import json_text
+from hmlcore.figures.images import chromium, draw_images
 from hmlcore.results import Store
-from hmlcore.studies.export import chromium, draw_images, export, export_all
-from hmlcore.studies.kit.figure import FIGURES, TABLES, draw
+from hmlcore.results.tuning import tuned
+from hmlcore.studies import experiments
+from hmlcore.studies.export import claims, draw, export, export_all, figures, tables
+from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 
 
 def contents(folder):
@@ -19,43 +23,123 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def exported(made_up_store, tmp_path_factory):
-    """All that the made-up store has, without images."""
-    out = tmp_path_factory.mktemp("exported")
-    assert export_all(made_up_store, "laptop", out, images=False).notices == []
-    return out
+def sources(exported):
+    return json.loads((exported / "sources.json").read_text())
 
 
-def test_everything_is_written_and_twice_the_same(made_up_store, exported, tmp_path):
-    export_all(made_up_store, "laptop", tmp_path, images=False)
-    first = contents(exported)
-    assert first == contents(tmp_path)
-    expected = {f"figures/{n}{kind}" for n in FIGURES for kind in (".json", ".sidecar.json")}
-    expected |= {f"tables/{name}.{kind}" for name in TABLES for kind in ("html", "tex")}
-    assert set(first) == expected | {"numbers.json", "numbers.tex"}
-    assert "recall_hml_best" in json.loads(first["numbers.json"])
+@pytest.fixture(scope="module")
+def decided(exported):
+    """Name → what became of the claim."""
+    found = json.loads((exported / "claims.json").read_text())["claims"]
+    assert len({decision["name"] for decision in found}) == len(found)
+    return {decision["name"]: decision for decision in found}
 
 
-def test_sidecar_says_where_a_figure_comes_from(made_up_store, exported):
+def test_everything_is_written(exported):
+    expected = {f"figures/{name}.json" for name in figures()}
+    expected |= {f"tables/{name}.{kind}" for name in tables() for kind in ("html", "tex")}
+    expected |= {"numbers.json", "numbers.tex", "claims.json", "sources.json"}
+    assert set(contents(exported)) == expected
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    store = Store(tmp_path / "store")
+    for mixer in MIXERS:
+        for run in (copy_run(mixer, 0), recall_run(mixer, 0), bytes_run(mixer, 0)):
+            store.write(run)
+    export_all(store, "laptop", tmp_path / "first", images=False)
+    export_all(store, "laptop", tmp_path / "again", images=False)
+    first = contents(tmp_path / "first")
+    assert first == contents(tmp_path / "again")
+    assert {"figures/phase_portrait.json", "tables/copy_models.html", "numbers.json"} <= set(first)
+
+
+@pytest.mark.parametrize("name", tables())
+def test_tables_are_the_same_every_time(made_up_store, exported, name):
+    table = tables()[name].function(loaded(made_up_store, tables()[name].experiment))
+    assert (exported / "tables" / f"{name}.html").read_text() == table.html
+    assert (exported / "tables" / f"{name}.tex").read_text() == table.latex
+
+
+def test_sources_say_where_each_figure_and_table_comes_from(made_up_store, sources):
+    assert set(sources["figures"]) == set(figures()) and set(sources["tables"]) == set(tables())
     results = loaded(made_up_store, "copy")
-    assert json.loads((exported / "figures" / "copy_curves.sidecar.json").read_text()) == {
-        "figure": "copy_curves",
+    assert sources["figures"]["copy_curves"] == {
+        "experiment": "copy",
         "function": "hmlcore.studies.copy.figures.copy_curves",
+        "caption": figures()["copy_curves"].words(results.specs()),
+    }
+    assert sources["tables"]["copy_models"] == {
+        "experiment": "copy",
+        "function": "hmlcore.figures.tables.models_table",
+    }
+    assert sources["results"]["copy"] == {
         "experiment": "copy",
         "profile": "laptop",
         "schema": 1,
         "stamp": "laptop profile · CPU · 3 seeds",
         "specs": results.hashes,
     }
+    for product in (*sources["figures"].values(), *sources["tables"].values()):
+        assert product["experiment"] in sources["results"]
+
+
+def test_a_figure_of_traces_names_the_runs_that_it_shows(made_up_store, sources):
     trace = made_up_store.trace("laptop", "bytes", mixer="hml", seed=0)
-    sidecar = json.loads((exported / "figures" / "phase_portrait.sidecar.json").read_text())
-    assert sidecar["specs"] == sorted(set(trace["spec_hash"])) and len(sidecar["specs"]) == 1
+    entry = sources["figures"]["phase_portrait"]
+    assert entry["specs"] == sorted(set(trace["spec_hash"])) and len(entry["specs"]) == 1
+    assert entry["stamp"] == "laptop profile · CPU · 1 seed" and entry["caption"]
 
 
-def test_json_is_the_figure(made_up_store, tmp_path):
-    fig = draw("copy_curves", made_up_store, "laptop")
-    export(fig, "copy_curves", loaded(made_up_store, "copy"), tmp_path, images=False)
+def test_every_number_names_an_experiment_whose_runs_are_listed(exported, sources):
+    found = json.loads((exported / "numbers.json").read_text())
+    assert "recall_hml_best" in found and sources["numbers"]["recall_hml_best"] == "recall"
+    assert set(sources["numbers"]) == set(found)
+    assert set(sources["numbers"].values()) <= set(sources["results"]) == set(experiments())
+    assert (exported / "numbers.tex").read_text().count("\\newcommand") == len(found)
+
+
+def test_every_claim_is_decided_on_the_runs_that_its_conditions_leave(made_up_store, decided):
+    assert set(decided) == {claim.name for claim in claims()}
+    for claim in claims():
+        found, results = decided[claim.name], loaded(made_up_store, claim.experiment)
+        assert found == json.loads(json_text(claim.decide(results)._asdict()))
+        assert found["verdict"] in (CONFIRMED, REFUTED, UNDECIDED) and found["evidence"]
+        seen = tuned(results)
+        assert found["runs"] == (seen.where(**claim.where) if claim.where else seen).hashes
+
+
+def test_conditions_leave_the_others_runs_out(made_up_store, decided):
+    results = loaded(made_up_store, "recall")
+    own = results.where(mixer=["hml", "attention"], lr=0.003).hashes  # another rate is worse
+    assert decided["recall.recall_at_fixed_state"]["runs"] == own
+    every = set(tuned(results).hashes)
+    assert set(own) < every < set(results.hashes)
+
+
+def test_a_claim_that_results_do_not_suffice_for_is_left_out(tmp_path, decided):
+    store = Store(tmp_path)
+    run = copy_run("hml", 0)
+    rows = [row for row in run.rows if row["metric"] != "exact"]
+    store.write(type(run)(run.spec, run.provenance, rows))
+    export_all(store, "laptop", images=False)
+    assert json.loads((tmp_path / "laptop" / "claims.json").read_text()) == {"claims": []}
+    assert "copy.load_not_lag" in decided
+
+
+def test_json_is_the_figure_and_its_sidecar_says_more(made_up_store, tmp_path):
+    fig, results = draw("copy_curves", made_up_store, "laptop"), loaded(made_up_store, "copy")
+    export(fig, "copy_curves", results, tmp_path, images=False, caption="Some words.")
     assert json.loads((tmp_path / "copy_curves.json").read_text()) == json.loads(fig.to_json())
+    assert json.loads((tmp_path / "copy_curves.sidecar.json").read_text()) == {
+        "figure": "copy_curves",
+        "experiment": "copy",
+        "profile": "laptop",
+        "schema": 1,
+        "stamp": "laptop profile · CPU · 3 seeds",
+        "specs": results.hashes,
+        "caption": "Some words.",
+    }
 
 
 def test_default_folder_is_the_profile(tmp_path):
@@ -64,7 +148,7 @@ def test_default_folder_is_the_profile(tmp_path):
     done = export_all(store, "laptop", images=False)
     assert (tmp_path / "laptop" / "figures" / "copy_curves.json") in done.files
     missing = [notice for notice in done.notices if "hml run recall --profile laptop" in notice]
-    assert len(missing) == len([f for f in FIGURES.values() if f.experiment == "recall"])
+    assert len(missing) == len([f for f in figures().values() if f.experiment == "recall"])
     assert list(store.summary()["experiment"]) == ["copy"]  # products are no results
 
 

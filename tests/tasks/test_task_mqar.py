@@ -18,7 +18,7 @@ def test_by_hand(monkeypatch):
     # After the example in Zoology's documentation: pairs 2→8 and 4→15, asked for in places 4 and 1.
     # Keys start at 1 and values at 17 // 2 = 8.
     draws = iter([np.array([[1, 3]]), np.array([[0, 7]])])
-    monkeypatch.setattr(module, "distinct", lambda *ignored: next(draws))
+    monkeypatch.setattr(module, "sample_without_replacement", lambda *ignored: next(draws))
     monkeypatch.setattr(module.MQAR, "_gaps", lambda *ignored: np.array([[4, 1]]))
     task = build_task("mqar", vocab=17, length=16, pairs=2, random_non_queries=False)
     batch = task.generate(np.random.default_rng(0), 1)

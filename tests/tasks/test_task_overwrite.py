@@ -28,7 +28,7 @@ class Dealt:
 
 
 def test_by_hand(monkeypatch):
-    monkeypatch.setattr(module, "distinct", lambda *ignored: np.array([[2, 0]]))
+    monkeypatch.setattr(module, "sample_without_replacement", lambda *ignored: np.array([[2, 0]]))
     task = build_task("overwrite", keys=2, writes=3, vocab=8)
     # keys 3 and 1; the extra write goes to key 0; writes in the order 0, 1, 0; values; queries 1, 0
     batch = task.generate(Dealt([0], [0, 1, 0], [5, 4, 7], [1, 0]), 1)

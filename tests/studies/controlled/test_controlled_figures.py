@@ -16,7 +16,8 @@ def test_tasks_have_a_panel_each_and_one_a_load(made_up_store):
     fig = tasks_by_length(results)
     titles = [note.text for note in fig.layout.annotations if note.name != "stamp"]
     assert titles == [
-        "overwrite, 8 keys", "overwrite, 16 keys", "parity", "S3", "addition", "adding, within .01",
+        "overwrite, 8 keys", "overwrite, 16 keys", "parity", "sums modulo 3", "sums modulo 5", "S3",
+        "addition", "recurrence", "adding, within .01",
         "copy of 4, by delay", "copy of 8, by delay",
     ]  # fmt: skip
     wanted = []
@@ -25,7 +26,9 @@ def test_tasks_have_a_panel_each_and_one_a_load(made_up_store):
         wanted += list(results.metric(metric, task=task)["value"])
     drawn = [y for t in of_kind(fig, "seeds") for y in t.y]
     assert sorted(drawn) == pytest.approx(sorted(wanted), abs=1e-4)
-    assert sorted(t.y[0] for t in of_kind(fig, "chance")) == pytest.approx([1 / 6, 1 / 2], abs=1e-4)
+    assert sorted(t.y[0] for t in of_kind(fig, "chance")) == pytest.approx(
+        [1 / 6, 1 / 5, 1 / 3, 1 / 2], abs=1e-4
+    )
     widths = {t.name: t.line.width for t in of_kind(fig, "mean")}
     assert widths["HML"] > max(w for name, w in widths.items() if name != "HML")
 

@@ -11,7 +11,7 @@ def gradients(tmp_path, ratios, read=None):
     """variant → g_early / g_late after training; read: variant → accuracy of the probe."""
     runs = [
         (
-            variant if variant in ("gru", "mamba", "hml") else "hml", {"variant": variant},
+            variant if variant in ("gru", "mamba", "hml") else "hml", {"variant": variant, "task": "copy"},
             ([{"metric": "early_late", "stage": "trained", "value": ratio}] if ratio is not None else [])
             + [{"metric": "early_late", "stage": "initial", "value": 1.0}]
             + [{"metric": "linear_probe", "lag": lag, "chance": 0.125, "value": value}

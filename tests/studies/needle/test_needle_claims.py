@@ -11,7 +11,7 @@ def needle(tmp_path, **scores):
     """mixer → (accuracy at 128 tokens, at 16,384), at two depths around the mean."""
     runs = [
         (
-            mixer, {}, [
+            mixer, {"task": "needle"}, [
                 {"length": length, "depth": depth, "value": value + change}
                 for length, value in zip((128, 16_384), pair, strict=True)
                 for depth, change in ((0.0, -0.01), (1.0, 0.01))
@@ -42,7 +42,7 @@ def test_the_share_of_needles_that_is_kept(tmp_path, near, far, verdict):
 def test_in_prose_whole_numbers_count(tmp_path):
     """Digits may be right where numbers are not."""
     runs = [
-        (mixer, {}, [
+        (mixer, {"task": "text"}, [
             {"length": length, "depth": 0.5, "metric": metric, "value": value}
             for length, whole in ((192, near), (16_384, far))
             for metric, value in (("exact", whole), ("accuracy", 0.9))

@@ -7,15 +7,9 @@ import pytest
 from made_up_results import FAMILY, loaded, orbit_rows, physics_run
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.figures.style import DYNAMICS, dynamics_in_order
 from hmlcore.results import Store
-from hmlcore.studies.physics.curves import (
-    DYNAMICS,
-    dynamics_in_order,
-    dynamics_style,
-    energy_by_token,
-    gradient_by_lag,
-    reversal_error,
-)
+from hmlcore.studies.physics.curves import energy_by_token, gradient_by_lag, reversal_error
 from hmlcore.studies.physics.orbits import phase_portraits
 from hmlcore.studies.physics.stability import CONSTANT, LIMIT, SAFE, lyapunov_map
 
@@ -192,9 +186,3 @@ def test_bad_traces_are_refused(trace):
         phase_portraits(trace.drop(columns=["q", "rest"]))
     with pytest.raises(HmlcoreError, match="trace holds several runs of 'leapfrog': choose one"):
         phase_portraits(pd.concat([trace, trace]))
-
-
-def test_dynamics_are_told_apart():
-    assert len({style.color for style in DYNAMICS.values()}) == len(DYNAMICS)
-    assert len({style.symbol for style in DYNAMICS.values()}) == len(DYNAMICS)
-    assert dynamics_style("my_own").label == "my_own"

@@ -31,7 +31,7 @@ def test_memory_table_says_what_grows(made_up_store):
     assert rows["HML"][1:4] == ["no", "8 KiB", "8 KiB"]
     assert {name for name, row in rows.items() if row[1] == "yes"} == {"Attention", "Hyena"}
     assert rows["GRU"][4] == f"{(1.5e5 + 8 * 384) / 1e6:.3g}"
-    assert "laptop profile · CPU · 3 seeds" in table.html and "Parameters" not in table.html
+    assert "laptop profile · CPU · 1 seed" in table.html and "Parameters" not in table.html
 
 
 def test_memory_table_of_listops_is_causal_and_leaves_training_rows_out(made_up_store):
