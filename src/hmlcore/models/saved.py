@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.classifier import Classifier
-from hmlcore.models.tensor_file import detached, digest, write_whole
+from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 
 _FORMAT = "hmlcore model 1"
 _CHECKPOINT = "hmlcore checkpoint"
@@ -55,16 +55,12 @@ def load_model(path: Path | str) -> Saved:
     require(path.exists(), f"there is no model {path}")
     require(path.is_file(), f"{path} is a folder, not a saved model")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            found = metadata.get("format", "")
-            require(
-                not found.startswith(_CHECKPOINT), f"{path} is the checkpoint of an unfinished run, no model"
-            )
-            require(found == _FORMAT, f"{path} is no hmlcore model of this version")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_whole(path)
     except (SafetensorError, OSError) as error:
         raise HmlcoreError(f"the model {path} is corrupt ({error})") from error
+    found = metadata.get("format", "")
+    require(not found.startswith(_CHECKPOINT), f"{path} is the checkpoint of an unfinished run, no model")
+    require(found == _FORMAT, f"{path} is no hmlcore model of this version")
     texts = metadata.get("config", ""), metadata.get("extra", "")
     require(
         metadata.get("sha256") == digest(tensors, *texts),

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -36,6 +37,12 @@ def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def read_whole(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors, on the CPU. Raises: SafetensorError or OSError where there are none."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def digest(tensors: dict[str, Tensor], *texts: str) -> str:

@@ -2,12 +2,13 @@
 
 import functools
 import importlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.ops.backend import Obstacle
+from hmlcore.ops.backend import Form, Obstacle
 from hmlcore.ops.packing import check_cu_seqlens
 
 # Triton multiplies fp32 matrices in TF32: ten bits of each factor, summed in fp32.
@@ -34,6 +35,14 @@ def imports_on_cuda(module: str, package: str) -> Obstacle:
         return _import_problem(module, package) if device.type == "cuda" else "it needs a CUDA device"
 
     return obstacle
+
+
+def fla_form(function: Callable, module: str, unfit: Callable | None = None) -> Form:
+    """The form of an op that calls kernels of `module` of flash-linear-attention."""
+    return Form(
+        "fla", function, imports_on_cuda(module, "flash-linear-attention"),
+        "flash-linear-attention's Triton kernel", True, TF32_TOLERANCE, unfit or too_wide,
+    )  # fmt: skip
 
 
 def triton_on_cuda(shared_memory: int) -> Obstacle:

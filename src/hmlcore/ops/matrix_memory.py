@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +87,19 @@ def each_sequence(form: Callable) -> Callable:
         return torch.cat(outputs, 1), torch.cat(states) if output_final_state else None
 
     return packed
+
+
+def over_time(step: Callable, tensors: Sequence[Tensor | None], state: Tensor) -> tuple[Tensor, Tensor]:
+    """`step(*now, state)` → o, state, token by token over tensors [B, T, ...] or None, in the state's dtype.
+
+    Returns: o [B, T, ...] and the last state.
+    """
+    inputs = [None if x is None else x.to(state.dtype) for x in tensors]
+    outputs = []
+    for t in range(inputs[0].shape[1]):
+        o, state = step(*(None if x is None else x[:, t] for x in inputs), state)
+        outputs.append(o)
+    return torch.stack(outputs, 1), state
 
 
 def decay_matrix(log_g: Tensor) -> Tensor:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
 
 
 @dataclass(frozen=True)
@@ -67,4 +66,4 @@ class Adding(SyntheticTask):
         np.put_along_axis(inputs, marked, self.levels + chosen, axis=1)
         targets = np.full((count, self.length), IGNORE, dtype=np.int64)
         targets[:, -1] = chosen.sum(1)
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from hmlcore.errors import require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_choice, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_choice, check_int
 
 LAYOUTS = ("rows", "columns")
 
@@ -96,7 +95,7 @@ class Addition(SyntheticTask):
         else:
             inputs[:, 0:-1:2], inputs[:, 1::2], inputs[:, -1] = a, b, self.equals
             targets[:, 1::2], targets[:, -1] = answer[:, :n], answer[:, n]
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)
 
 
 def add(a: np.ndarray, b: np.ndarray, base: int) -> np.ndarray:

@@ -102,6 +102,11 @@ class SyntheticTask(Task):
         return Batch(*(torch.cat(parts)[skip : skip + batch_size] for parts in zip(*drawn, strict=True)))
 
 
+def as_batch(inputs: np.ndarray, targets: np.ndarray) -> Batch:
+    """The same numbers as tensors."""
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+
+
 def generator(task: str, split: str, seed: int, index: int) -> np.random.Generator:
     """The random stream of one batch (or block), keyed on task name, split, seed and index alone.
 

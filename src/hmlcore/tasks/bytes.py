@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
-from hmlcore.tasks.base import Batch, Task, check_batch, check_int, generator
+from hmlcore.tasks.base import Batch, Task, as_batch, check_batch, check_int, generator
 from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus, Documents
 from hmlcore.tasks.windows import Windows, windows_of
@@ -36,6 +35,7 @@ class Bytes(Task):
     """
 
     name: ClassVar[str] = "bytes"
+    vocab_size: ClassVar[int] = 256
 
     corpus: str = "stdlib"
     length: int = 256
@@ -44,10 +44,6 @@ class Bytes(Task):
     def __post_init__(self) -> None:
         check_int("length", self.length, 1)
         check_corpus(self.corpus, self.books)
-
-    @property
-    def vocab_size(self) -> int:
-        return 256
 
     def conditions(self) -> dict[str, Any]:
         return {"corpus": label(self.corpus), "context": self.length}
@@ -70,7 +66,7 @@ class Bytes(Task):
         documents = self.documents(split)
         starts = documents.offsets[document] + place
         read = documents.data[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)
-        return Batch(torch.from_numpy(read[:, :-1].copy()), torch.from_numpy(read[:, 1:].copy()))
+        return as_batch(read[:, :-1].copy(), read[:, 1:].copy())
 
     @functools.cached_property
     def _corpus(self) -> Corpus:

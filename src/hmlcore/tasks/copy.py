@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_choice, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_choice, check_int
 
 CUES = ("blank", "previous")
 
@@ -76,4 +75,4 @@ class Copy(SyntheticTask):
             inputs[:, answer + 1 :] = symbols[:, :-1]
         targets = np.full((count, self.length), IGNORE, dtype=np.int64)
         targets[:, answer:] = symbols
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)

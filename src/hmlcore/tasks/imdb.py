@@ -61,6 +61,8 @@ class Imdb(LabelledTask):
     """
 
     name: ClassVar[str] = "imdb"
+    vocab_size: ClassVar[int] = 256
+    classes: ClassVar[int] = 2
 
     max_length: int = 4096
     held_out: int = 2_500
@@ -73,14 +75,6 @@ class Imdb(LabelledTask):
         if self.training_examples is not None:
             check_int("training_examples", self.training_examples, 1)
         check_choice("corpus", self.corpus, CORPORA)
-
-    @property
-    def vocab_size(self) -> int:
-        return 256
-
-    @property
-    def classes(self) -> int:
-        return 2
 
     def provenance(self) -> dict[str, str]:
         """Where the reviews come from, and the SHA-256 of all of them in order."""

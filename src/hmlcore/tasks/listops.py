@@ -46,6 +46,8 @@ class ListOps(LabelledTask):
     """
 
     name: ClassVar[str] = "listops"
+    vocab_size: ClassVar[int] = VOCABULARY
+    classes: ClassVar[int] = 10
 
     max_length: int = 2000
     min_length: int | None = None
@@ -74,14 +76,6 @@ class ListOps(LabelledTask):
     def shortest(self) -> int:
         """The length that every expression exceeds."""
         return self.max_length // 4 if self.min_length is None else self.min_length
-
-    @property
-    def vocab_size(self) -> int:
-        return VOCABULARY
-
-    @property
-    def classes(self) -> int:
-        return 10
 
     def provenance(self) -> dict[str, str]:
         """The generator's version and the SHA-256 of all expressions and values, in order."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
 from hmlcore.tasks.sampling import sample_without_replacement
 
 
@@ -80,7 +79,7 @@ class MQAR(SyntheticTask):
         np.put_along_axis(inputs, at, keys, axis=1)
         targets = np.full((count, self.length), IGNORE, dtype=np.int64)
         np.put_along_axis(targets, at, values, axis=1)
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)
 
     def _gaps(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """[count, pairs] places, in the order drawn.

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from hmlcore.errors import require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_choice, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_choice, check_int
 from hmlcore.tasks.sampling import sample_without_replacement
 
 HAYSTACKS = ("random", "noise", "needles")
@@ -149,7 +148,7 @@ class Needle(SyntheticTask):
         questions[..., 1] = keys[:, : self.queries]
         questions[..., 2:] = asked[..., :-1]
         targets[:, self.asked_at :].reshape(questions.shape)[..., 1:] = asked
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)
 
     def _slots(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """[count, pieces] distinct slots, that of the first needle at `depth`, a needle's pieces ascending.

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 
 from hmlcore.errors import require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, Task, check_batch, check_choice, check_int, generator
+from hmlcore.tasks.base import IGNORE, Batch, Task, as_batch, check_batch, check_choice, check_int, generator
 from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.corpora import NAMES
 from hmlcore.tasks.needle import check_depth
@@ -78,6 +77,7 @@ class NeedleText(Task):
     """
 
     name: ClassVar[str] = "needle_text"
+    vocab_size: ClassVar[int] = 256
 
     length: int = 1024
     depth: float | None = None
@@ -115,10 +115,6 @@ class NeedleText(Task):
     def form(self) -> Form:
         """What the kind means."""
         return FORMS[self.kind]
-
-    @property
-    def vocab_size(self) -> int:
-        return 256
 
     def conditions(self) -> dict[str, Any]:
         corpus = "filler" if self._source is None else self._source.conditions()["corpus"]
@@ -158,7 +154,7 @@ class NeedleText(Task):
         drawn = [self._example(*given) for given in zip(streams, prose, strict=True)]
         text = np.stack([np.frombuffer(text, np.uint8) for text, _ in drawn]).astype(np.int64)
         targets = np.where(np.stack([scored for _, scored in drawn]), text, IGNORE)
-        return Batch(torch.from_numpy(text[:, :-1].copy()), torch.from_numpy(targets[:, 1:].copy()))
+        return as_batch(text[:, :-1].copy(), targets[:, 1:].copy())
 
     def _example(self, rng: np.random.Generator, prose: bytes) -> tuple[bytes, np.ndarray]:
         """A text of length + 1 bytes, and which of them are scored."""

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from hmlcore.errors import require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
 from hmlcore.tasks.sampling import sample_without_replacement
 
 
@@ -78,4 +77,4 @@ class Overwrite(SyntheticTask):
         inputs[:, split:] = np.take_along_axis(keys, order, 1)
         targets = np.full((count, self.length), IGNORE, dtype=np.int64)
         targets[:, split:] = np.take_along_axis(newest, order, 1)
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)

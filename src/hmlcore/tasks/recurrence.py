@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Recurrence(SyntheticTask):
             terms[:, t] = (coefficients * newest_first).sum(1) % self.modulus
         targets = terms[:, 1:].copy()
         targets[:, : self.length - self.scored if self.scored else 2 * k - 1] = IGNORE
-        return Batch(torch.from_numpy(terms[:, :-1].copy()), torch.from_numpy(targets))
+        return as_batch(terms[:, :-1].copy(), targets)
 
     def _first(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """[count, k] first terms; rows of zeros are drawn again, which leaves the others uniform."""

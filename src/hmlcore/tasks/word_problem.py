@@ -6,10 +6,9 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
 
 GROUPS = ("Z2", "Z3", "Z5", "S3")
 
@@ -78,4 +77,4 @@ class WordProblem(SyntheticTask):
             targets[:, t] = product
         if self.scored:
             targets[:, : self.length - self.scored] = IGNORE
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        return as_batch(inputs, targets)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers.base import former_names
-from hmlcore.models.tensor_file import detached, digest, write_whole
+from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 from hmlcore.training.sharding import placed, whole
 
 _FORMAT = "hmlcore checkpoint 1"
@@ -66,9 +66,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     """
     remedy = f"delete {path} to start the run afresh"
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_whole(path)
     except (SafetensorError, OSError) as error:
         raise HmlcoreError(f"checkpoint {path} is corrupt ({error}); {remedy}") from error
     if metadata.get("format") != _FORMAT:

@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from hmlcore.ops import backend
-from hmlcore.ops.extras import TF32_TOLERANCE, imports_on_cuda, operands, packing, too_wide
+from hmlcore.ops.extras import fla_form, operands, packing, too_wide
 from hmlcore.ops.matrix_memory import check_memory
 from hmlcore.ops.precision import without_autocast
 
@@ -42,7 +41,4 @@ def _unfit(q: Tensor, k: Tensor, *rest: Tensor | None) -> str | None:
     return too_wide(q, k, *rest)
 
 
-FLA = backend.Form(
-    "fla", fla_delta_rule, imports_on_cuda("fla.ops.gated_delta_rule", "flash-linear-attention"),
-    "flash-linear-attention's Triton kernel", kernel=True, tolerance=TF32_TOLERANCE, unfit=_unfit,
-)  # fmt: skip
+FLA = fla_form(fla_delta_rule, "fla.ops.gated_delta_rule", _unfit)

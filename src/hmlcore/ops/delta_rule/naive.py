@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hmlcore.ops.matrix_memory import check_memory, each_sequence
+from hmlcore.ops.matrix_memory import check_memory, each_sequence, over_time
 from hmlcore.ops.precision import without_autocast
 
 
@@ -48,9 +48,5 @@ def naive_delta_rule(
     Source: Yang, Kautz and Hatamizadeh (arXiv 2412.06464), without its 1/√N on the query.
     """
     state = check_memory(q, k, v, {"log_alpha": log_alpha, "beta": beta}, initial_state)
-    inputs = [x.to(state.dtype) for x in (q, k, v, log_alpha, beta)]
-    outputs = []
-    for t in range(k.shape[1]):
-        o, state = delta_rule_step(*(x[:, t] for x in inputs), state)
-        outputs.append(o)
-    return torch.stack(outputs, 1).to(v.dtype), state if output_final_state else None
+    o, state = over_time(delta_rule_step, (q, k, v, log_alpha, beta), state)
+    return o.to(v.dtype), state if output_final_state else None

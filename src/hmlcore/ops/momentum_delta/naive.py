@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.ops.matrix_memory import check_memory, each_sequence
+from hmlcore.ops.matrix_memory import check_memory, each_sequence, over_time
 from hmlcore.ops.precision import without_autocast
 
 
@@ -78,11 +78,5 @@ def naive_momentum_delta(
     Source: MDN (arXiv 2605.05838), without its 1/√N on the query.
     """
     state = check_momentum_delta(q, k, v, log_alpha, log_mu, beta, eta, p, initial_state)
-    inputs = [x.to(state.dtype) for x in (q, k, v, log_alpha, log_mu, beta, eta)]
-    p = None if p is None else p.to(state.dtype)
-    outputs = []
-    for t in range(k.shape[1]):
-        now = (x[:, t] for x in inputs)
-        o, state = momentum_delta_step(*now, None if p is None else p[:, t], state)
-        outputs.append(o)
-    return torch.stack(outputs, 1).to(v.dtype), state if output_final_state else None
+    o, state = over_time(momentum_delta_step, (q, k, v, log_alpha, log_mu, beta, eta, p), state)
+    return o.to(v.dtype), state if output_final_state else None

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops.hamiltonian.check import check_finite, check_log_gates
-from hmlcore.ops.matrix_memory import check_memory, each_sequence
+from hmlcore.ops.matrix_memory import check_memory, each_sequence, over_time
 from hmlcore.ops.precision import without_autocast
 
 
@@ -99,9 +99,5 @@ def naive_oscillator(
     Raises: HmlcoreError naming the argument whose shape, device or value does not fit.
     """
     state = check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state)
-    inputs = [x.to(state.dtype) for x in (q, k, v, log_alpha, log_rho, theta)]
-    outputs = []
-    for t in range(k.shape[1]):
-        o, state = oscillator_step(*(x[:, t] for x in inputs), state)
-        outputs.append(o)
-    return torch.stack(outputs, 1).to(v.dtype), state if output_final_state else None
+    o, state = over_time(oscillator_step, (q, k, v, log_alpha, log_rho, theta), state)
+    return o.to(v.dtype), state if output_final_state else None

@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from hmlcore.ops import backend
-from hmlcore.ops.extras import TF32_TOLERANCE, imports_on_cuda, operands, packing, too_wide
+from hmlcore.ops.extras import fla_form, operands, packing
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.retention.naive import check_retention
 
@@ -35,7 +34,4 @@ def fla_retention(
     return o.to(v.dtype), final if output_final_state else None
 
 
-FLA = backend.Form(
-    "fla", fla_retention, imports_on_cuda("fla.ops.simple_gla", "flash-linear-attention"),
-    "flash-linear-attention's Triton kernel", kernel=True, tolerance=TF32_TOLERANCE, unfit=too_wide,
-)  # fmt: skip
+FLA = fla_form(fla_retention, "fla.ops.simple_gla")

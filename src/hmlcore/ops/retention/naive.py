@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.ops.matrix_memory import check_memory, each_sequence
+from hmlcore.ops.matrix_memory import check_memory, each_sequence, over_time
 from hmlcore.ops.precision import without_autocast
 
 
@@ -62,10 +62,6 @@ def naive_retention(
     Source: Sun et al., Retentive Network (arXiv 2307.08621), recurrent representation.
     """
     state = check_retention(q, k, v, log_gamma, initial_state)
-    inputs = [x.to(state.dtype) for x in (q, k, v)]
     log_gamma = log_gamma.to(state.dtype)
-    outputs = []
-    for t in range(k.shape[1]):
-        o, state = retention_step(*(x[:, t] for x in inputs), log_gamma, state)
-        outputs.append(o)
-    return torch.stack(outputs, 1).to(v.dtype), state if output_final_state else None
+    o, state = over_time(lambda q, k, v, s: retention_step(q, k, v, log_gamma, s), (q, k, v), state)
+    return o.to(v.dtype), state if output_final_state else None

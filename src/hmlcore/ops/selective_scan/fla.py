@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from hmlcore.ops import backend
-from hmlcore.ops.extras import TF32_TOLERANCE, imports_on_cuda, operands, too_wide
+from hmlcore.ops.extras import fla_form, operands
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.selective_scan.naive import check_ssd
 
@@ -29,7 +28,4 @@ def fla_ssd(
     return y.to(x.dtype), final.mT
 
 
-FLA = backend.Form(
-    "fla", fla_ssd, imports_on_cuda("fla.ops.simple_gla", "flash-linear-attention"),
-    "flash-linear-attention's Triton kernel", kernel=True, tolerance=TF32_TOLERANCE, unfit=too_wide,
-)  # fmt: skip
+FLA = fla_form(fla_ssd, "fla.ops.simple_gla")
