@@ -1,5 +1,7 @@
 """The law: linear recurrences one token at a time."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -7,48 +9,22 @@ from hmlcore.errors import require
 from hmlcore.ops.precision import without_autocast
 
 
-def check_scan(m: Tensor, b: Tensor, state: Tensor | None, matrix_dims: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Refuse what does not fit; return m, b and the state to start from in one dtype, fp32 at least.
-
-    Args: matrix_dims, 0 where m is a diagonal and 2 where its last two dimensions are a matrix.
-    """
-    name = "a" if matrix_dims == 0 else "m"
-    require(b.ndim >= 2 and b.shape[1] > 0, f"b must be [B, T, ...] with T > 0, got {tuple(b.shape)}")
-    lead = b.shape if matrix_dims == 0 else b.shape[:-1]
-    wanted = (*lead, *([b.shape[-1]] * matrix_dims))
+def check_scan(m: Tensor, b: Tensor, state: Tensor | None) -> list[Tensor]:
+    """Refuse what does not fit; return m, b and the state to start from in one dtype, fp32 at least."""
+    require(b.ndim >= 3 and b.shape[1] > 0, f"b must be [B, T, ..., r] with T > 0, got {tuple(b.shape)}")
+    lead, wanted = b.shape[:-1], (*b.shape, b.shape[-1])
     fits = m.ndim == len(wanted) and all(
         have == want or (have == 1 and i < len(lead))
         for i, (have, want) in enumerate(zip(m.shape, wanted, strict=True))
     )
-    require(fits, f"{name} must have shape {wanted}, or 1 where it does not vary, got {tuple(m.shape)}")
+    require(fits, f"m must have shape {wanted}, or 1 where it does not vary, got {tuple(m.shape)}")
     first = (b.shape[0], *b.shape[2:])
     if state is None:
         state = b.new_zeros(first)
     require(tuple(state.shape) == first, f"initial_state must have shape {first}, got {tuple(state.shape)}")
-    dtype = torch.float32
-    for x in (m, b, state):
-        dtype = torch.promote_types(dtype, x.dtype)
-    return m.to(dtype), b.to(dtype), state.to(dtype)
-
-
-@without_autocast
-def naive_diagonal_scan(a: Tensor, b: Tensor, initial_state: Tensor | None = None) -> Tensor:
-    """h_t = a_t ∘ h_{t−1} + b_t, real or complex.
-
-    Args:
-        a: [B, T, ...], or 1 in any dimension along which it does not vary.
-        b: [B, T, ...].  initial_state: h_0 [B, ...], zeros if None.
-    Returns: h_1 … h_T [B, T, ...], fp32 at least; the last is the state to go on from.
-    Raises: HmlcoreError naming the argument whose shape does not fit.
-    """
-    a, b, h = check_scan(a, b, initial_state, 0)
-    a = a.expand(-1, b.shape[1], *a.shape[2:])
-    states = []
-    # unbind: the gradient of T slices would be T tensors of full length.
-    for a_t, b_t in zip(a.unbind(1), b.unbind(1), strict=True):
-        h = a_t * h + b_t
-        states.append(h)
-    return torch.stack(states, 1)
+    tensors = (m, b, state)
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors), torch.float32)
+    return [x.to(dtype) for x in tensors]
 
 
 @without_autocast
@@ -57,13 +33,14 @@ def naive_block_scan(m: Tensor, b: Tensor, initial_state: Tensor | None = None) 
 
     Args:
         m: [B, T, ..., r, r], or 1 in any dimension but the last two along which it does not vary.
-        b: [B, T, ..., r].  initial_state: [B, ..., r], zeros if None.
-    Returns: h_1 … h_T [B, T, ..., r], fp32 at least.
+        b: [B, T, ..., r].  initial_state: h_0 [B, ..., r], zeros if None.
+    Returns: h_1 … h_T [B, T, ..., r], fp32 at least; the last is the state to go on from.
     Raises: HmlcoreError naming the argument whose shape does not fit.
     """
-    m, b, h = check_scan(m, b, initial_state, 2)
+    m, b, h = check_scan(m, b, initial_state)
     m = m.expand(-1, b.shape[1], *m.shape[2:])
     states = []
+    # unbind: the gradient of T slices would be T tensors of full length.
     for m_t, b_t in zip(m.unbind(1), b.unbind(1), strict=True):
         h = (m_t @ h[..., None]).squeeze(-1) + b_t
         states.append(h)

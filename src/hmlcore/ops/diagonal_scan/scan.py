@@ -141,14 +141,8 @@ scan.register_autograd(_gradient, setup_context=_keep)
 
 
 @without_autocast
-def scan_diagonal_scan(a: Tensor, b: Tensor, initial_state: Tensor | None = None) -> Tensor:
-    """:func:`naive_diagonal_scan` on whole tensors; the same arguments."""
-    return scan(*([x] for x in check_scan(a, b, initial_state, 0)))[0]
-
-
-@without_autocast
 def scan_block_scan(m: Tensor, b: Tensor, initial_state: Tensor | None = None) -> Tensor:
     """:func:`naive_block_scan` on whole tensors; the same arguments."""
-    m, b, state = check_scan(m, b, initial_state, 2)
+    m, b, state = check_scan(m, b, initial_state)
     parts = ([x.contiguous() for x in y.unbind(-1)] for y in (m.flatten(-2), b, state))
     return torch.stack(scan(*parts), -1)
