@@ -25,7 +25,7 @@ test: install  ## run all tests
 
 kernels: install  ## test the GPU kernels without a GPU, in Triton's interpreter (Triton, 1 GB, goes to .cache)
 	@[ -d .cache/triton ] || $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target .cache/triton 'triton>=3.6,<4'
-	@HMLCORE_REQUIRE_TRITON=1 PYTHONPATH=.cache/triton $(BIN)/python -m pytest -m "not gpu" tests/ops/test_hamiltonian_triton.py tests/ops/test_hamiltonian_recurrent.py tests/ops/test_nonlinear_triton.py tests/ops/test_fla_forms.py tests/ops/test_hamiltonian_library.py $(ARGS)
+	@HMLCORE_REQUIRE_TRITON=1 PYTHONPATH=.cache/triton $(BIN)/python -m pytest -m "not gpu" tests/ops/hamiltonian/test_triton.py tests/ops/hamiltonian/test_step.py tests/ops/hamiltonian/test_library.py tests/ops/nonlinear/test_triton.py tests/ops/test_fla.py $(ARGS)
 
 lint: install  ## style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

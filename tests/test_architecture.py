@@ -151,23 +151,17 @@ def test_a_module_is_short_and_says_what_it_is(path):
 
 
 LONGEST_FUNCTION = 60
-# Longer ones, in modules that other work is under way on.
-LONG = {
-    "ops/hamiltonian/triton/backward.py: _gates_back",
-    "ops/hamiltonian/triton/backward.py: _operands_back",
-    "ops/nonlinear/triton/backward.py: _backward",
-}
 
 
 def test_functions_are_short():
-    """Docstring included; none is forgiven that has become short."""
+    """Docstring included."""
     found = {
         f"{path.relative_to(PACKAGE).as_posix()}: {node.name}"
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
     }
-    assert found == LONG
+    assert found == set()
 
 
 SOURCES = ("src", "tests", "tools", "notebooks", "book", "experiments", ".github", ".ci")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 
 def as_a_program(file, **variables):
@@ -17,6 +18,44 @@ def as_a_program(file, **variables):
     if not importlib.util.find_spec("triton") and "HMLCORE_REQUIRE_TRITON" not in os.environ:
         pytest.skip("needs Triton, which comes with a CUDA torch (on a CPU: make kernels, about 1 GB)")
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment |= {"OMP_NUM_THREADS": "1"} | variables
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)} | variables
     done = subprocess.run([sys.executable, file], env=environment, capture_output=True, text=True)
     return dict(json.loads(line) for line in done.stdout.splitlines()), done.stderr[-2000:]
+
+
+def watch_addresses():
+    """Make the interpreter refuse every access outside the tensors that the running kernel was given."""
+    import numpy as np
+    from triton.runtime import interpreter
+
+    spans = []
+    hand_over = interpreter.GridExecutor._init_args_hst
+
+    def remember(self, args, kwargs):
+        given = hand_over(self, args, kwargs)
+        tensors = [x for x in (*given[0], *given[1].values()) if isinstance(x, torch.Tensor)]
+        assert tensors and all(x.is_contiguous() for x in tensors)
+        spans[:] = [(x.data_ptr(), x.data_ptr() + x.nbytes) for x in tensors]
+        return given
+
+    def check(addresses, mask):
+        """Refuse the addresses that the mask lets through and no span holds."""
+        at = np.asarray(addresses)[np.broadcast_to(mask, np.shape(addresses)).astype(bool)].astype(np.int64)
+        inside = np.zeros(at.shape, bool)
+        for low, high in spans:
+            inside |= (at >= low) & (at < high)
+        assert inside.all(), "a kernel reads or writes out of bounds"
+
+    def checked(name):
+        original = getattr(interpreter.InterpreterBuilder, name)
+
+        def access(self, addresses, *rest):
+            check(addresses.data, (rest[1] if "store" in name else rest[0]).data)
+            return original(self, addresses, *rest)
+
+        return access
+
+    interpreter.GridExecutor._init_args_hst = remember
+    for name in ("create_masked_load", "create_masked_store"):  # the unmasked ones come by here
+        setattr(interpreter.InterpreterBuilder, name, checked(name))
+    return check

@@ -1,9 +1,11 @@
 """A training small enough to repeat many times: two tasks, one block, every mixer."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from safetensors import safe_open
 
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.tasks import Continued, Task, build_task
@@ -39,6 +41,31 @@ def mean_loss(model, batch):
     """Mean cross entropy (nats) and accuracy over what is scored."""
     sums, count = scored_sums(model, batch), scored(batch)
     return sums.nats / count, sums.right / count
+
+
+def contents(file):
+    """Everything in a checkpoint but the seconds it took."""
+    with safe_open(file, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        progress = json.loads(opened.metadata()["progress"])
+    progress.pop("seconds")
+    return tensors, progress
+
+
+def stop_at(*steps):
+    def interrupt(step):
+        if step in steps:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def assert_identical(found, wanted):
+    costs = {"peak_memory_bytes": None}
+    assert found[1] | costs == wanted[1] | costs
+    assert found[0].keys() == wanted[0].keys()
+    assert all(torch.equal(found[0][name], x) for name, x in wanted[0].items())
+    assert any(name.startswith("optimizer.") and name.endswith("exp_avg_sq") for name in found[0])
 
 
 @dataclass(frozen=True)

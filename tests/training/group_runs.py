@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from easy import CPU, Stories, make_config, make_model
-from test_resume import stop_at
+from easy import CPU, Stories, make_config, make_model, stop_at
 
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.models import BackboneConfig, Classifier

@@ -11,8 +11,8 @@ from pathlib import Path
 import group_runs
 import pytest
 import torch
+from easy import stop_at
 from group_runs import KINDS, SCENARIOS, run, stopped
-from test_resume import stop_at
 
 from hmlcore import cli
 from hmlcore.errors import HmlcoreError
@@ -65,7 +65,7 @@ def free_ports(count):
 
 def environment(folder):
     given = os.environ.get("PYTHONPATH", "")
-    paths = os.pathsep.join(map(str, (HERE, HERE.parent / "experiments", given)))
+    paths = os.pathsep.join(map(str, (HERE, HERE.parent, given)))
     own = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return (
         os.environ
@@ -165,7 +165,6 @@ def test_they_fail_together(kind, group):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_grid_is_walked_together(kind, group, own_folders, monkeypatch):
     """Both report the same; the first measures and stores what one process would."""
-    monkeypatch.syspath_prepend(HERE.parent / "experiments")
     from tiny_runs import tiny, values
 
     from hmlcore.runner import run_grid

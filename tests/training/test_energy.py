@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from easy import CPU, TASKS, fit, make_config, make_model, mean_loss
-from test_resume import assert_identical, contents, stop_at
+from easy import CPU, TASKS, assert_identical, contents, fit, make_config, make_model, mean_loss, stop_at
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import recording

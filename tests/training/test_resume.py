@@ -1,6 +1,5 @@
 """A training stopped anywhere and resumed ends bit-identical to one that never stopped."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -8,27 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from easy import MIXERS, fit, make_config, make_model
-from safetensors import safe_open
+from easy import MIXERS, assert_identical, contents, fit, make_config, make_model, stop_at
 
 HERE = Path(__file__).parent
-
-
-def contents(file):
-    """Everything in a checkpoint but the seconds it took."""
-    with safe_open(file, framework="pt") as opened:
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        progress = json.loads(opened.metadata()["progress"])
-    progress.pop("seconds")
-    return tensors, progress
-
-
-def stop_at(*steps):
-    def interrupt(step):
-        if step in steps:
-            raise KeyboardInterrupt
-
-    return interrupt
 
 
 def finished(file, mixer="hml", stops=(), config=None):
@@ -39,14 +20,6 @@ def finished(file, mixer="hml", stops=(), config=None):
             fit(make_model(mixer), config, checkpoint=file, run="r", after_step=stop_at(stop))
         torch.manual_seed(999)  # a resumed process has another random state
     return contents(file)
-
-
-def assert_identical(found, wanted):
-    costs = {"peak_memory_bytes": None}
-    assert found[1] | costs == wanted[1] | costs
-    assert found[0].keys() == wanted[0].keys()
-    assert all(torch.equal(found[0][name], x) for name, x in wanted[0].items())
-    assert any(name.startswith("optimizer.") and name.endswith("exp_avg_sq") for name in found[0])
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

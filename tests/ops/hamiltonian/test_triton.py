@@ -8,17 +8,14 @@ Without that variable the program compiles every kernel for a Hopper GPU, which 
 
 import json
 import os
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
-from kernel_programs import as_a_program
+from kernel_programs import as_a_program, watch_addresses
 from memory_cases import DYNAMICS, assert_close, coefficients, draw, errors, everything
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.ops import backend, extras
+from hmlcore.ops import backend
 from hmlcore.ops.hamiltonian import chunk_hamiltonian, hamiltonian, naive_hamiltonian, triton_hamiltonian
 from hmlcore.ops.hamiltonian.triton import unfit
 
@@ -89,44 +86,6 @@ CASES = {
 }  # fmt: skip
 
 
-def watch_addresses():
-    """Make the interpreter refuse every access outside the tensors that the running kernel was given."""
-    import numpy as np
-    from triton.runtime import interpreter
-
-    spans = []
-    hand_over = interpreter.GridExecutor._init_args_hst
-
-    def remember(self, args, kwargs):
-        given = hand_over(self, args, kwargs)
-        tensors = [x for x in (*given[0], *given[1].values()) if isinstance(x, torch.Tensor)]
-        assert tensors and all(x.is_contiguous() for x in tensors)
-        spans[:] = [(x.data_ptr(), x.data_ptr() + x.nbytes) for x in tensors]
-        return given
-
-    def check(addresses, mask):
-        """Refuse the addresses that the mask lets through and no span holds."""
-        at = np.asarray(addresses)[np.broadcast_to(mask, np.shape(addresses)).astype(bool)].astype(np.int64)
-        inside = np.zeros(at.shape, bool)
-        for low, high in spans:
-            inside |= (at >= low) & (at < high)
-        assert inside.all(), "a kernel reads or writes out of bounds"
-
-    def checked(name):
-        original = getattr(interpreter.InterpreterBuilder, name)
-
-        def access(self, addresses, *rest):
-            check(addresses.data, (rest[1] if "store" in name else rest[0]).data)
-            return original(self, addresses, *rest)
-
-        return access
-
-    interpreter.GridExecutor._init_args_hst = remember
-    for name in ("create_masked_load", "create_masked_store"):  # the unmasked ones come by here
-        setattr(interpreter.InterpreterBuilder, name, checked(name))
-    return check
-
-
 def count_with_integers():
     """Let the kernels' loops count to a number; Triton 3.6 and NumPy 2.4 disagree about arrays of one."""
     from hmlcore.ops.hamiltonian.triton import backward, forward, gates
@@ -193,32 +152,6 @@ def test_the_kernels_compile(tmp_path):
 
 
 # Anywhere.
-
-
-def test_importing_hmlcore_does_not_import_triton():
-    """Nor does asking which form runs on a CPU: chunk."""
-    code = (
-        "import sys; sys.modules['triton'] = None; from hmlcore.ops import backend; "
-        "print(backend.choose('hamiltonian', 'cpu').form.name)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "HMLCORE_BACKEND"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == "chunk", done.stderr
-
-
-def test_the_kernels_come_first_and_never_run_on_a_cpu():
-    kernel = backend._FORMS["hamiltonian"][0]
-    assert kernel.name == "triton" and kernel.kernel
-    assert kernel.obstacle(torch.device("cpu")) == "it needs a CUDA device"
-
-
-@pytest.mark.parametrize(("bytes_", "fits"), [(101376, False), (166912, True), (232448, True)])
-def test_a_device_with_little_shared_memory_is_passed_over(monkeypatch, bytes_, fits):
-    properties = SimpleNamespace(shared_memory_per_block_optin=bytes_)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(extras, "imports_on_cuda", lambda *names: backend.anywhere)
-    problem = backend._FORMS["hamiltonian"][0].obstacle(torch.device("cuda"))
-    assert problem is None if fits else "166912 bytes of shared memory" in problem
 
 
 def operands(n=4, d=4, dtype=torch.float32):

@@ -1,6 +1,6 @@
 """The recurrent kernel, which decodes, against the law in float64.
 
-As in `test_hamiltonian_triton.py`: run as a program with TRITON_INTERPRET=1 this file prints each case and its
+As in `test_triton.py`: run as a program with TRITON_INTERPRET=1 this file prints each case and its
 errors, with outputs poisoned before they are written and every address checked; without that variable it
 compiles the kernel for a Hopper GPU.
 """
@@ -10,9 +10,8 @@ import os
 
 import pytest
 import torch
-from kernel_programs import as_a_program
+from kernel_programs import as_a_program, watch_addresses
 from memory_cases import DYNAMICS, coefficients, draw, errors
-from test_hamiltonian_triton import watch_addresses
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML

@@ -8,20 +8,16 @@ Without that variable the program compiles both kernels for a Hopper GPU, which 
 
 import json
 import os
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
-from kernel_programs import as_a_program
+from kernel_programs import as_a_program, watch_addresses
 from matrix_memory_cases import convert
 from memory_cases import assert_close, errors
 from nonlinear_cases import apply, draw, everything
-from test_hamiltonian_triton import watch_addresses
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.ops import backend, extras
+from hmlcore.ops import backend
 from hmlcore.ops.nonlinear import Net, naive_nonlinear, nonlinear, segment_nonlinear, triton_nonlinear
 from hmlcore.ops.nonlinear.triton import unfit
 
@@ -144,32 +140,6 @@ def test_the_kernels_compile(tmp_path):
 
 
 # Anywhere.
-
-
-def test_importing_the_op_does_not_import_triton():
-    """Nor does asking which form runs on a CPU: segments."""
-    code = (
-        "import sys; sys.modules['triton'] = None; from hmlcore.ops import backend; "
-        "print(backend.choose('nonlinear', 'cpu').form.name)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "HMLCORE_BACKEND"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == "segments", done.stderr
-
-
-def test_the_kernels_come_first_and_never_run_on_a_cpu():
-    kernel = backend._FORMS["nonlinear"][0]
-    assert kernel.name == "triton" and kernel.kernel
-    assert kernel.obstacle(torch.device("cpu")) == "it needs a CUDA device"
-
-
-@pytest.mark.parametrize(("bytes_", "fits"), [(65536, False), (81920, True), (232448, True)])
-def test_a_device_with_little_shared_memory_is_passed_over(monkeypatch, bytes_, fits):
-    properties = SimpleNamespace(shared_memory_per_block_optin=bytes_)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(extras, "imports_on_cuda", lambda *names: backend.anywhere)
-    problem = backend._FORMS["nonlinear"][0].obstacle(torch.device("cuda"))
-    assert problem is None if fits else "81920 bytes of shared memory" in problem
 
 
 def test_what_the_kernels_do_not_take():
