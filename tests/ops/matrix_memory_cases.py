@@ -1,28 +1,48 @@
-"""Inputs of the ops that remember with one or two matrices a head, and everything a form returns."""
+"""Every op that remembers with matrices as a function of named leaves, and everything its forms return."""
 
+import itertools
+
+import memory_cases
 import torch
+from memory_cases import DYNAMICS, coefficients, gradients
 
-from hmlcore.ops import delta_rule, momentum_delta, retention
+from hmlcore.ops import delta_rule, hamiltonian, momentum_delta, oscillator, retention
+
+_OPS = {
+    "delta_rule": delta_rule, "momentum_delta": momentum_delta, "oscillator": oscillator,
+    "retention": retention,
+}  # fmt: skip
+
+
+def _of_leaves(form, dynamics):
+    """A form of the Hamiltonian memory as a function of the leaves of `dynamics`, in their order."""
+
+    def function(r, k, v, log_alpha, beta, *rest, **options):
+        x = dict(zip(("log_alpha", "beta", "log_gamma", "h", "mu"), (log_alpha, beta, *rest), strict=False))
+        return form(r, k, v, coefficients(dynamics, x), **options)
+
+    function.__name__ = f"{form.__name__}, {dynamics}"
+    return function
+
 
 NAIVE = {
-    "delta_rule": delta_rule.naive_delta_rule,
-    "momentum_delta": momentum_delta.naive_momentum_delta,
-    "retention": retention.naive_retention,
+    **{op: getattr(module, f"naive_{op}") for op, module in _OPS.items()},
+    **{dynamics: _of_leaves(hamiltonian.naive_hamiltonian, dynamics) for dynamics in DYNAMICS},
+}
+CHUNKED = {
+    **{getattr(module, f"chunk_{op}"): op for op, module in _OPS.items()},
+    **{_of_leaves(hamiltonian.chunk_hamiltonian, dynamics): dynamics for dynamics in DYNAMICS},
 }
 # Form → the op whose law it must obey.
-FORMS = {
-    delta_rule.chunk_delta_rule: "delta_rule",
-    momentum_delta.chunk_momentum_delta: "momentum_delta",
-    retention.chunk_retention: "retention",
-    retention.parallel_retention: "retention",
-}
-CHUNKED = [form for form in FORMS if form is not retention.parallel_retention]
+FAST = CHUNKED | {retention.parallel_retention: "retention"}
+FORMS = FAST | {form: op for op, form in NAIVE.items()}
 
 
-def draw(op, length, *, batch=2, heads=2, n=5, d=3, dtype=torch.float64, seed=0):
+def draw(op, length, *, batch=2, heads=2, n=5, d=4, **options):
     """Named leaves of `op`, at small sizes with N ≠ D."""
-    made = {"delta_rule": delta_rule, "momentum_delta": momentum_delta, "retention": retention}[op]
-    x = made.random_inputs(batch, length, heads, n, d, dtype=dtype, seed=seed)
+    if op in DYNAMICS:
+        return memory_cases.draw(op, length, batch=batch, heads=heads, n=n, d=d, **options)
+    x = _OPS[op].random_inputs(batch, length, heads, n, d, **{"dtype": torch.float64} | options)
     return {name: t.requires_grad_() for name, t in x.items()}
 
 
@@ -40,15 +60,6 @@ def everything(form, x, *, start=True, **options):
     return {"o": o, "state": state} | gradients(o, state, leaves)
 
 
-def gradients(o, state, leaves):
-    """The gradient of one scalar of `o` and `state` for every leaf, by name."""
-    # Unequal weights, so that a permuted gradient shows.
-    weights = (torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype).view_as(y) for y in (o, state))
-    loss = sum((w * y.sin()).sum() for w, y in zip(weights, (o, state), strict=True))
-    grads = torch.autograd.grad(loss, list(leaves.values()))
-    return {f"d{name}": g for name, g in zip(leaves, grads, strict=True)}
-
-
 def convert(x, dtype):
     """The same leaves in `dtype`."""
     return {name: t.detach().to(dtype).requires_grad_() for name, t in x.items()}
@@ -57,3 +68,20 @@ def convert(x, dtype):
 def over_time(x):
     """The names of what holds one entry a token."""
     return [name for name, t in x.items() if name != "initial_state" and t.ndim >= 3]
+
+
+def separately(form, bounds):
+    """`form` on each of the sequences between `bounds`, laid end to end again."""
+
+    def function(*arguments, initial_state, output_final_state):
+        pieces = [
+            form(
+                *(t[:, a:b] if isinstance(t, torch.Tensor) and t.ndim >= 3 else t for t in arguments),
+                initial_state=initial_state[i : i + 1], output_final_state=output_final_state,
+            )
+            for i, (a, b) in enumerate(itertools.pairwise(bounds))
+        ]  # fmt: skip
+        outputs, states = zip(*pieces, strict=True)
+        return torch.cat(outputs, 1), torch.cat(states)
+
+    return function

@@ -52,11 +52,16 @@ def everything(form, dynamics, x, *, start=True, **options):
     """Outputs, final state and the gradient of every leaf, by name."""
     o, state = apply(form, dynamics, x, start=start, **options)
     leaves = {name: t for name, t in x.items() if start or name != "initial_state"}
+    return {"o": o, "state": state} | gradients(o, state, leaves)
+
+
+def gradients(o, state, leaves):
+    """The gradient of one scalar of `o` and `state` for every leaf, by name."""
     # Unequal weights, so that a permuted gradient shows.
     weights = (torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype).view_as(y) for y in (o, state))
     loss = sum((w * y.sin()).sum() for w, y in zip(weights, (o, state), strict=True))
     grads = torch.autograd.grad(loss, list(leaves.values()))
-    return {"o": o, "state": state} | {f"d{name}": g for name, g in zip(leaves, grads, strict=True)}
+    return {f"d{name}": g for name, g in zip(leaves, grads, strict=True)}
 
 
 def errors(found, wanted):

@@ -1,7 +1,7 @@
 """Inputs of the nonlinear oscillators, seeded, and everything that a form returns."""
 
 import torch
-from matrix_memory_cases import gradients
+from memory_cases import gradients
 
 from hmlcore.ops.nonlinear import Net, random_inputs
 

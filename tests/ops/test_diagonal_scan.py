@@ -136,8 +136,7 @@ def test_wrong_shapes_are_refused(shapes, message):
         block_scan(*(torch.zeros(s) for s in shapes))
 
 
-@pytest.mark.parametrize("r", [1, 2])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+@pytest.mark.parametrize(("r", "dtype"), [(1, torch.float32), (2, torch.complex64)])
 def test_the_scan_is_an_operator_that_torch_accepts(r, dtype):
     """Its schema, the shapes that a compiler is told, and its gradient; m does not vary along T."""
     g = torch.Generator().manual_seed(0)

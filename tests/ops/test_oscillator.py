@@ -3,13 +3,13 @@
 import itertools
 import math
 
+import matrix_memory_cases
 import pytest
 import torch
-from matrix_memory_cases import apply, convert, everything, over_time
+from matrix_memory_cases import apply, everything
 from memory_cases import assert_close
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.ops import backend
 from hmlcore.ops.delta_rule import naive_delta_rule
 from hmlcore.ops.hamiltonian import hamiltonian_step, leapfrog
 from hmlcore.ops.oscillator import (
@@ -17,15 +17,12 @@ from hmlcore.ops.oscillator import (
     as_real,
     chunk_oscillator,
     naive_oscillator,
-    oscillator,
     oscillator_step,
-    random_inputs,
     write_strength,
 )
 from hmlcore.ops.oscillator.solve import oscillator_solve, oscillator_solve_backward
 
 both_forms = pytest.mark.parametrize("form", [naive_oscillator, chunk_oscillator])
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
 
 
 def normal(*shape, seed=0):
@@ -36,70 +33,8 @@ def unit(*shape, seed=0):
     return torch.nn.functional.normalize(normal(*shape, seed=seed), dim=-1)
 
 
-def draw(length, *, batch=2, heads=2, n=5, d=6, dtype=torch.float64, seed=0):
-    x = random_inputs(batch, length, heads, n, d, dtype=dtype, seed=seed)
-    return {name: t.requires_grad_() for name, t in x.items()}
-
-
-@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 100])
-def test_chunk_is_naive_whatever_the_length(length):
-    x = draw(length, seed=length)
-    for start in (True, False):
-        law = everything(naive_oscillator, x, start=start)
-        for dtype, tolerance in TOLERANCE.items():
-            found = everything(chunk_oscillator, convert(x, dtype), start=start, chunk_size=32)
-            assert_close(found, law, tolerance)
-
-
-@pytest.mark.parametrize("size", [1, 5, 16, 32, 64, None])
-def test_chunk_is_naive_whatever_the_chunk(size):
-    x = draw(70, seed=1)
-    law = everything(naive_oscillator, x)
-    for dtype, tolerance in TOLERANCE.items():
-        assert_close(everything(chunk_oscillator, convert(x, dtype), chunk_size=size), law, tolerance)
-
-
-@both_forms
-def test_gradients_are_those_of_finite_differences(form):
-    x = draw(5, batch=1, heads=1, n=3, d=4, seed=2)
-    names = [name for name in x if name != "initial_state"]
-
-    def function(*leaves):
-        return apply(form, dict(zip([*names, "initial_state"], leaves, strict=True)))
-
-    assert torch.autograd.gradcheck(function, [*(x[n] for n in names), x["initial_state"]], atol=1e-7)
-
-
-@both_forms
-def test_two_halves_are_the_whole(form):
-    x = draw(41, seed=3)
-    whole, last = apply(form, x)
-
-    def part(where, state):
-        return apply(form, {name: t[:, where] if name in over_time(x) else t for name, t in x.items()} | state)
-
-    first, middle = part(slice(0, 18), {})
-    second, end = part(slice(18, None), {"initial_state": middle})
-    assert_close({"o": torch.cat((first, second), 1), "state": end}, {"o": whole, "state": last}, 1e-13)
-
-
-@both_forms
-def test_packed_sequences_are_separate_sequences(form):
-    bounds = [0, 1, 30, 64, 70]
-    x = draw(70, batch=1, seed=4) | {"initial_state": draw(1, batch=4, seed=5)["initial_state"]}
-
-    def separate(*arguments, initial_state, output_final_state):
-        pieces = [
-            naive_oscillator(
-                *(t[:, a:b] for t in arguments),
-                initial_state=initial_state[i : i + 1], output_final_state=output_final_state,
-            )
-            for i, (a, b) in enumerate(itertools.pairwise(bounds))
-        ]  # fmt: skip
-        outputs, states = zip(*pieces, strict=True)
-        return torch.cat(outputs, 1), torch.cat(states)
-
-    assert_close(everything(form, x, cu_seqlens=torch.tensor(bounds)), everything(separate, x), 1e-12)
+def draw(length, *, d=6, seed=0):
+    return matrix_memory_cases.draw("oscillator", length, d=d, seed=seed)
 
 
 @both_forms
@@ -111,23 +46,6 @@ def test_gates_shut_completely_leave_everything_finite(form):
     found = everything(form, x)
     assert all(t.isfinite().all() for t in found.values())
     assert_close(found, everything(naive_oscillator, x), 1e-12)
-
-
-def test_the_state_stays_wide_in_narrow_arithmetic():
-    x = {name: t.detach().bfloat16() if name in "qkv" else t.float() for name, t in draw(80, seed=7).items()}
-    with torch.autocast("cpu", torch.bfloat16):
-        o, state = apply(chunk_oscillator, x)
-    wanted, exact = apply(naive_oscillator, {name: t.double() for name, t in x.items()})
-    assert o.dtype == torch.bfloat16 and state.dtype == torch.float32
-    assert_close({"state": state}, {"state": exact}, 1e-5)
-    assert_close({"o": o}, {"o": wanted}, 5e-3)
-
-
-def test_the_form_is_chosen_and_checks_itself():
-    assert backend.choose("oscillator", "cpu").form.name == "chunk"
-    assert backend.self_check(backend.choose("oscillator", "cpu"), "cpu") < 1e-5
-    x = draw(9, seed=8)
-    assert torch.equal(apply(oscillator, x)[0], apply(chunk_oscillator, x)[0])
 
 
 def test_the_law_is_the_recurrence_in_complex_numbers():
@@ -150,7 +68,7 @@ def test_the_flow_solves_hamiltons_equations():
     """θ small steps of Q̇ = ∂H/∂P, Ṗ = −∂H/∂Q for H = ½(‖kᵀQ − Re v‖² + ‖kᵀP − Im v‖²), run backwards:
     angles are counted anticlockwise."""
     k, v, state, theta = unit(4, seed=1), normal(6, seed=2), normal(4, 6, seed=3), 0.8
-    s, steps = as_complex(state), 4000
+    s, steps = as_complex(state), 2000
     for _ in range(steps):
         middle = s
         for _ in range(4):  # implicit midpoint
@@ -236,8 +154,8 @@ def test_small_write_strengths_keep_their_digits():
 
 
 def test_a_long_way_back_in_single_precision():
-    """100,000 undamped tokens, then the same backwards with −θ: the start."""
-    length, g = 100_000, torch.Generator().manual_seed(0)
+    """30,000 undamped tokens, then the same backwards with −θ: the start."""
+    length, g = 30_000, torch.Generator().manual_seed(0)
     k = torch.nn.functional.normalize(torch.randn(1, length, 1, 8, generator=g), dim=-1)
     v, theta = torch.randn(1, length, 1, 4, generator=g), torch.rand(1, length, 1, generator=g)
     none, start = torch.zeros(1, length, 1), torch.randn(1, 1, 8, 4, generator=g)
@@ -246,10 +164,10 @@ def test_a_long_way_back_in_single_precision():
         k, v, theta = (x.flip(1) for x in (k, v, theta))
         _, back = chunk_oscillator(k, k, v, none, none, -theta, initial_state=far, output_final_state=True)
     assert (far - start).norm() > 10 * start.norm()
-    assert (back - start).norm() < 5e-3 * start.norm()
+    assert (back - start).norm() < 1.5e-3 * start.norm()
 
 
-def growth(step, start, tokens=1500):
+def growth(step, start, tokens=700):
     """Lyapunov exponent of the homogeneous dynamics (v = 0) under changing keys, per token."""
     keys, state, total = unit(tokens, start.shape[-2], seed=7), start / start.norm(), 0.0
     for k in keys:
@@ -335,13 +253,13 @@ def test_the_complex_solve_is_what_it_says():
     torch.testing.assert_close((of_keys, of_values), wanted, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_the_complex_solve_is_an_operator_that_torch_accepts(dtype):
+def test_the_complex_solve_is_an_operator_that_torch_accepts():
     """Its schema, the shapes that a compiler is told, and its gradient's registration."""
-    torch.library.opcheck(oscillator_solve, solve_inputs(dtype))
-    given = [x.detach() for x in solve_inputs(dtype)[:3]]
+    inputs = solve_inputs(torch.float32)
+    torch.library.opcheck(oscillator_solve, inputs)
+    given = [x.detach() for x in inputs[:3]]
     x, d_keys, d_values = normal(2, 5, 5, 2), normal(2, 10, 3), normal(2, 5, 4)
-    args = (*given, *(y.to(dtype) for y in (x, d_keys, d_values)))
+    args = (*given, *(y.float() for y in (x, d_keys, d_values)))
     torch.library.opcheck(oscillator_solve_backward, args)
 
 

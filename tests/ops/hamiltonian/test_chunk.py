@@ -1,14 +1,11 @@
 """Every faster form of the Hamiltonian memory against the law, token by token."""
 
-import itertools
-
 import pytest
 import torch
 from memory_cases import DYNAMICS, apply, assert_close, coefficients, draw, everything
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.ops.hamiltonian import chunk_hamiltonian, hamiltonian, leapfrog, naive_hamiltonian
-from hmlcore.ops.packing import repack, unpack
 
 both_forms = pytest.mark.parametrize("form", [naive_hamiltonian, chunk_hamiltonian])
 every_dynamics = pytest.mark.parametrize("dynamics", DYNAMICS)
@@ -17,27 +14,6 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 def convert(x, dtype):
     return {name: t.detach().to(dtype).requires_grad_() for name, t in x.items()}
-
-
-@every_dynamics
-@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 100])
-def test_chunk_is_naive_whatever_the_length(dynamics, length):
-    x = draw(dynamics, length, seed=length)
-    for start in (True, False):
-        law = everything(naive_hamiltonian, dynamics, x, start=start)
-        for dtype, tolerance in TOLERANCE.items():
-            found = everything(chunk_hamiltonian, dynamics, convert(x, dtype), start=start, chunk_size=32)
-            assert_close(found, law, tolerance)
-
-
-@every_dynamics
-@pytest.mark.parametrize("size", [1, 5, 16, 32, 64, None])
-def test_chunk_is_naive_whatever_the_chunk(dynamics, size):
-    x = draw(dynamics, 70, seed=1)
-    law = everything(naive_hamiltonian, dynamics, x)
-    for dtype, tolerance in TOLERANCE.items():
-        found = everything(chunk_hamiltonian, dynamics, convert(x, dtype), chunk_size=size)
-        assert_close(found, law, tolerance)
 
 
 @pytest.mark.parametrize("dynamics", ["leapfrog", "euler"])
@@ -58,152 +34,6 @@ def test_gates_shut_completely_leave_everything_finite(dynamics):
     found = everything(chunk_hamiltonian, dynamics, x, chunk_size=16)
     assert all(t.isfinite().all() for t in found.values())
     assert_close(found, everything(naive_hamiltonian, dynamics, x), 1e-12)
-
-
-@both_forms
-@every_dynamics
-def test_two_halves_are_the_whole(form, dynamics):
-    x = draw(dynamics, 51, seed=4)
-    whole, last = apply(form, dynamics, x)
-
-    def part(where, state):
-        piece = {name: t[:, where] if t.ndim >= 3 and t.shape[1] == 51 else t for name, t in x.items()}
-        return apply(form, dynamics, piece | {"initial_state": state})
-
-    first, middle = part(slice(0, 20), x["initial_state"])
-    second, end = part(slice(20, None), middle)
-    assert_close({"o": torch.cat((first, second), 1), "state": end}, {"o": whole, "state": last}, 1e-13)
-
-
-BOUNDS = [0, 1, 30, 64, 70]
-
-
-def packed(dynamics, seed=5, dtype=torch.float64):
-    x = draw(dynamics, BOUNDS[-1], batch=1, seed=seed, dtype=dtype)
-    starts = draw(dynamics, 1, batch=len(BOUNDS) - 1, seed=seed + 1, dtype=dtype)["initial_state"]
-    return x | {"initial_state": starts}
-
-
-@both_forms
-@every_dynamics
-def test_packed_sequences_are_separate_sequences(form, dynamics):
-    x = packed(dynamics)
-    found = everything(form, dynamics, x, cu_seqlens=torch.tensor(BOUNDS))
-
-    def separate(r, k, v, c, initial_state, output_final_state):
-        pieces = [
-            naive_hamiltonian(
-                r[:, a:b], k[:, a:b], v[:, a:b], c.map(lambda t, a=a, b=b: t[:, a:b]),
-                initial_state[i : i + 1], output_final_state,
-            )
-            for i, (a, b) in enumerate(itertools.pairwise(BOUNDS))
-        ]  # fmt: skip
-        outputs, states = zip(*pieces, strict=True)
-        return torch.cat(outputs, 1), torch.cat(states)
-
-    assert_close(found, everything(separate, dynamics, x), 1e-12)
-
-
-@both_forms
-@every_dynamics
-def test_no_packed_sequence_sees_another(form, dynamics):
-    x = packed(dynamics)
-    o, _ = apply(form, dynamics, x, cu_seqlens=torch.tensor(BOUNDS))
-    over_time = [name for name in x if name not in ("h", "mu", "initial_state")]
-    grads = torch.autograd.grad(o[:, 30:64].sin().sum(), [x[name] for name in over_time])
-    for name, g in zip(over_time, grads, strict=True):
-        outside = torch.cat((g[:, :30], g[:, 64:]), 1)
-        assert outside.count_nonzero() == 0, f"d{name} leaks"
-        assert g[:, 30:64].count_nonzero() > 0
-
-
-def test_unpack_and_repack_are_inverse():
-    x = torch.arange(14.0).view(1, 7, 2)
-    padded = unpack(x, [0, 3, 7])
-    assert padded.shape == (2, 4, 2) and padded[0, 3].count_nonzero() == 0
-    assert torch.equal(repack(padded, [0, 3, 7]), x)
-
-
-@both_forms
-@every_dynamics
-def test_strides_do_not_matter(form, dynamics):
-    x = draw(dynamics, 33, seed=6)
-
-    def strange(t):
-        """The same values, last dimension first in memory, every second element unused."""
-        if t.ndim < 3:
-            return t
-        wide = torch.stack((t, torch.full_like(t, torch.nan)), -1)[..., 0]
-        return wide.transpose(1, 2).contiguous().transpose(1, 2) if t.ndim == 3 else wide
-
-    y = {name: strange(t.detach()).requires_grad_() for name, t in x.items()}
-    assert not y["k"].is_contiguous() and not y["beta"].is_contiguous()
-    assert_close(everything(form, dynamics, y), everything(form, dynamics, x), 1e-14)
-
-
-@pytest.fixture
-def poisoned():
-    """Memory that is allocated and not written holds NaN."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    assert torch.empty(3).isnan().all()
-    yield
-    torch.use_deterministic_algorithms(before[0])
-    torch.utils.deterministic.fill_uninitialized_memory = before[1]
-
-
-@every_dynamics
-def test_nothing_uninitialised_is_read(dynamics, poisoned):
-    x = draw(dynamics, 37, seed=7)
-    assert_close(
-        everything(chunk_hamiltonian, dynamics, x, chunk_size=16),
-        everything(naive_hamiltonian, dynamics, x),
-        1e-12,
-    )
-    y = packed(dynamics)
-    o, state = apply(chunk_hamiltonian, dynamics, y, cu_seqlens=torch.tensor(BOUNDS))
-    assert o.isfinite().all() and state.isfinite().all()
-
-
-@both_forms
-@every_dynamics
-def test_gradients_are_derivatives(form, dynamics):
-    x = draw(dynamics, 5, batch=1, heads=1, n=2, d=2, seed=8)
-    options = {"chunk_size": 3} if form is chunk_hamiltonian else {}
-
-    def function(*leaves):
-        return apply(form, dynamics, dict(zip(x, leaves, strict=True)), **options)
-
-    assert torch.autograd.gradcheck(function, tuple(x.values()), fast_mode=False)
-
-
-def in_bf16(x):
-    narrow = {name: x[name].detach().bfloat16() for name in ("r", "k", "v")}
-    return {name: t.detach().float() for name, t in x.items()} | narrow
-
-
-@both_forms
-@every_dynamics
-def test_bf16_operands(form, dynamics):
-    """Outputs round to bf16 (2⁻⁹ relative); the state is carried in fp32 and rounds nowhere."""
-    x = in_bf16(draw(dynamics, 150, seed=9))
-    law = apply(naive_hamiltonian, dynamics, {name: t.double() for name, t in x.items()})
-    o, state = apply(form, dynamics, x)
-    assert o.dtype == torch.bfloat16 and state.dtype == torch.float32
-    assert_close({"o": o}, {"o": law[0]}, 2**-9)
-    assert_close({"state": state}, {"state": law[1]}, 1e-5)
-
-
-@both_forms
-@every_dynamics
-def test_autocast_does_not_narrow_the_state(form, dynamics):
-    x = {name: t.detach().float() for name, t in draw(dynamics, 100, seed=10).items()}
-    law = apply(naive_hamiltonian, dynamics, {name: t.double() for name, t in x.items()})
-    with torch.autocast("cpu", torch.bfloat16):
-        o, state = apply(form, dynamics, x)
-    assert state.dtype == torch.float32
-    assert_close({"o": o, "state": state}, {"o": law[0], "state": law[1]}, 1e-5)
 
 
 @both_forms
