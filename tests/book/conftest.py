@@ -28,6 +28,14 @@ class SmokeBook(NamedTuple):
     results: Path
 
 
+def pytest_collection_modifyitems(items):
+    """The smoke book is asked for first, by the browser last: others test on while one process makes it."""
+    asked = [(item.path, getattr(item, "fixturenames", ())) for item in items]
+    last = {path for path, fixtures in asked if "chromium" in fixtures}
+    first = {path for path, fixtures in asked if "smoke_book" in fixtures} - last
+    items.sort(key=lambda item: (item.path in last) - (item.path in first))
+
+
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory) -> SmokeBook:
     """Chapters executed in the smoke profile with an empty store, and the pages built from them.
