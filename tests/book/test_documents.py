@@ -67,6 +67,7 @@ def test_make_targets_exist(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_hml_commands_and_their_options_exist(path, hml_help):
+    shown_here = re.findall(r'Experiment\("([^"]+)"', path.read_text("utf-8"))
     for line in commands(path):
         if Path(line[0]).name != "hml":
             continue
@@ -74,7 +75,7 @@ def test_hml_commands_and_their_options_exist(path, hml_help):
         for option in (word for word in line[2:] if word.startswith("--")):
             assert option in text, f"hml {line[1]} has no {option}"
         if line[1] == "run" and len(line) > 2:
-            assert line[2] in text, f"hml run does not know {line[2]}"
+            assert line[2] in text or line[2] in shown_here, f"hml run does not know {line[2]}"
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)

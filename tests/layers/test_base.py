@@ -32,15 +32,15 @@ def test_every_registered_mixer_is_covered_here():
 
 
 @every_mixer
-@pytest.mark.parametrize("t", [0, 9, 22])
-def test_an_output_depends_on_the_past_and_present_only(case, t):
+def test_an_output_depends_on_the_past_and_present_only(case):
     mixer, x = make(case, torch.float64), normal(2, 23, WIDTH, dtype=torch.float64)
     y, _ = mixer(x)
-    changed = x.clone()
-    changed[:, t] += 1
-    z, _ = mixer(changed)
-    torch.testing.assert_close(z[:, :t], y[:, :t], rtol=0, atol=1e-12)
-    assert all((z[:, s] - y[:, s]).abs().max() > 1e-9 for s in range(t, 23))
+    for t in (0, 9, 22):
+        changed = x.clone()
+        changed[:, t] += 1
+        z, _ = mixer(changed)
+        torch.testing.assert_close(z[:, :t], y[:, :t], rtol=0, atol=1e-12)
+        assert all((z[:, s] - y[:, s]).abs().max() > 1e-9 for s in range(t, 23))
 
 
 @every_mixer
@@ -52,16 +52,16 @@ def test_no_gradient_reaches_the_future(case):
 
 
 @every_mixer
-@pytest.mark.parametrize("cut", [[23], [22, 1], [1, 4, 18], [1] * 23], ids=str)
-def test_one_pass_is_any_chunking(case, cut):
+def test_one_pass_is_any_chunking(case):
     mixer, x = make(case), normal(2, 23, WIDTH)
     whole, last = mixer(x)
-    pieces, state = [], mixer.init_state(2)
-    for part in x.split(cut, dim=1):
-        y, state = mixer(part, state)
-        pieces.append(y)
-    close(torch.cat(pieces, 1), whole)
-    states_close(state, last)
+    for cut in ([23], [22, 1], [1] * 6 + [17]):
+        pieces, state = [], mixer.init_state(2)
+        for part in x.split(cut, dim=1):
+            y, state = mixer(part, state)
+            pieces.append(y)
+        close(torch.cat(pieces, 1), whole)
+        states_close(state, last)
 
 
 @every_mixer
@@ -108,7 +108,7 @@ def test_state_size_counts_the_floats_there_are(case):
 
 @pytest.mark.parametrize("case", [*MIXERS, "hml-euler", "hml-delta"])
 def test_gradients_are_finite_over_a_long_sequence(case):
-    mixer, x = make(case), normal(1, 4096, WIDTH).requires_grad_()
+    mixer, x = make(case), normal(1, 2048, WIDTH).requires_grad_()
     y, _ = mixer(x)
     grads = torch.autograd.grad(y[:, -64:].square().sum(), [x, *mixer.parameters()])
     assert y.isfinite().all()

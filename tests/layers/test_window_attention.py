@@ -42,7 +42,7 @@ def test_places_far_from_the_start_are_like_any_other():
     alone, _ = layer(last)
     with torch.no_grad():
         state = None
-        for seed in range(20):
+        for seed in range(4):
             _, state = layer(normal(1, 50_000, 16, seed=seed, dtype=torch.float32), state)
         after, _ = layer(last, state)
         together, _ = layer(torch.cat((normal(1, 50_000, 16, dtype=torch.float32), last), 1))

@@ -1,14 +1,16 @@
 """Trainings that one process and a group of two both make; run as a script, this is one of the group.
 
-RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=localhost python group_runs.py FOLDER PORT PORT
+RANK=0 WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=localhost python group_runs.py FOLDER PORT PORT PORT
 
 FOLDER has checkpoints of one process; what each process of the group saw is left there.
 """
 
+import io
 import os
 import signal
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +18,7 @@ from typing import Any, ClassVar
 import torch
 from easy import CPU, Stories, make_config, make_model, stop_at
 
+from hmlcore import cli
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.results import Store
@@ -81,7 +84,7 @@ def run(name, group=SINGLE_PROCESS, **options):
     progress = train(
         model,
         [task],
-        make_config(steps=8, record_every=1, lr=0.002, **changes),
+        make_config(steps=5, record_every=1, lr=0.002, **changes),
         device=CPU,
         group=group,
         **options,
@@ -127,7 +130,7 @@ def together(group, folder: Path) -> dict:
     found: dict = {(name, group.strategy): run(name, group) for name in SCENARIOS}
     for name in ("undecayed", "stories"):
         file = folder / f"{name}-{group.strategy}"
-        found["stopped", name, group.strategy] = stopped(name, group, file, after_step=stop_at(4))
+        found["stopped", name, group.strategy] = stopped(name, group, file, after_step=stop_at(3))
         found["resumed", name, group.strategy] = run(name, group, checkpoint=folder / f"{name}-alone", run="r")
 
     def interrupt(step):
@@ -174,6 +177,15 @@ def interrupted_grid(grid, group, folder):
     return outcome.report()
 
 
+def command_line() -> tuple[int, str]:
+    """Exit code and output of `hml run` here, which cannot train within its budget."""
+    said = io.StringIO()
+    arguments = "run copy --only mixer=gru --seeds 0 --parallel ddp --budget 0.01s"
+    with redirect_stdout(said):
+        code = cli.main(arguments.split())
+    return code, said.getvalue()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     results: dict = {}
@@ -182,4 +194,6 @@ if __name__ == "__main__":
         with process_group(way) as ours:
             results |= together(ours, Path(sys.argv[1]))
             number = ours.rank
+    os.environ["MASTER_PORT"] = sys.argv[4]
+    results["command line"] = command_line()
     torch.save(results, Path(sys.argv[1]) / f"{number}.pt")

@@ -21,7 +21,7 @@ from hmlcore.training.optim import build_optimizer, learning_rate
 @pytest.mark.parametrize("mixer", MIXERS)
 def test_the_loss_falls_on_an_easy_task(mixer):
     model = make_model(mixer, d_model=16, d_ff=32)
-    config = make_config(steps=90, lr=0.02, warmup=5, batch_size=16, record_every=10)
+    config = make_config(steps=60, lr=0.03, warmup=5, batch_size=16, record_every=10)
     progress = train(model, TASKS[:1], config, device=CPU)
     first, last = progress.curve[0][1], progress.curve[-1][1]
     assert last < 0.6 * first, progress.curve
@@ -138,11 +138,11 @@ def test_a_classifier_trains_on_labels_and_counts_real_tokens():
     torch.manual_seed(0)
     task = build_task("listops", max_length=12, max_args=3, training_examples=64, held_out=8)
     model = Classifier(BackboneConfig(task.vocab_size, "gru", 16, 2, 16), task.classes, bidirectional=True)
-    config = make_config(steps=150, batch_size=16, record_every=50, lr=0.02)
+    config = make_config(steps=80, batch_size=16, record_every=20, lr=0.03)
     progress = train(model, [task], config, device=CPU)
     (_, first, _), *_, (_, last, accuracy) = progress.curve
     assert last < 0.7 * first and accuracy > 0.5
-    lengths = [int(task.batch("train", i, 16, config.seed).lengths.sum()) for i in range(150)]
+    lengths = [int(task.batch("train", i, 16, config.seed).lengths.sum()) for i in range(80)]
     assert progress.tokens == sum(lengths)
 
 
