@@ -47,8 +47,10 @@ def test_the_example_goes_from_a_grid_to_a_page(own):
     assert "6 made" in hml(environment, "run", "counting", "--profile", "smoke", "--jobs", "1")
     hml(environment, "figures", "--profile", "smoke")
     made = folder / "results" / "smoke"
-    beside = json.loads((made / "figures" / "counting.sidecar.json").read_text("utf-8"))
-    assert len(beside["specs"]) == 6 and beside["caption"].startswith("Counting: accuracy")
+    sources = json.loads((made / "sources.json").read_text("utf-8"))
+    beside, runs = sources["figures"]["counting"], sources["results"]["counting"]["specs"]
+    assert len(runs) == 6 and beside["caption"].startswith("Counting: accuracy")
+    assert sources["tables"]["counting_models"]["experiment"] == "counting"
     assert (made / "tables" / "counting_models.html").is_file()
     assert json.loads((made / "numbers.json").read_text("utf-8")) == {"counting_longest": "16"}
     (claim,) = json.loads((made / "claims.json").read_text("utf-8"))["claims"]
@@ -61,7 +63,8 @@ def test_the_example_goes_from_a_grid_to_a_page(own):
     (source / "index.md").write_text(f"# Counting\n\n{page}", "utf-8")
     settings = 'extensions = ["myst_nb", "hmlbook"]\nmyst_enable_extensions = ["colon_fence", "substitution"]\n'
     (source / "conf.py").write_text(settings, "utf-8")
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", str(source), str(folder / "html")]
+    folders = ["-d", str(folder / "doctrees"), str(source), str(folder / "html")]
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", *folders]
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT / "book" / "_ext"), environment.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=environment | path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -100,7 +100,7 @@ def figure_json(fig: go.Figure) -> str:
 
 
 def export_all(store: Store, profile: str, out: Path | None = None, *, images: bool = True) -> Exported:
-    """Everything the store has at `profile`, with sidecars.
+    """Everything the store has at `profile`, and ``sources.json``: which runs and which function made each.
 
     What cannot be drawn yet, for want of results, is in the notices with the command that makes them.
 
