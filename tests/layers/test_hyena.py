@@ -8,6 +8,7 @@ import torch
 from mixer_cases import normal
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.layers.base import decaying
 from hmlcore.layers.hyena import Hyena
 
 WIDTH = 6
@@ -97,8 +98,7 @@ def test_the_filter_network_keeps_its_start_and_is_spared_weight_decay():
     """A model draws its linear maps anew; a sine network starts where its frequency was chosen for."""
     layer = make()
     assert {n for n, m in layer.named_modules() if isinstance(m, torch.nn.Linear)} == {"in_proj", "out_proj"}
-    marked = {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)}
-    assert marked == {n for n, _ in layer.named_parameters() if n.startswith("filter.")} | {"skip"}
+    assert decaying(layer) == ["conv", "in_proj.weight", "out_proj.weight"]
     for w in layer.filter.weights:
         assert 0.5 * w.shape[1] ** -0.5 < w.abs().max() <= w.shape[1] ** -0.5
 

@@ -137,12 +137,6 @@ def test_no_setting_of_the_damped_parameters_is_unstable():
         assert g is None and a.min() >= 0
 
 
-def test_recurrence_parameters_are_spared_weight_decay():
-    for dynamics, wanted in (("damped", {"a", "g", "dt"}), ("im", {"a", "dt"})):
-        layer = make(dynamics)
-        assert {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)} == wanted
-
-
 def test_the_memory_stays_wide_in_narrow_arithmetic():
     layer, x = make("imex").float(), normal(1, 60, WIDTH)
     with torch.autocast("cpu", torch.bfloat16):

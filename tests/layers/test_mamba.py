@@ -76,11 +76,6 @@ def test_the_starting_point_survives_a_model():
     }  # fmt: skip
 
 
-def test_recurrence_parameters_are_spared_weight_decay():
-    marked = {n for n, p in Mamba(WIDTH).named_parameters() if getattr(p, "_no_weight_decay", False)}
-    assert marked == {"log_a", "skip", "dt_bias"}
-
-
 def test_the_memory_stays_wide_in_narrow_arithmetic():
     torch.manual_seed(0)
     layer, x = Mamba(WIDTH), normal(1, 60, WIDTH)

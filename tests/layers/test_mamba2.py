@@ -74,11 +74,6 @@ def test_heads_are_as_published_where_they_fit(width, head):
     assert layer.head_dim == head and layer.num_heads * head == 2 * width
 
 
-def test_recurrence_parameters_are_spared_weight_decay():
-    marked = {n for n, p in Mamba2(WIDTH).named_parameters() if getattr(p, "_no_weight_decay", False)}
-    assert marked == {"log_a", "skip", "dt_bias"}
-
-
 def test_the_memory_stays_wide_in_narrow_arithmetic():
     torch.manual_seed(0)
     layer, x = Mamba2(WIDTH, d_state=6), normal(1, 60, WIDTH)

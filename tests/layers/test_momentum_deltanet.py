@@ -126,11 +126,7 @@ def test_it_starts_as_published():
     layer = MomentumDeltaNet(512, 512, 1)
     for name, top in (("log_a", 16), ("log_e", 16), ("log_c", 4), ("log_d", 1)):
         spread = getattr(layer, name).exp()
-        assert (
-            spread.min() >= 0.0099
-            and 0.95 * top < spread.max() <= top
-            and getattr(layer, name)._no_weight_decay
-        )
+        assert spread.min() >= 0.0099 and 0.95 * top < spread.max() <= top
         assert float(spread.mean()) == pytest.approx(top / 2, rel=0.1)
     biases = layer.gate_biases()
     steps = F.softplus(biases[0])

@@ -1,20 +1,77 @@
 """Which parameters decay, and how the rate moves."""
 
+import copy
+import io
 import itertools
 import math
 
 import pytest
 import torch
 from easy import make_model
+from mixer_cases import CASES, make
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.layers.base import decaying
 from hmlcore.training.optim import build_optimizer, learning_rate, parameter_groups
 
+# Of each mixer at width 16, the numbers that decay.
+DECAYING = {
+    "hml": 1600, "attention": 1216, "window_attention": 1216, "gru": 1856, "lstm": 2368, "mamba": 2752,
+    "mamba2": 6800, "hyena": 1216, "retnet": 2304, "gated_deltanet": 2432, "momentum_deltanet": 1728,
+    "linoss": 4672, "hml-leapfrog": 1664, "hml-euler": 1664, "hml-delta": 1600, "hml-oscillator": 1600,
+    "hml-quad": 1664, "hml-sep": 1664, "hml-mlp": 1664, "hml-kick": 1664, "hml-leapfrog-rotating": 1664,
+    "hml-euler-rotating": 1664, "hml-delta-rotating": 1600, "hml-oscillator-rotating": 1600,
+    "hml-quad-rotating": 1664, "hml-oscillator-head": 1600, "hml-oscillator-token": 1600, "hml-wide": 1752,
+    "attention-two-heads": 1072, "gru-small": 427,
+}  # fmt: skip
 
-def test_only_matrices_decay_and_marked_parameters_do_not():
+
+def assigned(model):
+    with torch.device("meta"):
+        empty = copy.deepcopy(model)
+    empty.load_state_dict({n: x.clone() for n, x in model.state_dict().items()}, assign=True)
+    return empty
+
+
+def loaded(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+REPLACED = {
+    "itself": lambda model: model,
+    "deepcopy": copy.deepcopy,
+    "to_empty": lambda model: model.to("meta").to_empty(device="cpu"),
+    "assign": assigned,
+    "load": loaded,
+    "AveragedModel": torch.optim.swa_utils.AveragedModel,
+    "compile": torch.compile,
+    "Sequential": torch.nn.Sequential,
+}
+
+
+@pytest.mark.parametrize("how", REPLACED)
+def test_what_decays_survives_every_replacement_of_a_parameter(how):
+    assert DECAYING.keys() == CASES.keys()
+    for case, count in DECAYING.items():
+        model = REPLACED[how](make(case))
+        decay, keep = parameter_groups(model, 0.3)
+        assert (case, sum(p.numel() for p in decay["params"])) == (case, count)
+        assert len(decay["params"]) + len(keep["params"]) == len(list(model.parameters()))
+
+
+def test_a_module_spares_the_modules_and_shared_parameters_it_names():
+    model = torch.nn.ModuleDict({"map": torch.nn.Linear(2, 2), "own": torch.nn.Linear(2, 2)})
+    model.alias = model["own"]
+    assert decaying(model) == ["map.weight", "own.weight"]
+    model.no_decay = ("alias",)
+    assert decaying(model) == ["map.weight"]
+
+
+def test_only_matrices_decay_and_what_moves_the_memory_does_not():
     model = make_model("hml")
-    marked = model.blocks[0].mixer.out_gate.weight
-    marked._no_weight_decay = True
     decay, keep = parameter_groups(model, 0.3)
     assert (decay["weight_decay"], keep["weight_decay"]) == (0.3, 0.0)
     names = {id(p): n for n, p in model.named_parameters()}
@@ -22,7 +79,6 @@ def test_only_matrices_decay_and_marked_parameters_do_not():
     assert spared == {
         "norm.weight", "blocks.0.mixer_norm.weight", "blocks.0.mlp_norm.weight", "blocks.0.mixer.norm.weight",
         "blocks.0.mixer.gate_proj.bias", "blocks.0.mixer.log_a", "blocks.0.mixer.rule.theta",
-        "blocks.0.mixer.out_gate.weight",
     }  # fmt: skip
     assert len(decay["params"]) + len(keep["params"]) == len(names)
 

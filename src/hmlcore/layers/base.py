@@ -27,6 +27,7 @@ class Mixer(nn.Module, ABC):
     name: ClassVar[str]
     packs: ClassVar[bool] = False
     former_names: ClassVar[dict[str, str]] = {}  # what older files call a weight → what it is called
+    no_decay: ClassVar[tuple[str, ...]] = ()  # see `decaying`
     d_model: int
 
     def __init__(self, d_model: int):
@@ -92,8 +93,8 @@ class Mixer(nn.Module, ABC):
 
     def _projection_work(self) -> int:
         """Multiply-adds of the matrices that are applied to a token once, the convolution's taps among them."""
-        maps = (p for p in self.parameters() if p.ndim == 2 and not getattr(p, "_no_weight_decay", False))
-        return sum(p.numel() for p in maps)
+        maps = map(self.get_parameter, decaying(self))
+        return sum(p.numel() for p in maps if p.ndim == 2)
 
 
 class MemoryState(NamedTuple):
@@ -161,7 +162,16 @@ def inverse_softplus(y: Tensor) -> Tensor:
     return y + torch.log(-torch.expm1(-y))
 
 
-def no_decay(parameter: nn.Parameter) -> nn.Parameter:
-    """Mark a recurrence parameter that weight decay must leave alone."""
-    parameter._no_weight_decay = True
-    return parameter
+def decaying(model: nn.Module) -> list[str]:
+    """Names of the parameters that weight decay shrinks: of two dimensions or more, unless spared.
+
+    Vectors, gains and biases never decay. A module spares what it names in `no_decay`, parameters of its own
+    or modules whole. Classes say so, not tensors: a parameter is replaced by copies, loading and sharding.
+    """
+    spared = {
+        id(p)
+        for module in model.modules()
+        for name, p in module.named_parameters(remove_duplicate=False)
+        if name.split(".")[0] in getattr(module, "no_decay", ())
+    }
+    return [name for name, p in model.named_parameters() if p.ndim >= 2 and id(p) not in spared]

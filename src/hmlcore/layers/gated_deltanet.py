@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import unknown
-from hmlcore.layers.base import no_decay
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
 
@@ -32,6 +31,7 @@ class GatedDeltaNet(MatrixMemory):
     """
 
     name = "gated_deltanet"
+    no_decay = ("log_a",)
     touches = 4  # predict, fade, write, read
 
     def __init__(
@@ -47,7 +47,7 @@ class GatedDeltaNet(MatrixMemory):
         if gate_init not in GATE_INITS:
             raise unknown("gate_init", gate_init, GATE_INITS)
         self.gate_init = gate_init
-        self.log_a = no_decay(nn.Parameter(torch.zeros(num_heads)))
+        self.log_a = nn.Parameter(torch.zeros(num_heads))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

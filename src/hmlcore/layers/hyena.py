@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import Mixer, conv_weight, no_decay, uniform
+from hmlcore.layers.base import Mixer, conv_weight, uniform
 from hmlcore.ops.long_conv import long_conv
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.short_conv import short_conv
@@ -29,6 +29,8 @@ class HyenaFilter(nn.Module):
     Args: channels, filters; width of the network; features, 2K + 1; length L; frequency, ω at the start.
     """
 
+    no_decay = ("frequency", "weights", "biases")
+
     def __init__(self, channels: int, width: int, features: int, length: int, frequency: float):
         super().__init__()
         require(width >= 1, f"filter_width must be at least 1, got {width}")
@@ -38,13 +40,11 @@ class HyenaFilter(nn.Module):
         )
         require(length >= 2, f"filter_length must be at least 2, got {length}")
         self.channels, self.features, self.length = channels, features, length
-        self.frequency = no_decay(nn.Parameter(torch.full((width,), float(frequency))))
+        self.frequency = nn.Parameter(torch.full((width,), float(frequency)))
         sizes = ((width, features), (width, width), (width, width), (channels, width))
         # Parameters, not Linear, whose weights a model would draw anew: ω is fitted to this start.
-        self.weights = nn.ParameterList(
-            no_decay(uniform(rows, fan_in, fan_in=fan_in)) for rows, fan_in in sizes
-        )
-        self.biases = nn.ParameterList(no_decay(uniform(rows, fan_in=fan_in)) for rows, fan_in in sizes[:-1])
+        self.weights = nn.ParameterList(uniform(rows, fan_in, fan_in=fan_in) for rows, fan_in in sizes)
+        self.biases = nn.ParameterList(uniform(rows, fan_in=fan_in) for rows, fan_in in sizes[:-1])
         self._kept: tuple[tuple, Tensor] | None = None
 
     @without_autocast
@@ -106,6 +106,7 @@ class Hyena(Mixer):
     """
 
     name = "hyena"
+    no_decay = ("skip",)
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class Hyena(Mixer):
         self.conv_bias = uniform(width, fan_in=conv_size)
         channels = (order - 1) * d_model
         self.filter = HyenaFilter(channels, filter_width, filter_features, filter_length, filter_frequency)
-        self.skip = no_decay(nn.Parameter(torch.randn(channels)))
+        self.skip = nn.Parameter(torch.randn(channels))
         self.out_proj = nn.Linear(d_model, d_model)
 
     def filters(self, count: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
-from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, no_decay, uniform
+from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, uniform
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.short_conv import short_conv
@@ -53,6 +53,7 @@ class LinOSS(MemoryMixer):
     """
 
     name = "linoss"
+    no_decay = ("dt", "a", "g")
 
     def __init__(
         self,
@@ -69,10 +70,10 @@ class LinOSS(MemoryMixer):
         require(0 < r_min <= 1, f"r_min must be above 0 and at most 1, got {r_min}")
         self.d_state, self.dynamics, self.memory_shape = d_state, dynamics, (d_state, 2, 2)
         self.conv = conv_weight(d_model, conv_size)
-        self.dt = no_decay(nn.Parameter(0.5 * torch.randn(d_state)))
-        self.a = no_decay(nn.Parameter(torch.rand(d_state)))
+        self.dt = nn.Parameter(0.5 * torch.randn(d_state))
+        self.a = nn.Parameter(torch.rand(d_state))
         if dynamics == "damped":
-            self.g = no_decay(nn.Parameter(torch.empty(d_state)))
+            self.g = nn.Parameter(torch.empty(d_state))
             self._start_on_ring(r_min)
         # Complex matrices as real ones, real and imaginary parts side by side.
         self.b = uniform(2 * d_state, d_model, fan_in=d_model)

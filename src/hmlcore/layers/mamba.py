@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import conv_weight, no_decay, uniform
+from hmlcore.layers.base import conv_weight, uniform
 from hmlcore.layers.state_space import StateSpace, step_size_bias
 from hmlcore.ops.selective_scan import selective_scan, selective_scan_step
 from hmlcore.ops.short_conv import short_conv
@@ -45,8 +45,8 @@ class Mamba(StateSpace):
         # A parameter, not a Linear, whose weights a model would draw anew: Δ must start as published.
         self.dt_weight = uniform(self.inner, rank, fan_in=rank)
         self.dt_bias = step_size_bias(self.inner)
-        self.log_a = no_decay(nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(self.inner, 1)))
-        self.skip = no_decay(nn.Parameter(torch.ones(self.inner)))
+        self.log_a = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(self.inner, 1))
+        self.skip = nn.Parameter(torch.ones(self.inner))
         self.out_proj = nn.Linear(self.inner, d_model, bias=False)
 
     def _project(self, x: Tensor, conv: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import conv_weight, no_decay, uniform
+from hmlcore.layers.base import conv_weight, uniform
 from hmlcore.layers.state_space import StateSpace, step_size_bias
 from hmlcore.ops.selective_scan import ssd, ssd_step
 from hmlcore.ops.short_conv import short_conv
@@ -56,8 +56,8 @@ class Mamba2(StateSpace):
         self.conv = conv_weight(mixed, conv_size)
         self.conv_bias = uniform(mixed, fan_in=conv_size)
         self.dt_bias = step_size_bias(self.num_heads)
-        self.log_a = no_decay(nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log()))
-        self.skip = no_decay(nn.Parameter(torch.ones(self.num_heads)))
+        self.log_a = nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log())
+        self.skip = nn.Parameter(torch.ones(self.num_heads))
         self.norm = nn.RMSNorm(inner, eps=1e-5)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
 

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require
-from hmlcore.layers.base import no_decay
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.ops.momentum_delta import momentum_delta, momentum_delta_step
 
@@ -39,6 +38,7 @@ class MomentumDeltaNet(MatrixMemory):
     """
 
     name = "momentum_deltanet"
+    no_decay = ("log_a", "log_e", "log_c", "log_d")
     rows = (2,)
     touches = 3  # predict and read S, fade and push both: six for a pair of floats
 
@@ -55,8 +55,8 @@ class MomentumDeltaNet(MatrixMemory):
         super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=4)
         require(min_log_mu <= 0, f"min_log_mu must not be above 0, got {min_log_mu}")
         self.min_log_mu, self.predict_decayed = min_log_mu, predict_decayed
-        for name in ("log_a", "log_e", "log_c", "log_d"):
-            setattr(self, name, no_decay(nn.Parameter(torch.zeros(num_heads))))
+        for name in self.no_decay:
+            setattr(self, name, nn.Parameter(torch.zeros(num_heads)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

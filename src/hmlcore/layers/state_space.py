@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from hmlcore.layers.base import MemoryMixer, MemoryState, inverse_softplus, no_decay
+from hmlcore.layers.base import MemoryMixer, MemoryState, inverse_softplus
 
 STEP_SIZES = (1e-3, 1e-1)  # Δ at the start, log-uniform between these
 
@@ -17,7 +17,7 @@ def step_size_bias(count: int) -> nn.Parameter:
     """[count] biases b with softplus(b) log-uniform in :data:`STEP_SIZES`."""
     low, high = STEP_SIZES
     dt = torch.exp(torch.rand(count) * math.log(high / low) + math.log(low))
-    return no_decay(nn.Parameter(inverse_softplus(dt)))
+    return nn.Parameter(inverse_softplus(dt))
 
 
 class StateSpace(MemoryMixer):
@@ -26,6 +26,7 @@ class StateSpace(MemoryMixer):
 
     scan: ClassVar[Callable]
     advance: ClassVar[Callable]
+    no_decay = ("log_a", "skip", "dt_bias")
 
     @abstractmethod
     def _project(self, x: Tensor, conv: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:

@@ -164,12 +164,6 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         require(
             not missing, f"{arguments[0] if arguments else 'the model'} lacks weights: {', '.join(missing)}"
         )
-        with torch.device("meta"):
-            fresh = Backbone(model.config.backbone)
-        # Loading puts new parameters in the place of those that carry this mark.
-        for p, q in zip(model.backbone.parameters(), fresh.parameters(), strict=True):
-            if hasattr(q, "_no_weight_decay"):
-                p._no_weight_decay = q._no_weight_decay
         return (model, info) if output_loading_info else model
 
     def _init_weights(self, module) -> None:

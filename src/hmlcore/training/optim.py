@@ -6,18 +6,15 @@ import torch
 from torch import nn
 
 from hmlcore.errors import require
+from hmlcore.layers.base import decaying
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: matrices decay; vectors, gains, biases and marked recurrence parameters do not.
-
-    Embeddings and convolution taps are matrices and decay. A parameter opts out by the attribute
-    ``_no_weight_decay``.
-    """
-    decay, keep = [], []
-    for parameter in model.parameters():
-        exempt = parameter.ndim < 2 or getattr(parameter, "_no_weight_decay", False)
-        (keep if exempt else decay).append(parameter)
+    """Two groups: those that :func:`~hmlcore.layers.base.decaying` names, embeddings and convolution taps among
+    them, and all others."""
+    shrinks, decay, keep = set(decaying(model)), [], []
+    for name, parameter in model.named_parameters():
+        (decay if name in shrinks else keep).append(parameter)
     return [{"params": decay, "weight_decay": weight_decay}, {"params": keep, "weight_decay": 0.0}]
 
 

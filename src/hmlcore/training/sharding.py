@@ -22,7 +22,6 @@ def sharded(model: Backbone | Classifier, device: torch.device) -> tuple[nn.Modu
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    exempt = {name for name, p in model.named_parameters() if getattr(p, "_no_weight_decay", False)}
     held = copy.deepcopy(model)
     objective = Objective(held)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
@@ -31,9 +30,6 @@ def sharded(model: Backbone | Classifier, device: torch.device) -> tuple[nn.Modu
     for block in (held.backbone if isinstance(held, Classifier) else held).blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(objective, mesh=mesh)
-    for name, p in held.named_parameters():  # parts are parameters of their own, without marks
-        if name in exempt:
-            p._no_weight_decay = True
     return held, objective
 
 

@@ -8,6 +8,7 @@ from mixer_cases import normal
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML, HMLState, build_mixer
+from hmlcore.layers.base import decaying
 from hmlcore.layers.hml import FAMILY
 from hmlcore.ops.hamiltonian import delta, euler, leapfrog, naive_hamiltonian
 
@@ -161,9 +162,8 @@ def test_it_is_built_by_name_and_what_moves_the_memory_knows_no_decay(dynamics):
     turning = int(dynamics in LINEAR)
     layer = build_mixer("hml", WIDTH, dynamics=dynamics, rotation_heads=turning)
     assert isinstance(layer, HML) and layer.dynamics == dynamics
-    spared = {n for n, p in layer.named_parameters() if getattr(p, "_no_weight_decay", False)}
-    rotation = {"rotation.weight", "rotation.bias"} if turning else set()
-    assert spared == {"log_a", *(f"rule.{name}" for name in LEARNED[dynamics])} | rotation
+    maps = [f"{name}.weight" for name in ("in_proj", "gate_proj", "out_gate", "out_proj")]
+    assert sorted(decaying(layer)) == sorted(["conv", *maps])
 
 
 @pytest.mark.parametrize(

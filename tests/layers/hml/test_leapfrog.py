@@ -71,7 +71,7 @@ def test_the_coefficients_have_no_loss_where_undamped(dynamics):
 def test_the_first_step_is_h_in_every_head(dynamics, step_size):
     layer = HML(WIDTH, HEADS, dynamics=dynamics, step_size=step_size)
     torch.testing.assert_close(layer.rule.log_h.exp(), torch.full((HEADS,), step_size), rtol=2e-7, atol=0)
-    assert layer.rule.log_h.requires_grad and layer.rule.log_h._no_weight_decay
+    assert layer.rule.log_h.requires_grad
     c, gates = layer.coefficients(normal(1, 3, WIDTH))
     torch.testing.assert_close(c.e[..., 1], gates["beta"] * step_size)
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import require, unknown
-from hmlcore.layers.base import Mixer, conv_weight, no_decay, split_heads
+from hmlcore.layers.base import Mixer, conv_weight, split_heads
 from hmlcore.layers.hml.check import check_gates, check_operand, check_state
 from hmlcore.layers.hml.dynamics import dynamics_class
 from hmlcore.layers.hml.rotation import Rotation, rotate_last
@@ -60,6 +60,7 @@ class HML(Mixer):
     """
 
     name = "hml"
+    no_decay = ("log_a",)
     packs = True
     former_names = FORMER_NAMES
 
@@ -101,7 +102,7 @@ class HML(Mixer):
         self.conv = conv_weight(3 * inner, conv_size)
         # One scalar a head and token for each gate of the dynamics.
         self.gate_proj = nn.Linear(d_model, len(kind.gates) * num_heads)
-        self.log_a = no_decay(nn.Parameter(torch.zeros(num_heads)))
+        self.log_a = nn.Parameter(torch.zeros(num_heads))
         self.rule = kind(d_model, num_heads, self.head_dim, **options)
         self.norm = nn.RMSNorm(self.head_dim, eps=1e-5)
         self.out_gate = nn.Linear(d_model, inner, bias=False)

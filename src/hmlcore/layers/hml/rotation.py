@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.layers.base import no_decay
 from hmlcore.ops.oscillator import multiply_pairs
 from hmlcore.ops.packing import repack, unpack
 
@@ -57,12 +56,14 @@ class Rotation(nn.Module):
     the rotation acts on the values and all else on the keys and rows.
     """
 
+    no_decay = ("weight", "bias")
+
     def __init__(self, d_model: int, heads: int):
         super().__init__()
         self.heads = heads
         # Not a linear map of the module kind: the backbone gives those a start that is too large here.
-        self.weight = no_decay(nn.Parameter(START / SLOWNESS * d_model**-0.5 * torch.randn(heads, d_model)))
-        self.bias = no_decay(nn.Parameter(torch.zeros(heads)))
+        self.weight = nn.Parameter(START / SLOWNESS * d_model**-0.5 * torch.randn(heads, d_model))
+        self.bias = nn.Parameter(torch.zeros(heads))
 
     def forward(self, x: Tensor, start: Tensor, bounds: list[int] | None = None) -> Tensor:
         """Φ_1 … Φ_T in turns [B, T, R], in fp32 at least, from x [B, T, d_model] and Φ_0 [B, R].

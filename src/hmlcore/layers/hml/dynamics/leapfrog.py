@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from hmlcore.errors import require, unknown
-from hmlcore.layers.base import no_decay
 from hmlcore.layers.hml.dynamics.base import Addressed, check_damping, damped
 from hmlcore.ops import hamiltonian as ops
 
@@ -28,6 +27,7 @@ class Stepped(Addressed):
             position as the delta rule does too.
     """
 
+    no_decay: ClassVar = ("log_h", "mu")
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0, "gamma": -2.0}
 
     def __init__(
@@ -40,8 +40,8 @@ class Stepped(Addressed):
         if injection not in INJECTION:
             raise unknown("injection", injection, INJECTION)
         self.damping, self.injection = damping, injection
-        self.log_h = no_decay(nn.Parameter(torch.full((num_heads,), math.log(step_size))))
-        self.mu = no_decay(nn.Parameter(torch.zeros(num_heads)))
+        self.log_h = nn.Parameter(torch.full((num_heads,), math.log(step_size)))
+        self.mu = nn.Parameter(torch.zeros(num_heads))
 
     def coefficients(self, x, log_alpha, raw):
         beta = raw["beta"].sigmoid()

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from hmlcore.layers.base import no_decay
 from hmlcore.ops.nonlinear import Net
 
 LOUDNESS = 0.1  # of the network at the start, beside wells of stiffness 1
@@ -12,11 +11,13 @@ LOUDNESS = 0.1  # of the network at the start, beside wells of stiffness 1
 class Network(nn.Module):
     """outᵀtanh(Wq + b) of a column q [N], W [M, N] with M = N hidden units, for each head."""
 
+    no_decay = ("weight", "bias", "out")
+
     def __init__(self, heads: int, n: int):
         super().__init__()
-        self.weight = no_decay(nn.Parameter(n**-0.5 * torch.randn(heads, n, n)))
-        self.bias = no_decay(nn.Parameter(torch.zeros(heads, n)))
-        self.out = no_decay(nn.Parameter(LOUDNESS * n**-0.5 * torch.randn(heads, n)))
+        self.weight = nn.Parameter(n**-0.5 * torch.randn(heads, n, n))
+        self.bias = nn.Parameter(torch.zeros(heads, n))
+        self.out = nn.Parameter(LOUDNESS * n**-0.5 * torch.randn(heads, n))
 
     def tensors(self, dtype: torch.dtype) -> Net:
         """The networks as the ops take them."""

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.errors import unknown
-from hmlcore.layers.base import no_decay
 from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
 from hmlcore.ops import oscillator as ops
 
@@ -41,6 +40,7 @@ class Oscillator(Dynamics):
 
     rows: ClassVar = 1
     pairs: ClassVar = True
+    no_decay: ClassVar = ("theta",)
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
 
     def __init__(
@@ -53,7 +53,7 @@ class Oscillator(Dynamics):
         self.damping = damping
         heads = max(1, num_heads // 4) if theta == "few" else num_heads
         shape = (heads,) if theta == "head" else (heads, d_model)
-        self.theta = no_decay(nn.Parameter(torch.zeros(shape)))
+        self.theta = nn.Parameter(torch.zeros(shape))
 
     def coefficients(self, x, log_alpha, raw):
         theta = self.theta.to(x.dtype)

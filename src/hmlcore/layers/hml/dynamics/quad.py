@@ -7,7 +7,6 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hmlcore.layers.base import no_decay
 from hmlcore.layers.hml.dynamics.base import Dynamics
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.hamiltonian.check import check_finite
@@ -56,17 +55,18 @@ class Quad(Dynamics):
     Source: the discretised oscillators of LinOSS (arXiv 2410.03943), with coefficients from the input.
     """
 
+    no_decay: ClassVar = ("log_h", "log_omega", "mu")
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0, "dt": 0.0}
 
     step_size: ClassVar[float] = 1.0  # h at the start
 
     def __init__(self, d_model: int, num_heads: int, head_dim: int):
         super().__init__(d_model, num_heads, head_dim)
-        self.log_h = no_decay(nn.Parameter(torch.full((num_heads,), math.log(self.step_size))))
+        self.log_h = nn.Parameter(torch.full((num_heads,), math.log(self.step_size)))
         spread = torch.linspace(0, math.log(SLOWEST), head_dim)
-        self.log_omega = no_decay(nn.Parameter(spread.repeat(num_heads, 1)))
+        self.log_omega = nn.Parameter(spread.repeat(num_heads, 1))
         # The token itself is in P only, so P is read from the start.
-        self.mu = no_decay(nn.Parameter(torch.ones(num_heads, head_dim)))
+        self.mu = nn.Parameter(torch.ones(num_heads, head_dim))
 
     def strikes(self, x: Tensor, raw: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """β and Δ [B, T, H] and ω [H, N]."""
