@@ -18,6 +18,8 @@ CASES = {
     "hml-oscillator-head": ("hml", {"dynamics": "oscillator", "theta": "head"}),
     "hml-oscillator-token": ("hml", {"dynamics": "oscillator", "theta": "token", "rotation_heads": 4}),
     "hml-wide": ("hml", {"num_heads": 3, "head_dim": 6}),
+    "hml-rotors": ("hml", {"rotors": 3, "rotation_heads": 1, "skip": True, "norm": "soft"}),
+    "hml-kick-rotors": ("hml", {"dynamics": "kick", "rotors": 2, "rotor_start": 0.2, "norm": "none"}),
     "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
 }

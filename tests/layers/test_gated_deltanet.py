@@ -148,7 +148,7 @@ def test_the_recurrence_gets_unit_keys_and_queries():
         torch.testing.assert_close(y.norm(dim=-1), torch.ones(2, 9, HEADS).double())
     o, state = naive_delta_rule(q, k, v, *layer.gates(x), output_final_state=True)
     torch.testing.assert_close(layer(x)[1].memory, state, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(layer(x)[0], layer._read_out(o, x), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(layer(x)[0], layer._read_out(o, v, x), rtol=1e-10, atol=1e-12)
 
 
 def test_an_unknown_start_is_refused():

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hmlcore.errors import unknown
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
+from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
 
 GATE_INITS = ("paper", "slow")
@@ -26,6 +27,7 @@ class GatedDeltaNet(MatrixMemory):
         conv_size: taps of the causal depthwise convolution on q, k and v.
         gate_init: "paper", A uniform up to 16, softplus(b_α) log-uniform in [.001, .1], b_β = 0, as
             Mamba-2; or "slow", a slow writer with a long memory, as HML starts (β ≈ .12, α ≈ .999).
+        skip, norm: as of :class:`~hmlcore.layers.HML`; not in the paper.
     State: H·N·D floats, whatever the length. With expand_v = 1 this is HML with dynamics "delta".
     Source: Yang, Kautz and Hatamizadeh (arXiv 2412.06464); its 1/√N on q is absorbed by the norm.
     """
@@ -42,8 +44,11 @@ class GatedDeltaNet(MatrixMemory):
         expand_v: float = 2,
         conv_size: int = 4,
         gate_init: str = "paper",
+        skip: bool = False,
+        norm: str = "head",
     ):
-        super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=2)
+        super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=2, skip=skip)
+        self.norm = head_norm(norm, num_heads, self.value_dim)
         if gate_init not in GATE_INITS:
             raise unknown("gate_init", gate_init, GATE_INITS)
         self.gate_init = gate_init

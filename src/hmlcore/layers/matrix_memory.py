@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hmlcore.errors import require
 from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, inverse_softplus, split_heads
+from hmlcore.layers.read_out import skip_gain, with_skip
 from hmlcore.ops.short_conv import short_conv
 
 
@@ -33,6 +34,7 @@ class MatrixMemory(MemoryMixer):
         expand_v: D / N.
         conv_size: taps of the causal depthwise convolution on q, k and v; 1 leaves it out in effect.
         gates: scalars that every token computes for each head.
+        skip: whether y = W_o((norm(o) + D ∘ v) ⊙ SiLU(W_g x)), D one a channel, from 1.
     """
 
     rows: ClassVar[tuple[int, ...]] = ()  # matrices a head keeps, if more than one
@@ -46,6 +48,7 @@ class MatrixMemory(MemoryMixer):
         expand_v: float,
         conv_size: int,
         gates: int = 0,
+        skip: bool = False,
     ):
         super().__init__(d_model)
         self.num_heads = num_heads
@@ -65,6 +68,7 @@ class MatrixMemory(MemoryMixer):
         self.norm = self.build_norm()
         self.out_gate = nn.Linear(d_model, values, bias=False)
         self.out_proj = nn.Linear(values, d_model, bias=False)
+        self.skip = skip_gain(skip, values)
 
     def build_norm(self) -> nn.Module:
         """The normalisation of o [B, T, H, D] before the output gate."""
@@ -101,14 +105,14 @@ class MatrixMemory(MemoryMixer):
         q, k, v = (y.unflatten(-1, (self.num_heads, -1)) for y in (q, k, v))
         return *self.features(q, k, v), conv
 
-    def _read_out(self, o: Tensor, x: Tensor) -> Tensor:
-        return self.out_proj(self.norm(o).flatten(-2) * F.silu(self.out_gate(x)))
+    def _read_out(self, o: Tensor, v: Tensor, x: Tensor) -> Tensor:
+        return self.out_proj(with_skip(self.norm(o), v, self.skip) * F.silu(self.out_gate(x)))
 
     def forward(self, x: Tensor, state: MemoryState | None = None) -> tuple[Tensor, MemoryState]:
         state = self._begin(x, state)
         q, k, v, conv = self._project(x, state.conv)
         o, memory = self.scan(q, k, v, x, state.memory)
-        return self._read_out(o, x), MemoryState(memory, conv)
+        return self._read_out(o, v, x), MemoryState(memory, conv)
 
     def step(self, x: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         self._check_input(x, 2)
@@ -116,7 +120,7 @@ class MatrixMemory(MemoryMixer):
         *qkv, conv = self._project(x, state.conv)
         token = (y[:, 0].to(state.memory.dtype) for y in qkv)
         o, memory = self.advance(*token, x, state.memory)
-        return self._read_out(o.to(qkv[2].dtype)[:, None], x)[:, 0], MemoryState(memory, conv)
+        return self._read_out(o.to(qkv[2].dtype)[:, None], qkv[2], x)[:, 0], MemoryState(memory, conv)
 
     def flops_per_token(self, length: int) -> float:
         return 2 * (self._projection_work() + self.touches * self.memory_size)

@@ -101,7 +101,7 @@ def test_a_state_that_does_not_fit_is_refused(part):
 def test_a_state_of_another_kind_is_refused():
     x, turning = normal(2, 3, WIDTH), make("hml-delta-rotating")
     both_ways(turning, x, (), r"state\.memory must have shape \(2, 4, 1, 4, 4\), got None")
-    message = r"state\.phase is given, but the layer has rotation_heads = 0 and keeps none"
+    message = r"state\.phase is given, but the layer has no rotors or rotation_heads and keeps none"
     both_ways(make("hml-delta"), x, turning.init_state(2), message)
     both_ways(
         make("hml-kick"), x, make("hml-quad").init_state(2), r"state\.clock must have shape \(2,\), got None"

@@ -43,7 +43,7 @@ def test_an_oscillator_layer_is_its_equations(theta):
         memory = alpha[:, t, :, None, None] * memory - torch.einsum("bh,bhn,bhd->bhnd", e[:, t], key, z)
         outputs.append(as_real(torch.einsum("bhn,bhnd->bhd", r[:, t].to(key.dtype), memory)))
     y, state = layer(x)
-    torch.testing.assert_close(y, layer._read_out(torch.stack(outputs, 1), x), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(y, layer._read_out(torch.stack(outputs, 1), v, x, None), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(state.memory[:, :, 0], as_real(memory), rtol=1e-10, atol=1e-12)
 
 

@@ -33,7 +33,7 @@ def test_a_quad_layer_is_its_equations():
         p = p + torch.einsum("bh,bhn,bhd->bhnd", beta[:, t], k[:, t], v[:, t])
         outputs.append(torch.einsum("bhn,bhnd->bhd", r[:, t], q + layer.rule.mu[..., None] * p))
     y, state = layer(x)
-    torch.testing.assert_close(y, layer._read_out(torch.stack(outputs, 1), x), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(y, layer._read_out(torch.stack(outputs, 1), v, x, None), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(state.memory, torch.stack((q, p), 2), rtol=1e-10, atol=1e-12)
 
 

@@ -83,7 +83,7 @@ def test_the_rotating_frame_is_the_direct_recurrence(dynamics, rotation_heads):
         o, memory = layer.rule.advance(r[:, t], k[:, t], v[:, t], now, memory)
         outputs.append(o)
     y, state = layer(x)
-    assert (y - layer._read_out(torch.stack(outputs, 1), x)).abs().max() < 1e-12
+    assert (y - layer._read_out(torch.stack(outputs, 1), v, x, None)).abs().max() < 1e-12
     assert isinstance(state, RotatingState)
     gap = state.phase - turns[..., still:].sum(1)
     assert (gap - gap.round()).abs().max() < 1e-12

@@ -9,7 +9,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops.hamiltonian.check import check_finite, visible
 
-MEANING = {"phase": " (rotation_heads last)"}
+MEANING = {"phase": " (a phase for each rotor or rotating head)"}
 
 
 def check_operand(x: Tensor, weight: Tensor) -> None:
@@ -37,7 +37,7 @@ def check_state(state: NamedTuple, wanted: dict[str, tuple[int, ...]], x: Tensor
         require(part.device == x.device, f"state.{name} is on {part.device} but x is on {x.device}")
     require(
         "phase" in wanted or getattr(state, "phase", None) is None,
-        "state.phase is given, but the layer has rotation_heads = 0 and keeps none",
+        "state.phase is given, but the layer has no rotors or rotation_heads and keeps none",
     )
     return state.memory.to(torch.promote_types(state.memory.dtype, torch.float32))
 

@@ -12,9 +12,10 @@ from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
 from hmlcore.layers.hml.check import check_gates, check_operand, check_state
 from hmlcore.layers.hml.dynamics import dynamics_class
-from hmlcore.layers.hml.rotation import Rotation, rotate_last
+from hmlcore.layers.hml.rotation import START, Rotation, rotate_last, spread
 from hmlcore.layers.hml.state import State, make_state
 from hmlcore.layers.hml.trace import record
+from hmlcore.layers.read_out import head_norm, skip_gain, with_skip
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv
 
@@ -37,6 +38,8 @@ class HML(Mixer):
         γ = σ(w_γ·x − 2);   α = exp(−a·softplus(w_α·x − 4)), a = 0.05 e^A;   h = e^ℓ
         y = W_o(RMSNorm_head(o) ⊙ SiLU(W_g x))
 
+    and, of its options, y = W_o((norm(o) + D ∘ v) ⊙ SiLU(W_g x)) + W_r (cos Φ, sin Φ).
+
     Args:
         d_model: width of the residual stream.
         num_heads: H. head_dim: N = D, d_model / num_heads if None.
@@ -49,11 +52,17 @@ class HML(Mixer):
         rotation_heads: how many of the heads, the last ones, turn their value pairs by a phase that
             each token chooses, and never forget (α = 1): counters and clocks. A minority is enough.
             None with "sep", "mlp" and "kick", whose forces no such phase commutes with.
+        rotors: how many phases are kept and read out themselves, by W_r; those that turn heads are the first
+            of them. They start at scales in equal ratios from .01 to ½ turn a token, or all at `rotor_start`.
+            :meth:`snap` rounds what they have learned.
+        skip: whether what a token writes reaches its own output: D, one a channel, begins at 1.
+        norm: of what is read: "head"; "soft", which leaves small reads small; or "none". See
+            :func:`~hmlcore.layers.read_out.head_norm`.
         options: of the dynamics, described where they are: `damping`, `step_size` and `injection` of
             :class:`~hmlcore.layers.hml.dynamics.leapfrog.Stepped`, for "leapfrog" and "euler"; `theta` and
             `damping` of "oscillator"; `every` of "kick".
-    State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head; for
-    "kick" one more, the place in its chunk.
+    State: p·H·N·D floats, p = 2 (1 for delta and oscillator), and a phase for each rotating head or rotor;
+    for "kick" one more, the place in its chunk.
     Sequences of different lengths: padding at the right end changes no output before it, but the state has
     seen it. :func:`hmlcore.ops.packing.pack` takes the padding away, and packed sequences (`cu_seqlens`)
     leave the state of each at its own end.
@@ -72,6 +81,10 @@ class HML(Mixer):
         dynamics: str = DEFAULT,
         conv_size: int = 4,
         rotation_heads: int = 0,
+        rotors: int = 0,
+        rotor_start: float | None = None,
+        skip: bool = False,
+        norm: str = "head",
         **options: Any,
     ):
         super().__init__(d_model)
@@ -95,6 +108,14 @@ class HML(Mixer):
             self.head_dim % 2 == 0 or not (rotation_heads or kind.pairs),
             f"head_dim must be even to hold pairs of value channels, got {self.head_dim}",
         )
+        require(
+            rotors == 0 or rotors >= max(1, rotation_heads),
+            f"rotors must be 0 or at least rotation_heads = {rotation_heads}, got {rotors}",
+        )
+        require(
+            rotor_start is None or (rotors > 0 and 0 < rotor_start <= 1),
+            f"rotor_start is between 0 and 1 turn, of the rotors = {rotors}, got {rotor_start}",
+        )
         # Made below, where its random numbers have their place; here is that of its parameters.
         self.register_module("rule", None)
         inner = num_heads * self.head_dim
@@ -104,10 +125,15 @@ class HML(Mixer):
         self.gate_proj = nn.Linear(d_model, len(kind.gates) * num_heads)
         self.log_a = nn.Parameter(torch.zeros(num_heads))
         self.rule = kind(d_model, num_heads, self.head_dim, **options)
-        self.norm = nn.RMSNorm(self.head_dim, eps=1e-5)
+        self.norm = head_norm(norm, num_heads, self.head_dim)
         self.out_gate = nn.Linear(d_model, inner, bias=False)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
-        self.rotation = Rotation(d_model, rotation_heads) if rotation_heads else None
+        self.turning = rotation_heads
+        scales = spread(rotors) if rotor_start is None else [rotor_start] * rotors
+        scales = scales or [START] * rotation_heads
+        self.rotation = Rotation(d_model, scales, snaps=rotors > 0) if scales else None
+        self.rotor_proj = nn.Linear(2 * rotors, d_model, bias=False) if rotors else None
+        self.skip = skip_gain(skip, inner)
         self.reset_parameters()
 
     @classmethod
@@ -136,9 +162,9 @@ class HML(Mixer):
             check_gates(gates, self.rule.gates)
             raw = dict(zip(self.rule.gates, gates.unbind(-2), strict=True))
             log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(raw["alpha"])
-            if self.rotation is not None:
-                keep = self.num_heads - self.rotation.heads
-                log_alpha = F.pad(log_alpha[..., :keep], (0, self.rotation.heads))
+            if self.turning:
+                keep = self.num_heads - self.turning
+                log_alpha = F.pad(log_alpha[..., :keep], (0, self.turning))
             return self.rule.coefficients(x.to(wide), log_alpha, raw)
 
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
@@ -147,22 +173,32 @@ class HML(Mixer):
         r, k = F.normalize(rk, dim=-1).unbind(2)
         return r, k, v.squeeze(2), conv
 
-    def _read_out(self, o: Tensor, x: Tensor) -> Tensor:
-        return self.out_proj(self.norm(o).flatten(-2) * F.silu(self.out_gate(x)))
+    def _read_out(self, o: Tensor, v: Tensor, x: Tensor, phase: Tensor | None) -> Tensor:
+        """y, from what was read and written, at rest, and the phases [B, T, R] in turns."""
+        y = self.out_proj(with_skip(self.norm(o), v, self.skip) * F.silu(self.out_gate(x)))
+        if self.rotor_proj is None:
+            return y
+        angle = 2 * torch.pi * phase
+        return y + self.rotor_proj(torch.cat((angle.cos(), angle.sin()), -1).to(y.dtype))
 
-    def _phase(self, x: Tensor, v: Tensor, state: State, bounds=None) -> tuple[Tensor, Tensor | None]:
-        """v in the frame that turns along with the rotating heads, and their phases [B, T, R]."""
-        if self.rotation is None:
-            return v, None
-        turns = self.rotation(x, state.phase, bounds)
-        return rotate_last(v, -turns), turns
+    def _turn(self, v: Tensor, phase: Tensor | None, sign: int) -> Tensor:
+        """v [B, T, H, D] with its turning heads turned by ± their phase: to their frame (−), or to rest (+)."""
+        return rotate_last(v, sign * phase[..., : self.turning]) if self.turning else v
 
-    def _leave(self, o, memory, conv, turns, coefficients, bounds=None) -> tuple[Tensor, State]:
-        """o at rest, and the state that the sequences leave."""
+    def _leave(self, memory, conv, phase, coefficients, bounds=None) -> State:
+        """The state that the sequences leave."""
         parts = {"memory": memory, "conv": conv, **self.rule.leave(coefficients, bounds)}
-        if turns is not None:
-            o, parts["phase"] = rotate_last(o, turns), at_ends(turns, bounds)
-        return o, make_state(parts)
+        return make_state(parts if phase is None else parts | {"phase": at_ends(phase, bounds)})
+
+    def snap(self, lattice: int | None) -> None:
+        """Round every turn of the phases, and the phases, to 1/`lattice` of a turn; None: to nothing.
+
+        For a trained layer: rounding has no gradient. The lattice is kept with the weights.
+        Raises: HmlcoreError for a layer without rotors, and a lattice below 1.
+        """
+        require(self.rotor_proj is not None, "snap needs a layer that has rotors, this one has rotors = 0")
+        require(lattice is None or lattice >= 1, f"lattice must be at least 1, got {lattice}")
+        self.rotation.lattice.fill_(lattice or 0)
 
     def forward(
         self, x: Tensor, state: State | None = None, cu_seqlens: Tensor | Sequence[int] | None = None
@@ -181,16 +217,17 @@ class HML(Mixer):
             state = self.init_state(sequences, x.device, x.dtype)
         memory = check_state(state, self.state_shapes(sequences), x)
         r, k, v, conv = self._project(x, state.conv, bounds)
-        v, turns = self._phase(x, v, state, bounds)
+        phase = None if self.rotation is None else self.rotation(x, state.phase, bounds)
+        written = self._turn(v, phase, -1)
         coefficients, gates = self.coefficients(x)
         coefficients = self.rule.enter(coefficients, state, bounds)
-        o, end = self.rule.scan(r, k, v, coefficients, memory, cu_seqlens=bounds)
+        o, end = self.rule.scan(r, k, written, coefficients, memory, cu_seqlens=bounds)
         if self.trace is not None:
             follow = self.trace.differentiable and torch.is_grad_enabled()
             with torch.set_grad_enabled(follow), torch.autocast(x.device.type, enabled=False):
-                record(self, r, k, v, coefficients, gates, memory, turns, bounds)
-        o, state = self._leave(o, end, conv, turns, coefficients, bounds)
-        return self._read_out(o, x), state
+                record(self, r, k, written, coefficients, gates, memory, phase, bounds)
+        y = self._read_out(self._turn(o, phase, 1), v, x, phase)
+        return y, self._leave(end, conv, phase, coefficients, bounds)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         self._check_input(x, 2)
@@ -198,12 +235,13 @@ class HML(Mixer):
         memory = check_state(state, self.state_shapes(len(x)), x)
         x = x[:, None]
         r, k, v, conv = self._project(x, state.conv)
-        v, turns = self._phase(x, v, state)
+        phase = None if self.rotation is None else self.rotation(x, state.phase)
+        written = self._turn(v, phase, -1)
         coefficients = self.rule.enter(self.coefficients(x)[0], state)
         now = coefficients.map(lambda c: c[:, 0])
-        o, memory = self.rule.advance(*(y[:, 0].to(memory.dtype) for y in (r, k, v)), now, memory)
-        o, state = self._leave(o.to(v.dtype)[:, None], memory, conv, turns, coefficients)
-        return self._read_out(o, x)[:, 0], state
+        o, memory = self.rule.advance(*(y[:, 0].to(memory.dtype) for y in (r, k, written)), now, memory)
+        y = self._read_out(self._turn(o.to(v.dtype)[:, None], phase, 1), v, x, phase)
+        return y[:, 0], self._leave(memory, conv, phase, coefficients)
 
     def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The parts of the state of `batch` sequences, and their shapes."""
@@ -212,7 +250,7 @@ class HML(Mixer):
             "conv": (batch, self.conv.shape[1] - 1, self.conv.shape[0]),
             **self.rule.extra_state(batch),
         }
-        return shapes if self.rotation is None else shapes | {"phase": (batch, self.rotation.heads)}
+        return shapes if self.rotation is None else shapes | {"phase": (batch, len(self.rotation.bias))}
 
     def init_state(self, batch, device=None, dtype=None) -> State:
         wide = torch.promote_types(dtype or self.in_proj.weight.dtype, torch.float32)
@@ -235,4 +273,4 @@ class HML(Mixer):
 
     @property
     def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj]
+        return [self.out_proj] if self.rotor_proj is None else [self.out_proj, self.rotor_proj]

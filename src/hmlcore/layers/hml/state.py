@@ -13,7 +13,7 @@ class HMLState(NamedTuple):
 
 
 class RotatingState(NamedTuple):
-    """An HML state with the phase of its R rotating heads, whose memory is in the rotating frame."""
+    """An HML state with R phases; the memory of heads that turn with them is in the rotating frame."""
 
     memory: Tensor
     conv: Tensor
@@ -28,8 +28,18 @@ class KickState(NamedTuple):
     clock: Tensor  # [B]: tokens of the chunk that is under way, in the memory's dtype
 
 
-State = HMLState | RotatingState | KickState
-_KINDS = {kind._fields: kind for kind in (HMLState, RotatingState, KickState)}
+class RotatingKickState(NamedTuple):
+    """An HML state that knows where its chunk began, with R phases."""
+
+    memory: Tensor
+    conv: Tensor
+    clock: Tensor
+    phase: Tensor
+
+
+_STATES = (HMLState, RotatingState, KickState, RotatingKickState)
+State = HMLState | RotatingState | KickState | RotatingKickState
+_KINDS = {kind._fields: kind for kind in _STATES}
 
 
 def make_state(parts: dict[str, Tensor]) -> State:

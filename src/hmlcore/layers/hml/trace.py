@@ -16,18 +16,18 @@ def record(
     coefficients,
     gates: dict[str, Tensor],
     memory: Tensor,
-    turns: Tensor | None,
+    phase: Tensor | None,
     bounds: list[int] | None = None,
 ) -> None:
     """Add to ``layer.trace``, all over [B, T, H, ...]: the gates, `key`, `value`, the prediction `error` z,
     the `read` o, the energies of the dynamics and the state (Q, P).
 
-    v and memory come in the frame of rotating heads; what is recorded is at rest, with `phase` [B, T, R]
-    in radians beside the gates. Packed sequences are recorded one after the other.
+    v and memory come in the frame of rotating heads; what is recorded is at rest, with `phase` [B, T, R],
+    given in turns, in radians beside the gates. Packed sequences are recorded one after the other.
     """
     if bounds is not None:
         for i, (a, b) in enumerate(itertools.pairwise(bounds)):
-            part = [None if y is None else y[:, a:b] for y in (r, k, v, turns)]
+            part = [None if y is None else y[:, a:b] for y in (r, k, v, phase)]
             now = coefficients.map(lambda c, a=a, b=b: c[:, a:b])
             named = {name: gate[:, a:b] for name, gate in gates.items()}
             record(layer, *part[:3], now, named, memory[i : i + 1], part[3])
@@ -42,11 +42,13 @@ def record(
         states.append(memory)
         reads.append(o)
     path, read, error = (torch.stack(y, 1) for y in (states, reads, errors))  # path [B, T, H, p, N, D]
-    if turns is not None:
+    if layer.turning:
+        turns = phase[..., : layer.turning]
         v, read, error = (rotate_last(y, turns) for y in (v, read, error))
-        first = path.shape[2] - turns.shape[2]
+        first = path.shape[2] - layer.turning
         turning = rotate(path[:, :, first:], turns[..., None, None])
         path = torch.cat((path[:, :, :first], turning), 2)
-        gates = gates | {"phase": 2 * torch.pi * turns}
+    if phase is not None:
+        gates = gates | {"phase": 2 * torch.pi * phase}
     energies = layer.rule.energies(k, v, gates, path)
     layer.trace.add(key=k, value=v, error=error, read=read, state=path, **gates, **energies)
