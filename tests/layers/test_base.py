@@ -96,6 +96,24 @@ def test_gradients_through_steps_are_those_of_one_pass(case):
 
 
 @every_mixer
+def test_a_call_with_other_parameters_is_that_of_a_mixer_that_has_them(case):
+    """Through `torch.func`: outputs, and the gradient of every parameter."""
+    one, other, x = make(case), make(case, seed=5), normal(2, 9, WIDTH)
+    own = {name: p.detach().requires_grad_() for name, p in other.named_parameters()}
+    y, state = torch.func.functional_call(one, own, (x,))
+    z, _ = torch.func.functional_call(one, own, (x[:, :1], state))
+    wanted, last = other(x)
+    again, _ = other(x[:, :1], last)
+    close(z, again)
+    found = torch.autograd.grad((y + z).square().sum(), list(own.values()), allow_unused=True)
+    grads = torch.autograd.grad((wanted + again).square().sum(), list(other.parameters()), allow_unused=True)
+    for name, a, b in zip(own, found, grads, strict=True):
+        assert (a is None) == (b is None), name
+        if b is not None:
+            close(a, b)
+
+
+@every_mixer
 def test_state_size_counts_the_floats_there_are(case):
     mixer = make(case)
     assert floats(mixer.init_state(3)) == mixer.state_size(0)

@@ -1,6 +1,7 @@
 """Hyena: the published filters, the operator as direct convolutions, and the price of decoding."""
 
 import math
+from types import MethodType
 
 import numpy as np
 import pytest
@@ -107,28 +108,92 @@ def test_a_filter_is_the_same_however_much_of_it_is_asked_for():
     layer = make()
     with torch.no_grad():
         for count in (3, 1, 40, 7):
-            kept = layer.filter(count)
-            assert len(kept) >= count
-            torch.testing.assert_close(kept[:count], torch.from_numpy(published_filters(layer, count)))
+            wanted = torch.from_numpy(published_filters(layer, count))
+            torch.testing.assert_close(layer.filter(count), wanted)
+            torch.testing.assert_close(layer.filter.kept(count)[:count], wanted)
 
 
-@pytest.mark.parametrize("change", ["weight", "load", "dtype"])
-def test_kept_filters_follow_the_weights(change):
+def decoded(layer, mode=torch.no_grad):
+    """Five tokens, by what is kept and in one pass."""
+    x = normal(1, 5, WIDTH, dtype=layer.skip.dtype)
+    with mode():
+        state, outputs = layer.init_state(1), []
+        for t in range(5):
+            y, state = layer.step(x[:, t], state)
+            outputs.append(y)
+        return torch.stack(outputs, 1), layer(x)[0]
+
+
+CHANGES = {
+    "add_": lambda p: p.add_(0.1),
+    "data.copy_": lambda p: p.data.copy_(p.data + 0.1),
+    "data.mul_": lambda p: p.data.mul_(1.1),
+    "data.lerp_": lambda p: p.data.lerp_(torch.ones_like(p), 0.5),
+    "data": lambda p: setattr(p, "data", p.data + 0.1),
+    "numpy": lambda p: np.add(p.detach().numpy(), 0.1, out=p.detach().numpy()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("which", ["frequency", "weights.1", "weights.3", "biases.0"])
+def test_decoding_follows_the_weights_however_they_change(which, change):
     layer = make()
+    before, _ = decoded(layer)
     with torch.no_grad():
-        before = layer.filter(9).clone()
-        if change == "weight":
-            layer.filter.weights[1].add_(0.1)
-        elif change == "load":
-            layer.load_state_dict({n: p + 0.1 for n, p in layer.state_dict().items()})
-        else:
-            layer.float()
-        after = layer.filter(9)
-    if change == "dtype":
-        assert after.dtype == torch.float32
-    else:
-        assert (after - before)[:9].abs().max() > 1e-3
-    np.testing.assert_allclose(after[:9].numpy(), published_filters(layer, 9), rtol=1e-4, atol=1e-5)
+        CHANGES[change](layer.filter.get_parameter(which))
+    after, wanted = decoded(layer)
+    assert (after - before).abs().max() > 1e-5
+    torch.testing.assert_close(after, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_decoding_follows_loading_dtype_and_calls_with_other_weights():
+    layer, other = make(), make(filter_frequency=3.0)
+    before, _ = decoded(layer)
+    x, state = normal(1, WIDTH, dtype=torch.float64), layer(normal(1, 5, WIDTH, dtype=torch.float64))[1]
+    with torch.no_grad():
+        wanted = other.step(x, state)[0]
+        found = torch.func.functional_call(layer, dict(other.named_parameters()), (x[:, None], state))[0][:, 0]
+        torch.testing.assert_close(found, wanted)
+    layer.load_state_dict(other.state_dict())
+    torch.testing.assert_close(*decoded(layer))
+    torch.testing.assert_close(decoded(layer)[0], decoded(other)[0])
+    assert (before - decoded(layer)[0]).abs().max() > 1e-3
+    layer.float()
+    torch.testing.assert_close(*decoded(layer), rtol=1e-4, atol=1e-5)
+
+
+def test_several_layers_at_once_are_each_of_them():
+    """As ensembles are run: `torch.func.vmap` over stacked weights, decoding and gradients too."""
+    layers, x = [make(), make(filter_frequency=3.0)], normal(1, 5, WIDTH, dtype=torch.float64)
+    stacked, _ = torch.func.stack_module_state(layers)
+
+    def loss(weights):
+        return torch.func.functional_call(layers[0], weights, (x,))[0].square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss))(stacked)
+    state = layers[0](x)[1]
+    step = MethodType(lambda self, x: self.step(x, state)[0], layers[0])
+    with torch.no_grad():
+        layers[0].forward = step
+        ys = torch.func.vmap(lambda w: torch.func.functional_call(layers[0], w, (x[:, 0],)))(stacked)
+        del layers[0].forward
+    for i, layer in enumerate(layers):
+        torch.testing.assert_close(ys[i], layer.step(x[:, 0], state)[0])
+        layer(x)[0].square().sum().backward()
+        for name, p in layer.named_parameters():
+            torch.testing.assert_close(found[name][i], p.grad)
+
+
+def test_what_is_kept_serves_all_modes_without_gradients():
+    layer = make()
+    first, _ = decoded(layer)
+    for mode in (torch.inference_mode, torch.no_grad):
+        again, wanted = decoded(layer, mode)
+        torch.testing.assert_close(again, wanted)
+        torch.testing.assert_close(again, first)
+    y, _ = layer.step(normal(1, WIDTH, dtype=torch.float64), layer.init_state(1))
+    y.sum().backward()
+    assert all(p.grad is not None for p in layer.filter.parameters())
 
 
 def test_decoding_draws_each_filter_value_once(monkeypatch):

@@ -45,7 +45,7 @@ class HyenaFilter(nn.Module):
         # Parameters, not Linear, whose weights a model would draw anew: ω is fitted to this start.
         self.weights = nn.ParameterList(uniform(rows, fan_in, fan_in=fan_in) for rows, fan_in in sizes)
         self.biases = nn.ParameterList(uniform(rows, fan_in=fan_in) for rows, fan_in in sizes[:-1])
-        self._kept: tuple[tuple, Tensor] | None = None
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     @without_autocast
     def _draw(self, position: Tensor) -> Tensor:
@@ -56,26 +56,38 @@ class HyenaFilter(nn.Module):
         angle = f * w[..., None]
         h = torch.cat((t[..., None], angle.cos(), -angle.sin()), -1)
         omega = self.frequency.to(h.dtype)
-        for weight, bias in zip(self.weights[:-1], self.biases, strict=True):
+        *hidden, last = self.weights  # not a slice, which would make new parameters
+        for weight, bias in zip(hidden, self.biases, strict=True):
             h = torch.sin(omega * F.linear(h, weight.to(h.dtype), bias.to(h.dtype)))
         slow, fast = math.log(TARGET) / SLOW_DECAY, math.log(TARGET) / FAST_DECAY
         delta = torch.linspace(slow, fast, self.channels, device=position.device, dtype=position.dtype)
-        return F.linear(h, self.weights[-1].to(h.dtype)) * torch.exp(-t[..., None] * delta.abs())
+        return F.linear(h, last.to(h.dtype)) * torch.exp(-t[..., None] * delta.abs())
 
     def forward(self, count: int) -> Tensor:
-        """The first `count` values [≥ count, channels], fp32 at least.
-
-        Without gradients they are kept until a weight changes, so that decoding draws each once.
-        """
+        """The first `count` values [count, channels], fp32 at least."""
         weight = self.weights[0]
         wide = torch.promote_types(weight.dtype, torch.float32)
-        if torch.is_grad_enabled():
-            return self._draw(torch.arange(count, device=weight.device, dtype=wide))
-        key = tuple((p._version, p.data_ptr(), p.dtype, p.device) for p in self.parameters())
-        if self._kept is None or self._kept[0] != key or len(self._kept[1]) < count:
-            upto = torch.arange(1 << (count - 1).bit_length(), device=weight.device, dtype=wide)
-            self._kept = key, self._draw(upto)
+        return self._draw(torch.arange(count, device=weight.device, dtype=wide))
+
+    def kept(self, count: int) -> Tensor:
+        """The same or more of them, for decoding, which draws each value once.
+
+        They are kept beside a copy of the weights that they come from, and drawn anew where the weights differ:
+        nothing cheaper sees every change. Where values cannot be looked at, or gradients are asked for, nothing
+        is kept.
+        """
+        own = list(self.parameters())
+        known = all(type(p) is nn.Parameter and not p.is_meta for p in own)  # not what torch.func puts there
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or not known:
+            return self(count)
+        weights = torch.cat([p.flatten() for p in own])
+        if self._kept is None or len(self._kept[1]) < count or not _same(weights, self._kept[0]):
+            self._kept = weights, self(1 << (count - 1).bit_length())
         return self._kept[1]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return (a.dtype, a.device) == (b.dtype, b.device) and torch.equal(a, b)
 
 
 class HyenaState(NamedTuple):
@@ -130,16 +142,24 @@ class Hyena(Mixer):
         self.skip = nn.Parameter(torch.randn(channels))
         self.out_proj = nn.Linear(d_model, d_model)
 
-    def filters(self, count: int) -> Tensor:
-        """h_n at positions 0 … count − 1 (or more): [order − 1, ≥ count, d_model]."""
-        return self.filter(count).unflatten(-1, (self.d_model, -1)).movedim(-1, 0)
+    def filters(self, count: int, decoding: bool = False) -> Tensor:
+        """h_n at positions 0 … count − 1: [order − 1, count, d_model]; or more of them in `decoding`."""
+        values = self.filter.kept(count) if decoding else self.filter(count)
+        return values.unflatten(-1, (self.d_model, -1)).movedim(-1, 0)
 
     def forward(self, x: Tensor, state: HyenaState | None = None) -> tuple[Tensor, HyenaState]:
-        state = self._begin(x, state)
+        return self._mix(x, self._begin(x, state))
+
+    def step(self, x: Tensor, state: HyenaState) -> tuple[Tensor, HyenaState]:
+        self._check_input(x, 2)
+        y, state = self._mix(x[:, None], state, decoding=True)
+        return y[:, 0], state
+
+    def _mix(self, x: Tensor, state: HyenaState, decoding: bool = False) -> tuple[Tensor, HyenaState]:
         mixed, conv = short_conv(self.in_proj(x), self.conv, state.conv)
         *gates, v = (mixed + self.conv_bias).chunk(self.order + 1, -1)
         skips = self.skip.unflatten(0, (self.d_model, -1)).T
-        filters = self.filters(state.history.shape[2] + x.shape[1])
+        filters = self.filters(state.history.shape[2] + x.shape[1], decoding)
         history = []
         for n, gate in enumerate(reversed(gates[1:])):
             v = v * gate
