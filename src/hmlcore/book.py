@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.files import write_file
 from hmlcore.results import Store
 from hmlcore.runner.run import checkpoint_path
 from hmlcore.studies import experiments, protocol
@@ -62,8 +63,7 @@ def execute_chapters(
     made_by = work / "store.key"
     if fresh and profile == _EPHEMERAL and not _matches(made_by, code):
         _empty(store, profile)
-        made_by.parent.mkdir(parents=True, exist_ok=True)
-        made_by.write_text(code)
+        write_file(made_by, code)
     folder = work / "chapters"
     folder.mkdir(parents=True, exist_ok=True)
     names, executed = chapter_names(), []
@@ -80,7 +80,7 @@ def execute_chapters(
     # Only now: a chapter may have added to the store that an earlier one read.
     for out in executed:
         notebook = paths.root() / "notebooks" / out.name
-        out.with_suffix(".key").write_text(_chapter_key(notebook, store, code))
+        write_file(out.with_suffix(".key"), _chapter_key(notebook, store, code))
     return executed
 
 
@@ -111,7 +111,7 @@ def build_book(
     _say(f"pages: building with Jupyter Book ({len(chapters)} executed chapters)")
     stamp.unlink(missing_ok=True)
     _jupyter_book(source, html, profile, log=work / "book.log")
-    stamp.write_text(key)
+    write_file(stamp, key)
     return index
 
 
@@ -123,7 +123,7 @@ def commit_chapters(profile: str = "laptop") -> list[Path]:
     for chapter in execute_chapters(profile):
         out = target / chapter.name
         if not out.is_file() or out.read_bytes() != chapter.read_bytes():
-            shutil.copyfile(chapter, out)
+            write_file(out, chapter.read_bytes())
             changed.append(out)
     return changed
 
@@ -190,7 +190,7 @@ def _execute(notebook: Path, out: Path, parameters: dict) -> None:
         ) from error
     except (CellExecutionError, DeadKernelError, RuntimeError) as error:
         raise HmlcoreError(f"chapter {notebook.stem} could not be executed: {_plain(str(error))}") from error
-    nbformat.write(normalise(executed), out)
+    write_file(out, nbformat.writes(normalise(executed)) + "\n")
     partial.unlink()
 
 

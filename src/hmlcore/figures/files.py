@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from hmlcore.errors import HmlcoreError
+from hmlcore.files import write_file
 
 
 def json_text(value, indent: int | None = None) -> str:
@@ -14,13 +14,6 @@ def json_text(value, indent: int | None = None) -> str:
 
 def write_files(folder: Path, content: dict[str, str | bytes]) -> list[Path]:
     """Write every file of `content` below `folder`; their paths. Raises: HmlcoreError where one cannot be."""
-    files = []
     for name, text in content.items():
-        path = folder / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        except OSError as error:
-            raise HmlcoreError(f"cannot write {path}: {error.strerror or error}") from error
-        files.append(path)
-    return files
+        write_file(folder / name, text)
+    return [folder / name for name in content]

@@ -1,8 +1,6 @@
 """Safetensors files that appear whole or not at all, and that notice when they were damaged."""
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -10,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from hmlcore.errors import HmlcoreError
+from hmlcore.files import write_file
 
 
 def detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -23,20 +21,7 @@ def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
 
     Raises: HmlcoreError where the disk refuses (full, read-only); an earlier file stays as it was.
     """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise HmlcoreError(f"cannot write the {what} {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    write_file(path, to_bytes(tensors, metadata), what)
 
 
 def read_whole(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

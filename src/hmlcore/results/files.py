@@ -1,14 +1,11 @@
-"""One file of results: written whole or not at all, and read with everything checked that can be."""
+"""One file of results, read with everything checked that can be."""
 
 import hashlib
-import os
-import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +15,6 @@ from hmlcore.errors import HmlcoreError, require
 from hmlcore.results.run import PROVENANCE
 from hmlcore.results.spec import SCHEMA
 
-_DAY_S = 86_400
 _CHANGED = "the file was changed: take it from where it came from"
 
 
@@ -139,50 +135,3 @@ def texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
     """Parquet's metadata of ours, as text."""
     ours = {key: value for key, value in (metadata or {}).items() if key.startswith(b"hmlcore_")}
     return {key.decode(): value.decode() for key, value in ours.items()}
-
-
-def write_file(path: Path, content: bytes, check: Callable[[Path], None] | None = None) -> None:
-    """Write `content` to `path`: a reader sees the old file or the new one, also when the writer is killed.
-
-    Args:
-        check: is given the new file, durable but under another name, before it takes the place of the old.
-
-    Raises:
-        HmlcoreError: the disk refuses (full, read-only).
-    """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clean(path.parent)
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if check is not None:
-            check(temporary)
-        temporary.replace(path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        reason = f"{error.strerror or error}"
-        raise HmlcoreError(f"cannot write {path}: {reason}; runs already stored are safe") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make a rename durable; only POSIX systems let a folder be opened for this."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _clean(folder: Path) -> None:
-    """Delete what killed writers left behind; a day is longer than any write."""
-    for stray in folder.glob(".*.tmp"):
-        with suppress(OSError):
-            if time.time() - stray.stat().st_mtime > _DAY_S:
-                stray.unlink()

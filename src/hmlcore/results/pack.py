@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.results.files import Part, fsync_folder, write_file
+from hmlcore.files import fsync_folder, write_file
+from hmlcore.results.files import Part
 from hmlcore.results.lock import locked
 from hmlcore.results.merge import gather
 from hmlcore.results.packed import difference, footer, packed_bytes, read_packed
@@ -122,7 +123,7 @@ def _store(place: Place, parts: list[Part], trace: bool) -> None:
             gap is None, f"{path} was not stored as it was written ({gap}): a faulty disk? Nothing was changed"
         )
 
-    write_file(path, content, check)
+    write_file(path, content, check=check)
 
 
 def _delete(parts: Iterable[Part]) -> None:

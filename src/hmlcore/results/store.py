@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.results.files import loose_bytes, write_file
+from hmlcore.files import write_file
+from hmlcore.results.files import loose_bytes
 from hmlcore.results.merge import gather, table_of
 from hmlcore.results.packed import footer, join
 from hmlcore.results.place import TRACE, Place, places

@@ -14,7 +14,8 @@ import numpy as np
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.documents import Corpus, replaced
+from hmlcore.files import write_file
+from hmlcore.tasks.documents import Corpus
 
 # Text that byte pairs are learned from; more changes few of the merges and takes longer.
 LEARNED_FROM = 32 * 2**20
@@ -127,8 +128,7 @@ def _learned(corpus: Corpus, path: Path, vocab_size: int) -> BPE:
         if path.is_file():
             return BPE(path.read_text(encoding="utf-8"))
         found = learn(_sample(corpus), vocab_size)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replaced(path, lambda file: file.write(found.text.encode()))
+        write_file(path, found.text)
     except OSError as error:
         raise HmlcoreError(f"cannot keep the tokenizer in {path.parent}: {error}") from error
     return found

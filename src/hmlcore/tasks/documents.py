@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.files import write_file
 from hmlcore.tasks.base import SPLITS
 
 
@@ -76,9 +75,9 @@ class Corpus:
 def cached(folder: Path, key: str, produce: Callable[[], Iterable[tuple[str, bytes]]]) -> Documents:
     """The documents stored under `key` in `folder`, produced and stored there first if need be.
 
-    Content goes to ``<key>.bin`` (memory-mapped on return) and the listing to ``<key>.json``. Both are
-    written under temporary names and renamed, the listing last: a reader sees all or nothing, and two
-    writers at once are harmless because a key stands for one content.
+    Content goes to ``<key>.bin`` (memory-mapped on return) and the listing to ``<key>.json``, which is written
+    last: a reader sees all or nothing, and two writers at once are harmless because a key stands for one
+    content.
 
     Raises :class:`~hmlcore.errors.HmlcoreError` if `folder` cannot be written.
     """
@@ -112,18 +111,5 @@ def _store(listing: Path, content: Path, items: Iterable[tuple[str, bytes]]) -> 
             entry["digests"].append(hashlib.sha256(text).hexdigest())
             entry["offsets"].append(entry["offsets"][-1] + len(text))
 
-    replaced(content, write_content)
-    replaced(listing, lambda file: file.write(json.dumps(entry).encode()))
-
-
-def replaced(path: Path, write: Callable) -> None:
-    """Have `write` fill a binary file that takes the place of `path` when it is whole, and else vanishes."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_file(content, write_content)
+    write_file(listing, json.dumps(entry))

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.files import write_file
 from hmlcore.tasks.base import check_batch, check_int
-from hmlcore.tasks.documents import replaced
 from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
 
@@ -151,17 +151,12 @@ def _generate(task: ListOps) -> Expressions:
 
 
 def _store(path: Path, kept: Expressions) -> None:
-    """Written under a temporary name and renamed: a reader sees all or nothing."""
     text = pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), len(kept.values), [None, pa.py_buffer(kept.offsets), pa.py_buffer(kept.tokens)]
     )
     table = pa.table({"tokens": text, "value": pa.array(kept.values)})
     table = table.replace_schema_metadata({"sha256": kept.sha256})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replaced(path, lambda file: pq.write_table(table, file, compression="zstd"))
-    except OSError as error:
-        raise HmlcoreError(f"cannot keep ListOps expressions in {path.parent}: {error}") from error
+    write_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def _load(path: Path) -> Expressions | None:

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError
+from hmlcore.files import write_file
 from hmlcore.tasks.bpe import Tokenizer
-from hmlcore.tasks.documents import Documents, replaced
+from hmlcore.tasks.documents import Documents
 
 SHARD_BYTES = 16 * 2**20  # of text; a document is never split over two
 _LAYOUT = 1
@@ -55,11 +56,8 @@ def tokenised(documents: Documents, tokenizer: Tokenizer, label: str = "text") -
     parts = _parts(np.diff(documents.offsets))
     files = [folder / f"{number:05d}.arrow" for number in range(len(parts))]
     missing = [number for number, file in enumerate(files) if not file.is_file()]
-    try:
-        for number in tqdm(missing, f"tokenising {label}", disable=None, unit="shard"):
-            _write(files[number], documents, parts[number], tokenizer)
-    except OSError as error:
-        raise HmlcoreError(f"cannot keep tokens in {folder}: {error}") from error
+    for number in tqdm(missing, f"tokenising {label}", disable=None, unit="shard"):
+        _write(files[number], documents, parts[number], tokenizer)
     return Tokens(documents.names, [tokens for file in files for tokens in _read(file)])
 
 
@@ -80,13 +78,12 @@ def _write(file: Path, documents: Documents, part: range, tokenizer: Tokenizer) 
     lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(encoded)))
     names = pa.array([documents.names[number] for number in part])
     table = pa.table({"document": names, "tokens": lists}).combine_chunks()
-    file.parent.mkdir(parents=True, exist_ok=True)
 
     def write(sink) -> None:
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
 
-    replaced(file, write)
+    write_file(file, write)
 
 
 def _read(file: Path) -> list[np.ndarray]:
