@@ -221,3 +221,40 @@ def test_cost_of_a_token_grows_with_the_cache_only(case):
         assert mixer.flops_per_token(1) >= 2 * sum(p.numel() for p in mixer.parameters() if p.ndim == 2)
         grows = mixer.flops_per_token(1000) > mixer.flops_per_token(10)
         assert grows == (CASES[case][0] == "attention")
+
+
+def second_derivative(mixer, x, v, u, w):
+    """Of (mixer(x)·v), once along u and once along w; x enters as what is no leaf."""
+    leaf = x.clone().requires_grad_()
+    inside = 1 * leaf
+    (g,) = torch.autograd.grad((mixer(inside)[0] * v).sum(), inside, create_graph=True)
+    (h,) = torch.autograd.grad((g * u).sum(), leaf)
+    return (h * w).sum()
+
+
+def by_differences(mixer, x, v, u, w, eps=1e-5):
+    """The same from first derivatives at two points."""
+
+    def along(at):
+        at = at.clone().requires_grad_()
+        (g,) = torch.autograd.grad((mixer(at)[0] * v).sum(), at)
+        return (g * u).sum()
+
+    return (along(x + eps * w) - along(x - eps * w)) / (2 * eps)
+
+
+@pytest.mark.parametrize("backend", ["", "naive"], ids=["fastest", "naive"])
+@every_mixer
+def test_a_second_derivative_is_right_or_refused(case, backend, monkeypatch):
+    """Refused in words that name a form which has one: the law of every op does."""
+    monkeypatch.setenv("HMLCORE_BACKEND", backend)
+    mixer = make(case, torch.float64)
+    length = 6 if backend else 20  # one token after another is slow; more than a chunk of the others
+    given = [normal(1, length, WIDTH, seed=seed, dtype=torch.float64) for seed in range(1, 5)]
+    try:
+        found = second_derivative(mixer, *given)
+    except HmlcoreError as error:
+        assert not backend and "can be differentiated once only" in str(error)
+        assert "HMLCORE_BACKEND=naive" in str(error)
+        return
+    close(found, by_differences(mixer, *given), 1e-5)

@@ -161,6 +161,17 @@ def test_dtypes_are_the_contracts(references, op):
 
 
 @pytest.mark.parametrize("op", OPS)
+def test_a_second_derivative_is_refused(references, op):
+    """The kernels compute gradients outside of torch's sight: those of gradients would lack a part."""
+    x = draw(op, 5)
+    *rest, start = x.values()
+    o, _ = kernel_form(op)(*rest, start) if op in ("ssd", "short_conv") else kernel_form(op)(*rest)
+    (first,) = torch.autograd.grad(o.square().sum(), rest[0], create_graph=True)
+    with pytest.raises(HmlcoreError, match=r"can be differentiated once only; .* use naive_"):
+        first.sum().backward()
+
+
+@pytest.mark.parametrize("op", OPS)
 def test_float64_is_not_narrowed_in_silence(monkeypatch, op):
     """The kernel's form says no; the op goes on with one that holds float64."""
     kernel, *others = backend._FORMS[op]

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.once import once
 from hmlcore.ops.self_check import form_error, normals
 
 
@@ -57,7 +58,7 @@ def sdpa_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     whole = q.shape[1] == k.shape[1]  # is_causal aligns the first positions, so only then
     mask = None if whole else _visible(q.shape[1], k.shape[1], q.device)
     # Laid out otherwise, torch would fall back to a form that stores all T·S scores.
-    q, k, v = (x.contiguous().transpose(1, 2) for x in (q, k, v))
+    q, k, v = (x.contiguous().transpose(1, 2) for x in once("sdpa_attention", "naive_attention", q, k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=whole).transpose(1, 2)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.extras import imports_on_cuda, too_wide
+from hmlcore.ops.once import once
 from hmlcore.ops.packing import check_cu_seqlens
 from hmlcore.ops.self_check import form_error, normals
 
@@ -102,7 +103,8 @@ def causal_conv1d_short_conv(
     from causal_conv1d import causal_conv1d_fn
 
     def convolve(window: Tensor) -> Tensor:
-        return causal_conv1d_fn(window.mT, weight.to(x.dtype)).mT[:, weight.shape[1] - 1 :]
+        window, taps = once("causal_conv1d_short_conv", "naive_short_conv", window, weight.to(x.dtype))
+        return causal_conv1d_fn(window.mT, taps).mT[:, weight.shape[1] - 1 :]
 
     return _windowed(convolve, x, weight, state, cu_seqlens)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.attention import check_shapes, rotate
+from hmlcore.ops.once import once
 from hmlcore.ops.self_check import form_error, normals
 
 # Queries that are handled together; a shorter window would make blocks too small to be worth a product.
@@ -69,6 +70,7 @@ def blocked_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -
     mask = seen.unfold(1, reach, block).flatten(0, 1)[:, None, None] & _band(block, window, q.device)
     places = torch.arange(reach, device=q.device)
     q, k = rotate(q, places[window - 1 :]), rotate(k, places)
+    q, k, v = once("blocked_window_attention", "naive_window_attention", q, k, v)
     q, k, v = (x.transpose(1, 2).contiguous() for x in (q, k, v))
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
     return y.reshape(batch, blocks * block, heads, dim)[:, :length]

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from hmlcore.ops.extras import fla_form, operands, packing, too_wide
 from hmlcore.ops.matrix_memory import check_memory
+from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
 
 
@@ -27,10 +28,14 @@ def fla_delta_rule(
 
     sequences, packed = packing(cu_seqlens, k)
     state = check_memory(q, k, v, {"log_alpha": log_alpha, "beta": beta}, initial_state, sequences=sequences)
+    start = None if initial_state is None else state
+    q, k, v, log_alpha, beta, start = once(
+        "fla_delta_rule", "naive_delta_rule", q, k, v, log_alpha, beta, start
+    )
     same_q, same_k, same_v = operands(q, k, v)
     o, final = chunk_gated_delta_rule(
         q=same_q, k=same_k, v=same_v, g=log_alpha.float(), beta=beta.float(), scale=1.0,
-        initial_state=None if initial_state is None else state, output_final_state=output_final_state, **packed,
+        initial_state=start, output_final_state=output_final_state, **packed,
     )  # fmt: skip
     return o.to(v.dtype), final if output_final_state else None
 

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops.diagonal_scan.naive import check_scan
+from hmlcore.ops.once import refusal
 from hmlcore.ops.precision import without_autocast
 
 # An r×r block is r² tensors in row order, a vector r tensors, each [B, T, ...]: element-wise work on
@@ -138,6 +139,7 @@ def _gradient(ctx, d):
 
 
 scan.register_autograd(_gradient, setup_context=_keep)
+scan_backward.register_autograd(refusal("scan", "naive_block_scan"))
 
 
 @without_autocast

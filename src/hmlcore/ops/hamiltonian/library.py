@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from hmlcore.errors import HmlcoreError
 from hmlcore.ops.hamiltonian.check import check_coefficients, check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
+from hmlcore.ops.once import refusal
 from hmlcore.ops.packing import check_cu_seqlens, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
@@ -98,13 +98,8 @@ def _register_gradient(name: str, run, backward: Callable, operands: int) -> Non
         grads = run_back(saved[:operands], saved[operands:end], saved[end:], d_o, d_last, ctx.size)
         return *grads[:4], grads[4:], None, None, None
 
-    def refuse(ctx, *_):
-        raise HmlcoreError(
-            f"{name} can be differentiated once only; for a gradient of its gradient use naive_hamiltonian"
-        )
-
     run.register_autograd(differentiate, setup_context=hold)
-    run_back.register_autograd(refuse)
+    run_back.register_autograd(refusal(name, "naive_hamiltonian"))
 
 
 def packs(form: Callable) -> Callable:

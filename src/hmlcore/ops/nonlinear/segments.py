@@ -21,6 +21,7 @@ from hmlcore.errors import require
 from hmlcore.ops.matrix_memory import each_sequence
 from hmlcore.ops.nonlinear.naive import Net, check_nonlinear
 from hmlcore.ops.nonlinear.potentials import LogCosh, Network
+from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
 
 SEGMENT = 32
@@ -251,6 +252,8 @@ def segment_nonlinear(
         None if push is None else time_first(push),
     )
     weights = () if net is None else (x.to(state.dtype) for x in net)
-    o, end = _Segments.apply(segment, reversible, state.permute(2, 1, 3, 0, 4).contiguous(), *tokens, *weights)
+    start = state.permute(2, 1, 3, 0, 4).contiguous()
+    given = once("segment_nonlinear", "naive_nonlinear", start, *tokens, *weights)
+    o, end = _Segments.apply(segment, reversible, *given)
     end = end.permute(3, 1, 0, 2, 4).contiguous() if output_final_state else None
     return o.squeeze(2).permute(2, 0, 1, 3).to(v.dtype), end

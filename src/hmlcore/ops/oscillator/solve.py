@@ -12,6 +12,8 @@ code for complex ones. With Ȳ the gradient of Y, as torch has it (∂/∂Re + i
 import torch
 from torch import Tensor
 
+from hmlcore.ops.once import refusal
+
 
 def _complex(x: Tensor, dim: int) -> Tensor:
     """Real parts and imaginary parts, one half of `dim` each, as complex numbers."""
@@ -85,3 +87,4 @@ def _gradient(ctx, d_keys, d_values, _):
 
 
 oscillator_solve.register_autograd(_gradient, setup_context=_keep)
+oscillator_solve_backward.register_autograd(refusal("oscillator_solve", "naive_oscillator"))

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from hmlcore.ops.extras import fla_form, operands, packing
+from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.retention.naive import check_retention
 
@@ -26,10 +27,12 @@ def fla_retention(
 
     sequences, packed = packing(cu_seqlens, k)
     state = check_retention(q, k, v, log_gamma, initial_state, sequences=sequences)
+    start = None if initial_state is None else state
+    q, k, v, log_gamma, start = once("fla_retention", "naive_retention", q, k, v, log_gamma, start)
     same_q, same_k, same_v = operands(q, k, v)
     o, final = chunk_simple_gla(
         q=same_q, k=same_k, v=same_v, g=log_gamma.float().expand(k.shape[:3]), scale=1.0,
-        initial_state=None if initial_state is None else state, output_final_state=output_final_state, **packed,
+        initial_state=start, output_final_state=output_final_state, **packed,
     )  # fmt: skip
     return o.to(v.dtype), final if output_final_state else None
 

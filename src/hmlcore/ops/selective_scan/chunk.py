@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from hmlcore.errors import require
 from hmlcore.ops.diagonal_scan.scan import sweep_
 from hmlcore.ops.matrix_memory import decay_matrix
+from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.selective_scan.naive import check_selective, check_ssd
 
@@ -82,7 +83,10 @@ def chunk_selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """:func:`naive_selective_scan`, `chunk_size` tokens at a time; the other arguments as there."""
     require(chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
-    y, state = _SelectiveScan.apply(*check_selective(x, dt, a, b, c, initial_state), chunk_size)
+    given = once(
+        "chunk_selective_scan", "naive_selective_scan", *check_selective(x, dt, a, b, c, initial_state)
+    )
+    y, state = _SelectiveScan.apply(*given, chunk_size)
     return y.to(x.dtype), state
 
 

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from hmlcore.ops.extras import fla_form, operands
+from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.selective_scan.naive import check_ssd
 
@@ -17,6 +18,7 @@ def fla_ssd(
     """
     from fla.ops.simple_gla import chunk_simple_gla
 
+    x, dt, a, b, c, initial_state = once("fla_ssd", "naive_ssd", x, dt, a, b, c, initial_state)
     _, dt_wide, a_wide, _, _, state = check_ssd(x, dt, a, b, c, initial_state)
     heads = x.shape[2]
     wide_x, same_b, same_c = operands(x, b, c)

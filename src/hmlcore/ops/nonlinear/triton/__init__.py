@@ -13,6 +13,7 @@ from hmlcore.ops import extras
 from hmlcore.ops.matrix_memory import each_sequence
 from hmlcore.ops.nonlinear.naive import Net, check_nonlinear
 from hmlcore.ops.nonlinear.segments import KEPT, SEGMENT, products
+from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
 
 LARGEST = 128  # key channels, without a network
@@ -93,7 +94,8 @@ def triton_nonlinear(
     network = (alpha,) * 4 if net is None else (push.float(), *(x.float() for x in net))
     operands = (x.contiguous() for x in (*tokens, *network))
     hidden = 0 if net is None else net.weight.shape[1]
-    o, final = _Kernels.apply(_sizes(k, v, hidden, segment), state.contiguous(), *operands)
+    given = once("triton_nonlinear", "naive_nonlinear", state.contiguous(), *operands)
+    o, final = _Kernels.apply(_sizes(k, v, hidden, segment), *given)
     return o.to(v.dtype), final if output_final_state else None
 
 

@@ -1,0 +1,77 @@
+"""Gradients that have no gradient themselves: refused, where torch would take them for constants.
+
+``once_differentiable`` does not do that: it guards copies that lead nowhere, so that a second derivative is
+that of the rest of the graph, and wrong without a word.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hmlcore.errors import HmlcoreError
+
+
+def refusal(name: str, law: str) -> Callable:
+    """The backward pass of the gradient of `name`, which has none; `law` is the form that has one."""
+
+    def refuse(ctx, *_):
+        raise HmlcoreError(
+            f"{name} can be differentiated once only; for a gradient of its gradient use {law} "
+            "(HMLCORE_BACKEND=naive)"
+        )
+
+    return refuse
+
+
+def _views(tensors):
+    """What torch takes as outputs: no inputs themselves."""
+    return tuple(None if x is None else x.view_as(x) for x in tensors)
+
+
+class _Refused(torch.autograd.Function):
+    """The first `count` of tensors, depending on all of them; refused if differentiated."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(names, count, *tensors):
+        return _views(tensors[:count])
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.names = inputs[0]
+
+    @staticmethod
+    def backward(ctx, *_):
+        refusal(*ctx.names)(ctx)
+
+
+class _Once(torch.autograd.Function):
+    """Tensors as they are, whose gradients depend on them as well as on what comes from above."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(names, *tensors):
+        return _views(tensors)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.names, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        if torch.is_grad_enabled():  # create_graph
+            grads = _Refused.apply(ctx.names, len(grads), *grads, *ctx.saved_tensors)
+        return None, *grads
+
+
+def once(name: str, law: str, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    """`tensors`, to be given to code whose gradient cannot be differentiated: that is refused with an
+    HmlcoreError, whatever path of the graph asks for it, in the words of :func:`refusal`."""
+    needed = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+    # A compiled graph is differentiated once only, and says so itself.
+    return _Once.apply((name, law), *tensors) if needed and not torch.compiler.is_compiling() else tensors
