@@ -1,5 +1,6 @@
 """Corpora: what is in them, and that nothing is in two splits."""
 
+import os
 import platform
 import sysconfig
 from pathlib import Path
@@ -189,3 +190,37 @@ def test_folder_of_three_fills_three_splits(tmp_path):
     corpus = open_corpus(str(tmp_path))
     assert sorted(sum((corpus.split(split).names for split in SPLITS), ())) == ["a", "b", "c"]
     assert all(len(corpus.split(split)) == 1 for split in SPLITS)
+
+
+def test_folder_takes_names_that_are_no_text(tmp_path, monkeypatch):
+    """A name in Latin-1 is a file as any other, and its bytes are shown wherever its name is."""
+    monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/B\xfccher"))
+    names = [os.fsdecode(b"caf\xe9%d.txt" % i) for i in range(12)]
+    texts = {name: f"document {i}; ".encode() * 40 for i, name in enumerate(names)}
+    write(root, {**texts, os.fsdecode(b"\xff.bin"): b"\0"})
+    with pytest.warns(UserWarning, match=r"B\\xfccher: left out 1 files that are not .*, e.g. \\xff.bin"):
+        task = build_task("text", corpus=f"folder:{root}", length=20, vocab=258)
+        said = [*task.provenance().values(), *task.conditions().values()]
+    assert "folder:B\\xfccher" in said
+    names = [name for split in SPLITS for name in task.tokens(split).names]
+    assert sorted(names) == sorted(f"caf\\xe9{i}.txt" for i in range(12))
+    for text in (*names, *map(str, said)):
+        text.encode()
+    with pytest.raises(HmlcoreError, match=r"the longest in the test split of .*'caf.*xe9"):
+        build_task("text", corpus=task.corpus, length=5000, vocab=258).batch("test", 0, 1, 0)
+    for lost in (f"folder:{root}/no", "folder:\ud83d", "x" * 300, "\0"):
+        with pytest.raises(HmlcoreError, match="corpus"):
+            build_task("bytes", corpus=lost)
+
+
+def test_folder_leaves_what_is_no_file_and_refuses_what_is_too_large(tmp_path):
+    write(tmp_path, {"a": b"one", "b": b"two", "c": b"three"})
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    assert len(open_corpus(str(tmp_path)).split("train").names) == 1
+    (tmp_path / "d").touch()
+    os.truncate(tmp_path / "d", 2**40)  # holds nothing, and says that it is a terabyte
+    with pytest.raises(HmlcoreError, match=rf"^{tmp_path}/d has 1,099,511,627,776 bytes, more than the"):
+        open_corpus(str(tmp_path))

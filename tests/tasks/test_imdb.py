@@ -172,10 +172,10 @@ def test_a_missing_or_damaged_file_is_named(data, split):
         (whole[:-15], "is damaged"),
         (
             gzip.compress(b'{"text": "a", "label": 2}'),
-            'review 1 of .* has no "text", or its "label" is neither',
+            'damaged at line 1: it has no "text", or its "label" is neither',
         ),
-        (gzip.compress(b'{"text": "", "label": 1}'), "review 1 of"),
-        (gzip.compress(b"[1]"), "review 1 of"),
+        (gzip.compress(b'{"text": "", "label": 1}'), "is damaged at line 1"),
+        (gzip.compress(b"[1]"), "is damaged at line 1"),
         (gzip.compress(b""), "holds no review"),
     ):
         file.write_bytes(content)

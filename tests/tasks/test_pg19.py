@@ -141,9 +141,7 @@ def damage_type(path):
 @pytest.mark.parametrize("damage", [damage_gzip, damage_magic, damage_json, damage_field, damage_type])
 def test_a_damaged_file_is_named_and_leaves_nothing_behind(folder, tmp_path, damage):
     damage(folder / "test.jsonl.gz")
-    with pytest.raises(
-        HmlcoreError, match=r"test\.jsonl\.gz is damaged at or after line 1: it must be gzip JSON lines"
-    ):
+    with pytest.raises(HmlcoreError, match=r"test\.jsonl\.gz is damaged at line [12]: "):
         read("test")
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from hmlcore.errors import HmlcoreError, unknown
 from hmlcore.tasks.base import SPLITS, check_int
 from hmlcore.tasks.documents import Corpus, Documents
+from hmlcore.tasks.records import content, kind, shown
 
 NAMES = ("stdlib", "pg19", "folder:<path>")
 
@@ -65,7 +66,7 @@ def check_corpus(corpus: object, books: object = None) -> None:
 def folder_of(corpus: str) -> Path:
     """The folder that `corpus` names; refuses a name that is neither a corpus nor a folder."""
     path = Path(corpus.removeprefix("folder:"))
-    if path.is_dir():
+    if kind(path) == "a folder":
         return path
     if corpus.startswith("folder:"):
         raise HmlcoreError(f"corpus {corpus!r}: {str(path)!r} is not a folder")
@@ -74,7 +75,11 @@ def folder_of(corpus: str) -> Path:
 
 def label(corpus: str) -> str:
     """How results call a corpus: its name, or for a folder its last part (paths stay private)."""
-    return corpus if corpus in NAMES else f"folder:{folder_of(corpus).resolve().name}"
+    return corpus if corpus in NAMES else _named(folder_of(corpus))
+
+
+def _named(folder: Path) -> str:
+    return f"folder:{shown(folder.resolve().name)}"
 
 
 @functools.cache
@@ -88,8 +93,8 @@ def _stdlib(root: Path) -> Corpus:
     and one that shares with validation is dropped from train.
     """
     splits: dict[str, list[tuple[str, bytes]]] = {split: [] for split in SPLITS}
-    for name, content in _unique(_sources(root)):
-        splits[_split_of(name.split("/")[0].removesuffix(".py"))].append((name, content))
+    for name, text in _unique(_sources(root)):
+        splits[_split_of(name.split("/")[0].removesuffix(".py"))].append((name, text))
     if not all(splits.values()):
         raise HmlcoreError(f"corpus 'stdlib': the standard library's source is not under {root}")
     for held_out, others in (("test", ("validation", "train")), ("validation", ("train",))):
@@ -108,9 +113,9 @@ def _sources(root: Path) -> Iterator[tuple[str, bytes]]:
         wanted = (name for name in files if name.endswith(".py") and not name.startswith(_SKIPPED_FILES))
         paths += [Path(folder, name).relative_to(root).as_posix() for name in wanted]
     for path in sorted(paths):
-        content = (root / path).read_bytes().replace(b"\r\n", b"\n")
-        if not _GENERATED.search(content[:400]):
-            yield path, content
+        text = content(root / path).replace(b"\r\n", b"\n")
+        if not _GENERATED.search(text[:400]):
+            yield path, text
 
 
 def _split_of(module: str) -> str:
@@ -119,16 +124,16 @@ def _split_of(module: str) -> str:
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
 
 def _unique(items: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
     """Without empty contents, and without all but the first of equal ones."""
     seen = {b""}
-    for name, content in items:
-        if content not in seen:
-            seen.add(content)
-            yield name, content
+    for name, text in items:
+        if text not in seen:
+            seen.add(text)
+            yield name, text
 
 
 def overlapping(kept: Sequence[bytes], others: Sequence[bytes], passage: int = PASSAGE) -> set[int]:
@@ -170,33 +175,33 @@ def _folder(root: Path) -> Corpus:
     items, odd = [], []
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+        if any(part.startswith(".") for part in name.parts) or kind(path) != "a file":
             continue
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise HmlcoreError(f"cannot read {path}: {error}") from error
-        (items if _is_text(content) else odd).append((name.as_posix(), content))
+        text = content(path)
+        if _is_text(text):
+            items.append((name.as_posix(), text))
+        else:
+            odd.append(shown(name))
     if odd:
-        message = f"corpus folder {root}: left out {len(odd)} files that are not UTF-8 text, e.g. {odd[0][0]}"
-        warnings.warn(message, stacklevel=2)
+        message = f"left out {len(odd)} files that are not UTF-8 text, e.g. {odd[0]}"
+        warnings.warn(f"corpus folder {shown(root)}: {message}", stacklevel=2)
     items = sorted(_unique(iter(items)), key=lambda item: _hash(item[0]))
     if len(items) < len(SPLITS):
         raise HmlcoreError(
-            f"corpus folder {str(root)!r} holds {len(items)} different non-empty text files; "
+            f"corpus folder {shown(root)!r} holds {len(items)} different non-empty text files; "
             f"{len(SPLITS)} are needed, one for each split"
         )
     held = max(1, round(len(items) / 10))
     parts = {"test": items[:held], "validation": items[held : 2 * held], "train": items[2 * held :]}
     documents = {split: Documents.of(part) for split, part in parts.items()}
-    return Corpus(f"folder:{root.resolve().name}", f"{len(items)} text files", documents.__getitem__)
+    return Corpus(_named(root), f"{len(items)} text files", documents.__getitem__)
 
 
-def _is_text(content: bytes) -> bool:
-    if b"\0" in content[:8192]:
+def _is_text(text: bytes) -> bool:
+    if b"\0" in text[:8192]:
         return False
     try:
-        content.decode()
+        text.decode()
     except UnicodeDecodeError:
         return False
     return True

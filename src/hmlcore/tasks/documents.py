@@ -11,6 +11,7 @@ import numpy as np
 from hmlcore.errors import HmlcoreError
 from hmlcore.files import write_file
 from hmlcore.tasks.base import SPLITS
+from hmlcore.tasks.records import shown
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,12 @@ class Documents:
         names, contents = zip(*items, strict=True)
         offsets = np.cumsum([0, *map(len, contents)], dtype=np.int64)
         data = np.frombuffer(b"".join(contents), dtype=np.uint8)
-        return cls(data, offsets, names, tuple(hashlib.sha256(content).hexdigest() for content in contents))
+        return cls(
+            data,
+            offsets,
+            tuple(map(shown, names)),
+            tuple(hashlib.sha256(content).hexdigest() for content in contents),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -107,7 +113,7 @@ def _store(listing: Path, content: Path, items: Iterable[tuple[str, bytes]]) -> 
     def write_content(file) -> None:
         for name, text in items:
             file.write(text)
-            entry["names"].append(name)
+            entry["names"].append(shown(name))
             entry["digests"].append(hashlib.sha256(text).hexdigest())
             entry["offsets"].append(entry["offsets"][-1] + len(text))
 

@@ -1,11 +1,8 @@
 """IMDB reviews as bytes, liked or not: the Text task of Long Range Arena."""
 
 import functools
-import gzip
 import hashlib
-import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -19,6 +16,7 @@ from hmlcore.tasks.base import check_batch, check_choice, check_int, generator
 from hmlcore.tasks.hub import downloading
 from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.made_up_reviews import VERSION, made_up_reviews
+from hmlcore.tasks.records import checked, records, shown
 
 CORPORA = ("imdb", "made_up")
 REPOSITORY = "stanfordnlp/imdb"
@@ -139,27 +137,20 @@ def opened(corpus: str) -> Source:
     if data is None:
         return _from_hub()
     files = tuple(data / "imdb" / f"{split}.jsonl.gz" for split in ("train", "test"))
-    missing = [f"imdb/{file.name}" for file in files if not file.is_file()]
-    require(not missing, f"HMLCORE_DATA={data} lacks {', '.join(missing)}. {_TWO_WAYS}")
-    return _from_files(files, tuple((f.stat().st_size, f.stat().st_mtime_ns) for f in files))
+    missing = [f"imdb/{file.name}" for file in files if not file.exists()]
+    require(not missing, f"HMLCORE_DATA={shown(data)} lacks {', '.join(missing)}. {_TWO_WAYS}")
+    return _from_files(files, tuple((f.st_size, f.st_mtime_ns) for f in map(checked, files)))
 
 
 @functools.lru_cache(maxsize=1)
 def _made_up() -> Source:
-    return _source(VERSION, *(_reviews(iter(made_up_reviews(split)), VERSION) for split in ("train", "test")))
+    splits = [_reviews(enumerate(made_up_reviews(split), 1), VERSION, "row") for split in ("train", "test")]
+    return _source(VERSION, *splits)
 
 
 @functools.lru_cache(maxsize=2)
 def _from_files(files: tuple[Path, ...], _changed: tuple) -> Source:
-    return _source("IMDB, official splits", *(_reviews(_records(file), str(file)) for file in files))
-
-
-def _records(file: Path) -> Iterator[dict]:
-    try:
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise HmlcoreError(f"{file} is damaged ({error}). {_TWO_WAYS}") from error
+    return _source("IMDB, official splits", *(_reviews(records(file), shown(file), "line") for file in files))
 
 
 @functools.lru_cache(maxsize=1)
@@ -167,16 +158,18 @@ def _from_hub() -> Source:
     with downloading("the reviews of IMDB are", REPOSITORY, _TWO_WAYS):
         from datasets import load_dataset
 
-        splits = [load_dataset(REPOSITORY, split=split, revision=REVISION) for split in ("train", "test")]
-    return _source(f"{REPOSITORY}@{REVISION}", *(_reviews(iter(split), REPOSITORY) for split in splits))
+        rows = [load_dataset(REPOSITORY, split=split, revision=REVISION) for split in ("train", "test")]
+        splits = [_reviews(enumerate(part, 1), REPOSITORY, "row") for part in rows]
+    return _source(f"{REPOSITORY}@{REVISION}", *splits)
 
 
-def _reviews(records: Iterator[dict], place: str) -> Reviews:
+def _reviews(numbered: Iterable[tuple[int, dict]], place: str, unit: str) -> Reviews:
     texts, labels = [], []
-    for number, record in enumerate(records, 1):
-        text, label = (record.get(field) for field in ("text", "label")) if isinstance(record, dict) else (0, 0)
+    for number, record in numbered:
+        text, label = record.get("text"), record.get("label")
         if not isinstance(text, str) or not text or label not in (0, 1):
-            raise HmlcoreError(f'review {number} of {place} has no "text", or its "label" is neither 0 nor 1')
+            why = 'it has no "text", or its "label" is neither 0 nor 1'
+            raise HmlcoreError(f"{place} is damaged at {unit} {number}: {why}")
         texts.append(text.encode())
         labels.append(label)
     require(len(texts) > 0, f"{place} holds no review")

@@ -16,6 +16,7 @@ from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.corpora import NAMES
 from hmlcore.tasks.needle import check_depth
 from hmlcore.tasks.needle_words import NEEDLE, NOISE, QUESTION, QUESTION_OF_ALL, word_keys
+from hmlcore.tasks.records import kind
 
 KEYS = word_keys()
 NEAR = 0.05  # of the haystack: how far from its depth a needle may lie for the sake of a whole sentence
@@ -134,8 +135,8 @@ class NeedleText(Task):
             require(self.books is None, f"books={self.books} applies to corpus 'pg19' only, not to 'filler'")
             return None
         if isinstance(self.corpus, str):
-            named = self.corpus in NAMES or self.corpus.startswith("folder:") or Path(self.corpus).is_dir()
-            if not named:
+            named = self.corpus in NAMES or self.corpus.startswith("folder:")
+            if not named and kind(Path(self.corpus)) != "a folder":
                 raise unknown("corpus", self.corpus, (*NAMES, "filler"))
         return Bytes(self.corpus, self.length, self.books)
 

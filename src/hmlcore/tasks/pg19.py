@@ -7,10 +7,8 @@ so the lists come from the hub at a pinned revision, and `datasets` reads the bo
 """
 
 import functools
-import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from hmlcore import paths
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks.documents import Corpus, Documents, cached
 from hmlcore.tasks.hub import downloading
+from hmlcore.tasks.records import checked, damaged, lines, records, shown
 
 REPOSITORY = "deepmind/pg19"
 REVISION = "4d28bd77e66947ad3835cf78ed7aaeb4dd87ad8b"
@@ -50,7 +49,7 @@ def open_pg19(books: int | None = None) -> Corpus:
     files = {split: sorted(folder.glob(pattern)) for split, pattern in _FILES.items()}
     missing = [f"pg19/{_FILES[split]}" for split, found in files.items() if not found]
     if missing:
-        raise HmlcoreError(f"HMLCORE_DATA={data} lacks {', '.join(missing)}. {_TWO_WAYS}")
+        raise HmlcoreError(f"HMLCORE_DATA={shown(data)} lacks {', '.join(missing)}. {_TWO_WAYS}")
 
     def read(split: str) -> Documents:
         sources = files[split]
@@ -65,12 +64,10 @@ def titles(split: str) -> dict[str, str]:
     """Name → title of a split's books, where the records of ``HMLCORE_DATA`` have titles; the hub has none."""
     data = paths.data()
     files = sorted((data / "pg19").glob(_FILES[split])) if data is not None else []
-    found = {}
-    for file in files:
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            records = map(json.loads, lines)
-            found |= {str(r["id"]): str(r["title"]) for r in records if r.get("title") and "id" in r}
-    return found
+    every = (record for file in files for _, record in records(file))
+    return {
+        str(record["id"]): str(record["title"]) for record in every if record.get("title") and "id" in record
+    }
 
 
 def _limited(documents: Documents, books: int | None) -> Documents:
@@ -84,11 +81,11 @@ def _key(*parts: object) -> str:
 
 
 def _file_digest(path: Path) -> str:
+    status = checked(path)
     try:
-        status = path.stat()
         return _digest_of(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
-        raise HmlcoreError(f"cannot read {path}: {error}") from error
+        raise HmlcoreError(f"cannot read {shown(path)}: {error.strerror}") from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -99,21 +96,16 @@ def _digest_of(path: Path, size: int, changed: int) -> str:
 
 def _records(sources: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     for source in sources:
-        number, found = 0, 0
-        try:
-            with gzip.open(source, "rt", encoding="utf-8") as lines:
-                for number, line in enumerate(lines, 1):
-                    record = json.loads(line)
-                    if text := record["text"].encode():
-                        found += 1
-                        yield str(record.get("id", f"{source.name}:{number}")), text
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HmlcoreError(
-                f"{source} is damaged at or after line {max(number, 1)}: it must be gzip JSON lines with a "
-                f'"text" field ({type(error).__name__}: {error})'
-            ) from error
+        found = 0
+        for number, record in records(source):
+            text = record.get("text")
+            if not isinstance(text, str):
+                raise damaged(source, number, 'it must be gzip JSON lines with a "text" field')
+            if text:
+                found += 1
+                yield str(record.get("id", f"{source.name}:{number}")), text.encode()
         if not found:
-            raise HmlcoreError(f"{source} holds no book")
+            raise HmlcoreError(f"{shown(source)} holds no book")
 
 
 def _from_hub(split: str, books: int | None) -> Documents:
@@ -136,7 +128,7 @@ def _open_hub(split: str, books: int | None):
     from huggingface_hub import hf_hub_download
 
     listing = hf_hub_download(REPOSITORY, f"data/{split}_files.txt", repo_type="dataset", revision=REVISION)
-    names = sorted(Path(listing).read_text().split())
+    names = sorted(name for _, name in lines(Path(listing)))
     if books is not None and books > len(names):
         raise HmlcoreError(f"books={books}, but corpus 'pg19' has {len(names)} training books")
     names = names[:books]
