@@ -89,7 +89,7 @@ def test_the_memory_stays_wide_in_narrow_arithmetic():
     [
         ({"d_state": 0}, "d_state must be at least 1, got 0"),
         ({"head_dim": 5}, "head_dim must divide expand · d_model = 24, got 5"),
-        ({"head_dim": 0}, "head_dim must divide expand · d_model = 24, got 0"),
+        ({"head_dim": 0}, "head_dim must be at least 1, got 0"),
         ({"expand": 0}, "expand must be at least 1, got 0"),
     ],
 )

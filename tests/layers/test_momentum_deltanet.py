@@ -156,7 +156,7 @@ def test_the_default_keeps_the_floats_of_hml():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"min_log_mu": 0.5}, "min_log_mu must not be above 0, got 0.5"),
+        ({"min_log_mu": 0.5}, "min_log_mu must be finite and at most 0, got 0.5"),
         ({"num_heads": 5}, "num_heads = 5 does not divide d_model = 12"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hmlcore.checks import check_int
 from hmlcore.errors import require
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
 from hmlcore.ops.attention import attention, rotate
@@ -24,8 +25,14 @@ class RotaryAttention(Mixer):
 
     def __init__(self, d_model: int, num_heads: int, conv_size: int):
         super().__init__(d_model)
-        self.num_heads, self.head_dim = num_heads, split_heads(d_model, num_heads)
-        require(self.head_dim % 2 == 0, f"RoPE needs an even head dimension, got {self.head_dim}")
+        d_model = self.d_model
+        self.num_heads = check_int("num_heads", num_heads)
+        self.head_dim = split_heads(d_model, self.num_heads)
+        require(
+            self.head_dim % 2 == 0,
+            f"RoPE needs an even head dimension, got {self.head_dim} with d_model = {d_model}, "
+            f"num_heads = {num_heads}",
+        )
         self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
         self.conv = conv_weight(3 * d_model, conv_size)
         self.out_proj = nn.Linear(d_model, d_model, bias=False)

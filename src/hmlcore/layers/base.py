@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hmlcore.checks import check_int
 from hmlcore.errors import require
 from hmlcore.layers.trace import Trace
 
@@ -32,8 +33,7 @@ class Mixer(nn.Module, ABC):
 
     def __init__(self, d_model: int):
         super().__init__()
-        require(d_model >= 1, f"d_model must be at least 1, got {d_model}")
-        self.d_model = d_model
+        self.d_model = check_int("d_model", d_model)
         self.trace: Trace | None = None  # set by `layers.trace.recording`
         self.register_load_state_dict_pre_hook(_rename)
 
@@ -137,8 +137,7 @@ def _rename(mixer: Mixer, state_dict: dict[str, Tensor], prefix: str, *_: Any) -
 
 
 def split_heads(d_model: int, num_heads: int) -> int:
-    """d_model / num_heads, refused where it does not divide."""
-    require(num_heads >= 1, f"num_heads must be at least 1, got {num_heads}")
+    """d_model / num_heads, both checked, refused where it does not divide."""
     require(
         d_model % num_heads == 0,
         f"num_heads = {num_heads} does not divide d_model = {d_model}; choose a divisor or give head_dim",
@@ -148,7 +147,7 @@ def split_heads(d_model: int, num_heads: int) -> int:
 
 def conv_weight(channels: int, size: int) -> nn.Parameter:
     """A short convolution's weight [channels, size], uniform within ±1/√size as nn.Conv1d starts."""
-    require(size >= 1, f"conv_size must be at least 1, got {size}")
+    size = check_int("conv_size", size)
     return uniform(channels, size, fan_in=size)
 
 

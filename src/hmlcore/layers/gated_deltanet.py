@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import unknown
+from hmlcore.checks import check_choice
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
@@ -47,12 +47,11 @@ class GatedDeltaNet(MatrixMemory):
         skip: bool = False,
         norm: str = "head",
     ):
+        gate_init = check_choice("gate_init", gate_init, GATE_INITS)
         super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=2, skip=skip)
-        self.norm = head_norm(norm, num_heads, self.value_dim)
-        if gate_init not in GATE_INITS:
-            raise unknown("gate_init", gate_init, GATE_INITS)
+        self.norm = head_norm(norm, self.num_heads, self.value_dim)
         self.gate_init = gate_init
-        self.log_a = nn.Parameter(torch.zeros(num_heads))
+        self.log_a = nn.Parameter(torch.zeros(self.num_heads))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.checks import check_int, check_number
 from hmlcore.errors import require
 from hmlcore.layers.base import Mixer, conv_weight, uniform
 from hmlcore.ops.long_conv import long_conv
@@ -33,12 +34,14 @@ class HyenaFilter(nn.Module):
 
     def __init__(self, channels: int, width: int, features: int, length: int, frequency: float):
         super().__init__()
-        require(width >= 1, f"filter_width must be at least 1, got {width}")
+        width = check_int("filter_width", width)
+        features = check_int("filter_features", features)
         require(
             features >= 3 and features % 2 == 1,
             f"filter_features must be odd and at least 3 (time, cosines, sines), got {features}",
         )
-        require(length >= 2, f"filter_length must be at least 2, got {length}")
+        length = check_int("filter_length", length, 2)
+        frequency = check_number("filter_frequency", frequency)
         self.channels, self.features, self.length = channels, features, length
         self.frequency = nn.Parameter(torch.full((width,), float(frequency)))
         sizes = ((width, features), (width, width), (width, width), (channels, width))
@@ -131,12 +134,12 @@ class Hyena(Mixer):
         conv_size: int = 4,
     ):
         super().__init__(d_model)
-        require(order >= 2, f"order must be at least 2, got {order}")
-        self.order = order
+        d_model = self.d_model
+        order = self.order = check_int("order", order, 2)
         width = (order + 1) * d_model
         self.in_proj = nn.Linear(d_model, width)
         self.conv = conv_weight(width, conv_size)
-        self.conv_bias = uniform(width, fan_in=conv_size)
+        self.conv_bias = uniform(width, fan_in=self.conv.shape[1])
         channels = (order - 1) * d_model
         self.filter = HyenaFilter(channels, filter_width, filter_features, filter_length, filter_frequency)
         self.skip = nn.Parameter(torch.randn(channels))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import require, unknown
+from hmlcore.checks import check_choice, check_int, check_positive
 from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, uniform
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.precision import without_autocast
@@ -64,10 +64,10 @@ class LinOSS(MemoryMixer):
         conv_size: int = 4,
     ):
         super().__init__(d_model)
-        if dynamics not in DYNAMICS:
-            raise unknown("dynamics", dynamics, DYNAMICS)
-        require(d_state >= 1, f"d_state must be at least 1, got {d_state}")
-        require(0 < r_min <= 1, f"r_min must be above 0 and at most 1, got {r_min}")
+        d_model = self.d_model
+        d_state = check_int("d_state", d_state)
+        dynamics = check_choice("dynamics", dynamics, DYNAMICS)
+        r_min = check_positive("r_min", r_min, 1)
         self.d_state, self.dynamics, self.memory_shape = d_state, dynamics, (d_state, 2, 2)
         self.conv = conv_weight(d_model, conv_size)
         self.dt = nn.Parameter(0.5 * torch.randn(d_state))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int
 from hmlcore.layers.base import conv_weight, uniform
 from hmlcore.layers.state_space import StateSpace, step_size_bias
 from hmlcore.ops.selective_scan import selective_scan, selective_scan_step
@@ -33,14 +33,14 @@ class Mamba(StateSpace):
         self, d_model: int, d_state: int = 16, expand: int = 2, dt_rank: int | None = None, conv_size: int = 4
     ):
         super().__init__(d_model)
-        rank = -(-d_model // 16) if dt_rank is None else dt_rank
-        for name, value in (("d_state", d_state), ("expand", expand), ("dt_rank", rank)):
-            require(value >= 1, f"{name} must be at least 1, got {value}")
+        d_model = self.d_model
+        d_state, expand = check_int("d_state", d_state), check_int("expand", expand)
+        rank = -(-d_model // 16) if dt_rank is None else check_int("dt_rank", dt_rank)
         self.d_state, self.inner, self.dt_rank = d_state, expand * d_model, rank
         self.memory_shape = (self.inner, d_state)
         self.in_proj = nn.Linear(d_model, 2 * self.inner, bias=False)
         self.conv = conv_weight(self.inner, conv_size)
-        self.conv_bias = uniform(self.inner, fan_in=conv_size)
+        self.conv_bias = uniform(self.inner, fan_in=self.conv.shape[1])
         self.x_proj = nn.Linear(self.inner, rank + 2 * d_state, bias=False)
         # A parameter, not a Linear, whose weights a model would draw anew: Δ must start as published.
         self.dt_weight = uniform(self.inner, rank, fan_in=rank)

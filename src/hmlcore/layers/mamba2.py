@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.checks import check_int
 from hmlcore.errors import require
 from hmlcore.layers.base import conv_weight, uniform
 from hmlcore.layers.state_space import StateSpace, step_size_bias
@@ -41,12 +42,11 @@ class Mamba2(StateSpace):
         conv_size: int = 4,
     ):
         super().__init__(d_model)
-        for name, value in (("d_state", d_state), ("expand", expand)):
-            require(value >= 1, f"{name} must be at least 1, got {value}")
-        inner = expand * d_model
-        self.head_dim = math.gcd(64, inner) if head_dim is None else head_dim
+        d_model = self.d_model
+        d_state, inner = check_int("d_state", d_state), check_int("expand", expand) * d_model
+        self.head_dim = math.gcd(64, inner) if head_dim is None else check_int("head_dim", head_dim)
         require(
-            self.head_dim >= 1 and inner % self.head_dim == 0,
+            inner % self.head_dim == 0,
             f"head_dim must divide expand · d_model = {inner}, got {head_dim}",
         )
         self.d_state, self.inner, self.num_heads = d_state, inner, inner // self.head_dim
@@ -54,7 +54,7 @@ class Mamba2(StateSpace):
         mixed = inner + 2 * d_state
         self.in_proj = nn.Linear(d_model, inner + mixed + self.num_heads, bias=False)
         self.conv = conv_weight(mixed, conv_size)
-        self.conv_bias = uniform(mixed, fan_in=conv_size)
+        self.conv_bias = uniform(mixed, fan_in=self.conv.shape[1])
         self.dt_bias = step_size_bias(self.num_heads)
         self.log_a = nn.Parameter(torch.empty(self.num_heads).uniform_(1, 16).log())
         self.skip = nn.Parameter(torch.ones(self.num_heads))

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.checks import LARGEST, check_int, check_number, check_optional
 from hmlcore.errors import require
 from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, inverse_softplus, split_heads
 from hmlcore.layers.read_out import skip_gain, with_skip
@@ -51,12 +52,14 @@ class MatrixMemory(MemoryMixer):
         skip: bool = False,
     ):
         super().__init__(d_model)
-        self.num_heads = num_heads
+        d_model = self.d_model
+        num_heads = self.num_heads = check_int("num_heads", num_heads)
+        head_dim = check_optional("head_dim", head_dim, check_int)
         self.head_dim = split_heads(d_model, num_heads) if head_dim is None else head_dim
-        require(self.head_dim >= 1, f"head_dim must be at least 1, got {head_dim}")
+        expand_v = check_number("expand_v", expand_v)
         self.value_dim = round(self.head_dim * expand_v)
         require(
-            self.value_dim >= 1 and self.value_dim == self.head_dim * expand_v,
+            1 <= self.value_dim <= LARGEST and self.value_dim == self.head_dim * expand_v,
             f"expand_v = {expand_v} times head_dim = {self.head_dim} must be a whole number of at least 1",
         )
         self.memory_shape = (num_heads, *self.rows, self.head_dim, self.value_dim)

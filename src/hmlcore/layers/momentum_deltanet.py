@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import require
+from hmlcore.checks import check_bool, check_number
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.ops.momentum_delta import momentum_delta, momentum_delta_step
 
@@ -52,11 +52,12 @@ class MomentumDeltaNet(MatrixMemory):
         min_log_mu: float = -1.0,
         predict_decayed: bool = True,
     ):
+        min_log_mu = float(check_number("min_log_mu", min_log_mu, high=0))
+        predict_decayed = check_bool("predict_decayed", predict_decayed)
         super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=4)
-        require(min_log_mu <= 0, f"min_log_mu must not be above 0, got {min_log_mu}")
         self.min_log_mu, self.predict_decayed = min_log_mu, predict_decayed
         for name in self.no_decay:
-            setattr(self, name, nn.Parameter(torch.zeros(num_heads)))
+            setattr(self, name, nn.Parameter(torch.zeros(self.num_heads)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hmlcore.errors import unknown
+from hmlcore.checks import check_bool, check_choice
 
 NORMS = ("head", "soft", "none")
 
@@ -31,8 +31,7 @@ def head_norm(kind: str, heads: int, size: int) -> nn.Module:
 
     Raises: HmlcoreError for another kind.
     """
-    if kind not in NORMS:
-        raise unknown("norm", kind, NORMS)
+    check_choice("norm", kind, NORMS)
     if kind == "none":
         return nn.Identity()
     return SoftNorm(heads, size) if kind == "soft" else nn.RMSNorm(size, eps=1e-5)
@@ -44,7 +43,7 @@ def skip_gain(given: bool, channels: int) -> nn.Parameter | None:
     What a token writes reaches its own output without a detour through the memory, as Mamba's D·x does (Gu
     and Dao, arXiv 2312.00752).
     """
-    return nn.Parameter(torch.ones(channels)) if given else None
+    return nn.Parameter(torch.ones(channels)) if check_bool("skip", given) else None
 
 
 def with_skip(o: Tensor, v: Tensor, gain: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int
 from hmlcore.layers.base import Mixer, conv_weight
 from hmlcore.ops.short_conv import short_conv
 
@@ -29,8 +29,8 @@ class RecurrentUnit(Mixer):
 
     def __init__(self, d_model: int, hidden: int | None = None, conv_size: int = 4):
         super().__init__(d_model)
-        self.hidden = d_model if hidden is None else hidden
-        require(self.hidden >= 1, f"hidden must be at least 1, got {hidden}")
+        d_model = self.d_model
+        self.hidden = d_model if hidden is None else check_int("hidden", hidden)
         self.conv = conv_weight(d_model, conv_size)
         self.unit = self.unit_class(d_model, self.hidden, batch_first=True)
         self.out_proj = nn.Linear(self.hidden, d_model, bias=False)

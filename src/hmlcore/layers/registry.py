@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hmlcore.checks import check_choice
 from hmlcore.errors import require, unknown
 from hmlcore.layers.attention import Attention
 from hmlcore.layers.base import Mixer
@@ -26,9 +27,7 @@ MIXERS: dict[str, type[Mixer]] = {cls.name: cls for cls in _KNOWN}
 
 def mixer_class(name: str) -> type[Mixer]:
     """The class registered as `name`; an unknown name is refused with the list of known ones."""
-    if name not in MIXERS:
-        raise unknown("mixer", name, MIXERS)
-    return MIXERS[name]
+    return MIXERS[check_choice("mixer", name, MIXERS)]
 
 
 def register_mixer(cls: type[Mixer]) -> type[Mixer]:

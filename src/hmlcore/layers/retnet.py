@@ -47,8 +47,12 @@ class RetNet(MatrixMemory):
         conv_size: int = 4,
     ):
         super().__init__(d_model, num_heads, head_dim, expand_v, conv_size)
-        require(self.head_dim % 2 == 0, f"xPos needs an even head dimension, got {self.head_dim}")
-        self.log_gamma = multi_scale(num_heads)
+        require(
+            self.head_dim % 2 == 0,
+            f"xPos needs an even head dimension, got {self.head_dim} with d_model = {d_model}, "
+            f"num_heads = {num_heads}, head_dim = {head_dim}",
+        )
+        self.log_gamma = multi_scale(self.num_heads)
 
     def build_norm(self) -> nn.Module:
         return HeadNorm(self.num_heads, self.num_heads * self.value_dim, eps=1e-6)

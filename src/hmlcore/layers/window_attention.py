@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int
 from hmlcore.layers.attention import RotaryAttention
 from hmlcore.ops.window_attention import window_attention
 
@@ -37,8 +37,8 @@ class WindowAttention(RotaryAttention):
     name = "window_attention"
 
     def __init__(self, d_model: int, num_heads: int = 4, window: int = 64, conv_size: int = 4):
+        window = check_int("window", window)
         super().__init__(d_model, num_heads, conv_size)
-        require(window >= 1, f"window must be at least 1, got {window}")
         self.window = window
 
     def forward(self, x: Tensor, state: WindowAttentionState | None = None):

@@ -45,5 +45,5 @@ def test_a_kick_needs_its_clock():
 
 @pytest.mark.parametrize("every", [0, -1, 2.0])
 def test_chunks_of_no_token_are_refused(every):
-    with pytest.raises(HmlcoreError, match=f"every must be at least 1, got {every}"):
+    with pytest.raises(HmlcoreError, match=f"every must be .*at least 1, got {every}"):
         HML(WIDTH, HEADS, dynamics="kick", every=every)

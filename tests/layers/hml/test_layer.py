@@ -177,7 +177,7 @@ def test_it_is_built_by_name_and_what_moves_the_memory_knows_no_decay(dynamics):
         ({"d_model": 0}, "d_model must be at least 1, got 0"),
         ({"theta": "layer"}, "unknown theta 'layer'; known: few, head, token"),
         ({"rotation_heads": 5}, "rotation_heads must be between 0 and num_heads = 4, got 5"),
-        ({"rotation_heads": -1}, "rotation_heads must be between 0 and num_heads = 4, got -1"),
+        ({"rotation_heads": -1}, "rotation_heads must be at least 0, got -1"),
         (
             {"dynamics": "delta", "rotation_heads": 1, "head_dim": 3},
             "head_dim must be even to hold pairs of value channels, got 3",

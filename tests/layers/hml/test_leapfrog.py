@@ -108,7 +108,7 @@ def test_injection_changes_what_is_written_to_the_position_alone(dynamics):
 
 @pytest.mark.parametrize("step_size", [0.0, -1.0, math.nan, math.inf])
 def test_a_step_that_is_none_is_refused(step_size):
-    with pytest.raises(HmlcoreError, match=f"step_size must be above 0 and finite, got {step_size}"):
+    with pytest.raises(HmlcoreError, match=f"step_size must be above 0 and at most 100, got {step_size}"):
         HML(WIDTH, dynamics="leapfrog", step_size=step_size)
 
 

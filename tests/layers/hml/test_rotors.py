@@ -97,10 +97,10 @@ def test_rotors_start_at_scales_in_equal_ratios():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rotors": -1}, "rotors must be 0 or at least rotation_heads = 0, got -1"),
+        ({"rotors": -1}, "rotors must be at least 0, got -1"),
         ({"rotors": 1, "rotation_heads": 2}, "rotors must be 0 or at least rotation_heads = 2, got 1"),
-        ({"rotor_start": 0.2}, "rotor_start is between 0 and 1 turn, of the rotors = 0, got 0.2"),
-        ({"rotors": 2, "rotor_start": 0}, "rotor_start is between 0 and 1 turn, of the rotors = 2, got 0"),
+        ({"rotor_start": 0.2}, "rotor_start needs rotors, got 0.2 with rotors = 0"),
+        ({"rotors": 2, "rotor_start": 0}, "rotor_start must be above 0 and at most 1, got 0"),
         ({"norm": "layer"}, "norm"),
     ],
 )

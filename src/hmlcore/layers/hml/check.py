@@ -6,10 +6,38 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int, check_optional, check_positive
 from hmlcore.errors import require
 from hmlcore.ops.hamiltonian.check import check_finite, visible
 
 MEANING = {"phase": " (a phase for each rotor or rotating head)"}
+
+
+def check_rotation_heads(count: int, dynamics: str, kind: type, num_heads: int, head_dim: int) -> int:
+    """Refuse more rotating heads than heads, forces that do not turn along, and channels without a partner."""
+    count = check_int("rotation_heads", count, 0)
+    require(count <= num_heads, f"rotation_heads must be between 0 and num_heads = {num_heads}, got {count}")
+    require(
+        not count or kind.turns_with_values,
+        f"rotation_heads must be 0 with dynamics={dynamics!r}, whose forces are not linear, got {count}",
+    )
+    require(
+        head_dim % 2 == 0 or not (count or kind.pairs),
+        f"head_dim must be even to hold pairs of value channels, got {head_dim}",
+    )
+    return count
+
+
+def check_rotors(count: int, start: float | None, rotation_heads: int) -> tuple[int, float | None]:
+    """Refuse fewer rotors than turn heads, and a start where there is none."""
+    count = check_int("rotors", count, 0)
+    require(
+        count == 0 or count >= rotation_heads,
+        f"rotors must be 0 or at least rotation_heads = {rotation_heads}, got {count}",
+    )
+    start = check_optional("rotor_start", start, check_positive, 1)
+    require(start is None or count > 0, f"rotor_start needs rotors, got {start} with rotors = 0")
+    return count, start
 
 
 def check_operand(x: Tensor, weight: Tensor) -> None:

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.checks import check_int, check_optional
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
-from hmlcore.layers.hml.check import check_gates, check_operand, check_state
+from hmlcore.layers.hml.check import check_gates, check_operand, check_rotation_heads, check_rotors, check_state
 from hmlcore.layers.hml.dynamics import dynamics_class
 from hmlcore.layers.hml.rotation import START, Rotation, rotate_last, spread
 from hmlcore.layers.hml.state import State, make_state
@@ -92,30 +93,13 @@ class HML(Mixer):
         for option in options:
             if option not in kind.options():
                 raise unknown(f"option of dynamics {dynamics!r}", option, kind.options() or ["none"])
+        d_model = self.d_model
+        num_heads = check_int("num_heads", num_heads)
+        head_dim = check_optional("head_dim", head_dim, check_int)
         self.dynamics, self.num_heads, self.rows = dynamics, num_heads, kind.rows
         self.head_dim = split_heads(d_model, num_heads) if head_dim is None else head_dim
-        require(self.head_dim >= 1, f"head_dim must be at least 1, got {head_dim}")
-        require(
-            0 <= rotation_heads <= num_heads,
-            f"rotation_heads must be between 0 and num_heads = {num_heads}, got {rotation_heads}",
-        )
-        require(
-            not rotation_heads or kind.turns_with_values,
-            f"rotation_heads must be 0 with dynamics={dynamics!r}, whose forces are not linear, "
-            f"got {rotation_heads}",
-        )
-        require(
-            self.head_dim % 2 == 0 or not (rotation_heads or kind.pairs),
-            f"head_dim must be even to hold pairs of value channels, got {self.head_dim}",
-        )
-        require(
-            rotors == 0 or rotors >= max(1, rotation_heads),
-            f"rotors must be 0 or at least rotation_heads = {rotation_heads}, got {rotors}",
-        )
-        require(
-            rotor_start is None or (rotors > 0 and 0 < rotor_start <= 1),
-            f"rotor_start is between 0 and 1 turn, of the rotors = {rotors}, got {rotor_start}",
-        )
+        rotation_heads = check_rotation_heads(rotation_heads, dynamics, kind, num_heads, self.head_dim)
+        rotors, rotor_start = check_rotors(rotors, rotor_start, rotation_heads)
         # Made below, where its random numbers have their place; here is that of its parameters.
         self.register_module("rule", None)
         inner = num_heads * self.head_dim
@@ -197,7 +181,7 @@ class HML(Mixer):
         Raises: HmlcoreError for a layer without rotors, and a lattice below 1.
         """
         require(self.rotor_proj is not None, "snap needs a layer that has rotors, this one has rotors = 0")
-        require(lattice is None or lattice >= 1, f"lattice must be at least 1, got {lattice}")
+        lattice = check_optional("lattice", lattice, check_int)
         self.rotation.lattice.fill_(lattice or 0)
 
     def forward(

@@ -1,6 +1,6 @@
 """What a token does to the memory of a head: the members of the family, one module a kind."""
 
-from hmlcore.errors import unknown
+from hmlcore.checks import check_choice
 from hmlcore.layers.hml.dynamics.base import Dynamics
 from hmlcore.layers.hml.dynamics.delta import Delta
 from hmlcore.layers.hml.dynamics.kick import Kick
@@ -23,6 +23,4 @@ FAMILY: dict[str, type[Dynamics]] = {
 
 def dynamics_class(name: str) -> type[Dynamics]:
     """The member of the family called `name`; an unknown name is refused with the list of known ones."""
-    if name not in FAMILY:
-        raise unknown("dynamics", name, FAMILY)
-    return FAMILY[name]
+    return FAMILY[check_choice("dynamics", name, FAMILY)]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hmlcore.errors import require
+from hmlcore.checks import check_optional, check_positive
 from hmlcore.ops import hamiltonian as ops
 
 Named = dict[str, Tensor]
@@ -99,9 +99,9 @@ class Addressed(Dynamics):
         return torch.einsum("bhp,bhn,bhpnd->bhd", c.c, k, memory) - v
 
 
-def check_damping(damping: float | None) -> None:
-    """Refuse a damping that is neither None nor in (0, 1]."""
-    require(damping is None or 0 < damping <= 1, f"damping must be in (0, 1], got {damping}")
+def check_damping(damping: float | None) -> float | None:
+    """A damping is None or in (0, 1]."""
+    return check_optional("damping", damping, check_positive, 1)
 
 
 def damped(damping: float | None, log_alpha: Tensor, log_kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int
 from hmlcore.layers.hml.dynamics.network import Network
 from hmlcore.layers.hml.dynamics.nonlinear import Nonlinear
 from hmlcore.layers.hml.dynamics.quad import QuadCoefficients
@@ -44,8 +44,7 @@ class Kick(Nonlinear):
 
     def __init__(self, d_model: int, num_heads: int, head_dim: int, *, every: int = 16):
         super().__init__(d_model, num_heads, head_dim)
-        require(type(every) is int and every >= 1, f"every must be at least 1, got {every!r}")
-        self.every = every
+        self.every = check_int("every", every)
         self.net = Network(num_heads, head_dim)
 
     def multiply_adds(self):

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hmlcore.errors import require, unknown
+from hmlcore.checks import check_choice, check_positive
 from hmlcore.layers.hml.dynamics.base import Addressed, check_damping, damped
 from hmlcore.ops import hamiltonian as ops
 
 INJECTION = ("momentum", "both")
+LARGEST_STEP = 100  # no β that a gate can reach in training is stable with a larger one
 
 
 class Stepped(Addressed):
@@ -35,11 +36,9 @@ class Stepped(Addressed):
         damping: float | None = None, step_size: float = 1.0, injection: str = "momentum",
     ):  # fmt: skip
         super().__init__(d_model, num_heads, head_dim)
-        check_damping(damping)
-        require(0 < step_size < math.inf, f"step_size must be above 0 and finite, got {step_size}")
-        if injection not in INJECTION:
-            raise unknown("injection", injection, INJECTION)
-        self.damping, self.injection = damping, injection
+        self.damping = check_damping(damping)
+        step_size = check_positive("step_size", step_size, LARGEST_STEP)
+        self.injection = check_choice("injection", injection, INJECTION)
         self.log_h = nn.Parameter(torch.full((num_heads,), math.log(step_size)))
         self.mu = nn.Parameter(torch.zeros(num_heads))
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.errors import unknown
+from hmlcore.checks import check_choice
 from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
 from hmlcore.ops import oscillator as ops
 
@@ -47,10 +47,8 @@ class Oscillator(Dynamics):
         self, d_model: int, num_heads: int, head_dim: int, *, theta: str = "few", damping: float | None = None
     ):
         super().__init__(d_model, num_heads, head_dim)
-        if theta not in THETA:
-            raise unknown("theta", theta, THETA)
-        check_damping(damping)
-        self.damping = damping
+        theta = check_choice("theta", theta, THETA)
+        self.damping = check_damping(damping)
         heads = max(1, num_heads // 4) if theta == "few" else num_heads
         shape = (heads,) if theta == "head" else (heads, d_model)
         self.theta = nn.Parameter(torch.zeros(shape))

@@ -1,0 +1,123 @@
+"""Checks of arguments, for the head of every public constructor and function.
+
+Each refuses what does not fit at once, in one line that names the argument and the value, and returns the rest
+as plain Python, so that a number of numpy or torch is as good as any.
+"""
+
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+from hmlcore.errors import HmlcoreError, require, unknown
+
+LARGEST = 2**31 - 1
+"""Of a size: two of them multiply within 64 bits, and more is a slip, refused before anything is allocated."""
+
+LARGEST_SEED = 2**63 - 1
+
+
+def check_int(name: str, value: object, low: int = 1, high: int = LARGEST) -> int:
+    """An integer within low … high; truth values are none."""
+    number = _plain(value)
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    require(whole, f"{name} must be an integer of at least {low}, got {shown(value)}")
+    require(number >= low, f"{name} must be at least {low}, got {shown(number)}")
+    require(number <= high, f"{name} must be at most {high}, got {shown(number)}")
+    return number
+
+
+def check_seed(name: str, value: object) -> int:
+    """An integer that any generator of random numbers takes."""
+    return check_int(name, value, 0, LARGEST_SEED)
+
+
+def check_number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite number within low … high, an integer or not; as it was given, since specs tell 1 from 1.0."""
+    number = _plain(value)
+    fits = _is_finite(number) and low <= number <= high
+    require(fits, f"{name} must be {_bounds(low, high)}, got {shown(value)}")
+    return number
+
+
+def check_positive(name: str, value: object, high: float = math.inf) -> float:
+    """A finite number above 0 and at most `high`."""
+    number = _plain(value)
+    bound = f"at most {high:g}" if high < math.inf else "finite"
+    fits = _is_finite(number) and 0 < number <= high
+    require(fits, f"{name} must be above 0 and {bound}, got {shown(value)}")
+    return number
+
+
+def check_bool(name: str, value: object) -> bool:
+    """True or False, and no number in place of them."""
+    truth = _plain(value)
+    require(isinstance(truth, bool), f"{name} must be True or False, got {shown(value)}")
+    return truth
+
+
+def check_text(name: str, value: object) -> str:
+    """A text that is not empty."""
+    require(isinstance(value, str) and value != "", f"{name} must be a text, got {shown(value)}")
+    return value
+
+
+def check_choice(name: str, value: object, known: Collection[str]) -> str:
+    """One of the `known` words."""
+    if not isinstance(value, str):
+        raise HmlcoreError(f"{name} must be one of {', '.join(sorted(known))}, got {shown(value)}")
+    if value not in known:
+        raise unknown(name, value, known)
+    return value
+
+
+def check_instance(name: str, value: object, kind: type) -> Any:
+    """An object of that class."""
+    require(isinstance(value, kind), f"{name} must be a {kind.__name__}, got {shown(value)}")
+    return value
+
+
+def check_list(name: str, values: object, check: Callable, *bounds: Any) -> list:
+    """Several values, one at least, each of which `check(name, value, *bounds)` lets pass."""
+    several = hasattr(values, "__iter__") and not isinstance(values, str | bytes | dict)
+    require(several and getattr(values, "ndim", 1) == 1, f"{name} must be a list, got {shown(values)}")
+    found = [check(f"each of {name}", value, *bounds) for value in values]
+    require(len(found) > 0, f"{name} must not be empty")
+    return found
+
+
+def check_optional(name: str, value: object, check: Callable, *bounds: Any) -> Any:
+    """None, or what `check(name, value, *bounds)` lets pass."""
+    return None if value is None else check(name, value, *bounds)
+
+
+def check_fields(instance: object, **checks: tuple) -> None:
+    """Check fields of a frozen dataclass, each by ``(check, *bounds)``, and keep the plain values in them."""
+    for name, (check, *bounds) in checks.items():
+        object.__setattr__(instance, name, check(name, getattr(instance, name), *bounds))
+
+
+def shown(value: object) -> str:
+    """The value as an error shows it: on one line, and not for ever."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of too many digits
+        text = f"{type(value).__name__} that is too long to show"
+    return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"
+
+
+def _plain(value: Any) -> Any:
+    """A scalar of numpy or torch as the Python number that it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
+def _bounds(low: float, high: float) -> str:
+    if high == math.inf:
+        return "finite" if low == -math.inf else f"at least {low:g} and finite"
+    return f"finite and at most {high:g}" if low == -math.inf else f"between {low:g} and {high:g}"
+
+
+def _is_finite(number: object) -> bool:
+    try:
+        return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    except OverflowError:  # an integer beyond every float
+        return False
