@@ -15,7 +15,16 @@ from torch import Tensor
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
-from hmlcore.models.padding import read_padded, select
+from hmlcore.models.documents import document_starts, next_positions, read_documents
+from hmlcore.models.hf_arguments import (
+    DOCUMENTS,
+    LOSS,
+    check_labels,
+    check_options,
+    check_place,
+    counted_tokens,
+)
+from hmlcore.models.padding import read_padded
 
 try:
     from transformers import (
@@ -25,8 +34,9 @@ try:
         PreTrainedConfig,
         PreTrainedModel,
     )
-    from transformers.cache_utils import Cache
     from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    from hmlcore.models.hf_cache import HmlCache
 except ModuleNotFoundError as error:
     if error.name != "transformers":
         raise
@@ -71,65 +81,15 @@ class HmlConfig(PreTrainedConfig):
         )
 
 
-class HmlCache(Cache):
-    """The memory of a batch between two calls: `states`, one mixer state per block, after `seen` tokens.
-
-    Beams are followed by reordering. A state is no list of tokens, so none can be taken back: no crop, no
-    assisted generation.
-    """
-
-    is_compileable = False
-    is_croppable = False
-    is_initialized = False
-
-    def __init__(self):
-        super().__init__(layers=[])
-        self.states: list | None = None
-        self.seen = 0
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens read so far, padding included."""
-        return self.seen
-
-    def get_max_length(self, layer_idx: int | None = None) -> int:
-        """−1: there is no longest sequence."""
-        return -1
-
-    @property
-    def batch_size(self) -> int:
-        """Sequences, −1 before the first call."""
-        return -1 if self.states is None else len(self.states[0][0])
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Sequence i goes on from what was sequence beam_idx[i]."""
-        self.states = select(self.states, beam_idx)
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep the sequences `indices`."""
-        self.states = select(self.states, indices)
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Each sequence `repeats` times."""
-        if self.states is not None:
-            rows = torch.arange(self.batch_size, device=self.states[0][0].device)
-            self.states = select(self.states, rows.repeat_interleave(repeats))
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.states, self.seen = None, 0
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """Refused, except for 0: what was read cannot be taken out of a state."""
-        require(tokens_to_remove == 0, f"a cache of states cannot take back {tokens_to_remove} tokens")
-
-
 class HmlForCausalLM(PreTrainedModel, GenerationMixin):
     """:class:`~hmlcore.models.Backbone` behind the interface of transformers.
 
     `generate` greedily, by sampling or with beams. Padding: in plain calls on either side; in `generate` on
     the left, given by `attention_mask`, which no memory sees. A mixer whose state grows with the sequence
-    takes rows of different lengths only with use_cache=False.
-    Refused: inputs_embeds, output_hidden_states, output_attentions, masks with gaps, assisted generation.
+    takes rows of different lengths only with use_cache=False. Documents that share a row are kept apart where
+    the mixer packs. A cache is good for one call (:class:`HmlCache`).
+    Refused: inputs_embeds, output_hidden_states, output_attentions, masks with gaps, assisted generation, and
+    arguments that are not known.
     """
 
     config_class = HmlConfig
@@ -182,18 +142,26 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
             chosen is None,
             f"cache_implementation must be None, the model has a cache of its own; got {chosen!r}",
         )
-        mask = model_kwargs.get("attention_mask")
+        mask, cache = (model_kwargs.get(name) for name in ("attention_mask", "past_key_values"))
         require(
             mask is None or bool((mask[:, -1] != 0).all()),
             "attention_mask ends in padding; to generate, pad on the left (padding_side='left')",
         )
-        if model_kwargs.get("past_key_values") is None and generation_config.use_cache is not False:
+        if cache is not None:
+            length = generation_config._mask_length if mask is None else mask.shape[1]
+            require(
+                length > cache.get_seq_length(),
+                f"past_key_values has read {cache.get_seq_length()} tokens; input_ids must be those and what "
+                f"follows, or attention_mask be of so many, got {length}",
+            )
+        elif generation_config.use_cache is not False:
             model_kwargs["past_key_values"] = HmlCache()
 
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
         past_key_values: HmlCache | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
@@ -205,67 +173,72 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
 
         Args:
             attention_mask: [B, T], or with a cache [B, tokens so far + T]; 0 for padding, whose logits are 0.
-            past_key_values: the memory to go on from; it is moved on in place.
-            labels: [B, T], compared with the logits one place before; −100 does not count.
-            use_cache: return the memory. None: as configured, except in training.
+            position_ids: [B, T] or [1, T]. They do not enter the mixers; where they begin again, another
+                document does, which sees nothing of those before it.
+            past_key_values: the memory to go on from, once.
+            labels: [B, T], compared with the logits one place before; −100 does not count. A collator puts
+                it where documents begin.
+            use_cache: return the memory. None: as configured, except in training and of packed documents.
             logits_to_keep: only those of the last so many tokens, or of the given places.
-        Raises: HmlcoreError for what is not supported.
+            options: what else transformers passes: seq_idx and cu_seq_lens_q, other ways to say where
+                documents begin; cache_position; num_items_in_batch, ignore_index and shift_labels for the loss.
+        Raises: HmlcoreError for what is not supported, and for an argument that is not known.
         """
         self._refuse(input_ids, past_key_values, options)
+        check_labels(input_ids, logits_to_keep, labels=labels, shift_labels=options.get("shift_labels"))
+        cache = past_key_values if past_key_values is not None else HmlCache()
+        check_place(input_ids, cache.seen, options.get("cache_position"))
+        counted = counted_tokens(input_ids, cache.seen, attention_mask)
+        documents = {name: options.get(name) for name in DOCUMENTS}
+        starts = document_starts(input_ids, counted, position_ids, **documents)
         if use_cache is None:
             use_cache = past_key_values is not None or (self.config.use_cache and not self.training)
-        cache = past_key_values if past_key_values is not None else HmlCache()
+            use_cache = use_cache and (starts is None or past_key_values is not None)
+        require(
+            starts is None or not (use_cache or cache.seen),
+            "use_cache must be False, and past_key_values None, where documents share a row: they have no one "
+            "memory",
+        )
+        positions = next_positions(input_ids, counted, position_ids, cache.positions)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits, states = self._logits(input_ids, attention_mask, cache, use_cache, kept)
-        if use_cache:
-            cache.states, cache.seen = states, cache.seen + input_ids.shape[1]
+        logits, states = self._logits(input_ids, counted, starts, cache, use_cache, kept)
         loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=logits.shape[-1], **_of_loss(options)
-            )
-        output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache if use_cache else None)
-        return output if return_dict is not False else output.to_tuple()
+        if labels is not None or options.get("shift_labels") is not None:
+            of_loss = {name: options[name] for name in LOSS if name in options}
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **of_loss)
+        after = cache.followed_by(states, input_ids.shape[1], positions) if use_cache else None
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=after)
+        whole = self.config.return_dict if return_dict is None else return_dict
+        return output if whole else output.to_tuple()
 
-    def _refuse(self, input_ids, past_key_values, options: dict) -> None:
-        for name in ("inputs_embeds", "output_hidden_states", "output_attentions"):
-            given = options.get(name)
-            require(given is None or given is False, f"{name} is not supported by {type(self).__name__}")
+    def _refuse(self, tokens, cache, options: dict) -> None:
+        check_options(self, options)
         require(
-            input_ids is not None and input_ids.ndim == 2,
-            f"input_ids must be [B, T], got {None if input_ids is None else tuple(input_ids.shape)}",
+            tokens is not None and tokens.ndim == 2,
+            f"input_ids must be [B, T], got {None if tokens is None else tuple(tokens.shape)}",
         )
-        require(
-            past_key_values is None or isinstance(past_key_values, HmlCache),
-            f"past_key_values must be an HmlCache, got {type(past_key_values).__name__}",
-        )
-        held = -1 if past_key_values is None else past_key_values.batch_size
-        require(
-            held in (-1, len(input_ids)),
-            f"past_key_values holds {held} sequences, and input_ids has {len(input_ids)}",
-        )
-
-    def _logits(self, tokens, mask, cache: HmlCache, keep: bool, kept) -> tuple[Tensor, list | None]:
-        length = tokens.shape[1]
-        if mask is not None:
+        if cache is not None:
             require(
-                mask.shape in (tokens.shape, (len(tokens), cache.seen + length)),
-                f"attention_mask must be [B, {cache.seen + length}], got {tuple(mask.shape)}",
+                isinstance(cache, HmlCache), f"past_key_values must be an HmlCache, got {type(cache).__name__}"
             )
-            mask = mask[:, -length:]
-        if length == 1 and cache.states is not None and (mask is None or bool(mask.all())):
+            cache.check()
+            held = cache.batch_size
+            require(
+                held in (-1, len(tokens)),
+                f"past_key_values holds {held} sequences, and input_ids has {len(tokens)}",
+            )
+
+    def _logits(self, tokens, counted, starts, cache: HmlCache, keep: bool, kept) -> tuple[Tensor, list | None]:
+        if tokens.shape[1] == 1 and cache.states is not None and counted is None:
             logits, states = self.backbone.step(tokens[:, 0], cache.states)
             return logits[:, None][:, kept], states
-        if mask is None:
+        if starts is not None:
+            hidden, states = read_documents(self.backbone, tokens, counted, starts), None
+        elif counted is None:
             hidden, states = self.backbone.hidden(tokens, cache.states)
         else:
-            hidden, states = read_padded(self.backbone, tokens, mask, cache.states, keep)
+            hidden, states = read_padded(self.backbone, tokens, counted, cache.states, keep)
         return self.backbone.logits(hidden[:, kept]), states
-
-
-def _of_loss(options: dict) -> dict:
-    """What a trainer passes on to the loss."""
-    return {k: v for k, v in options.items() if k in ("num_items_in_batch", "ignore_index", "shift_labels")}
 
 
 AutoConfig.register("hml", HmlConfig, exist_ok=True)

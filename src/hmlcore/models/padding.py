@@ -33,16 +33,10 @@ def read_padded(
     counted = mask != 0
     if bool(counted.all()):
         return model.hidden(tokens, state)
-    place = torch.arange(tokens.shape[1], device=mask.device)
-    length, start = counted.sum(1), counted.long().argmax(1)
-    together = (place >= start[:, None]) & (place < (start + length)[:, None])
-    require(
-        torch.equal(together, counted), "mask must count tokens that stand together in each row; it has gaps"
-    )
+    bounds = row_bounds(counted)
     weight = model.embedding.weight
     hidden = weight.new_zeros(*tokens.shape, model.config.d_model)
     parts: list[tuple[Tensor, list]] = []
-    bounds = torch.stack((start, length), 1)
     for first, count in bounds.unique(dim=0).tolist():
         rows = (bounds == torch.tensor([first, count], device=mask.device)).all(1).nonzero()[:, 0]
         before = select(state, rows)
@@ -54,6 +48,17 @@ def read_padded(
         hidden[rows, first : first + count] = y
         parts.append((rows, after))
     return hidden, _together(model, parts) if keep_state else None
+
+
+def row_bounds(counted: Tensor) -> Tensor:
+    """[B, 2], the first counted place of each row and how many there are. Raises: HmlcoreError for gaps."""
+    place = torch.arange(counted.shape[1], device=counted.device)
+    length, start = counted.sum(1), counted.long().argmax(1)
+    together = (place >= start[:, None]) & (place < (start + length)[:, None])
+    require(
+        torch.equal(together, counted), "mask must count tokens that stand together in each row; it has gaps"
+    )
+    return torch.stack((start, length), 1)
 
 
 def _together(model: Backbone, parts: list[tuple[Tensor, list]]) -> list[Any]:
