@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_runs import impossible, tiny, values
 
+from hmlcore import files
 from hmlcore.errors import HmlcoreError
 from hmlcore.evaluation.metrics import evaluate
 from hmlcore.models.saved import load_model
@@ -19,6 +20,7 @@ from hmlcore.runner import run as runs
 from hmlcore.runner.select import label
 from hmlcore.studies import protocol
 from hmlcore.studies.kit.comparison import task_from
+from hmlcore.training import Paused
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -108,6 +110,25 @@ def test_a_budget_pauses_and_the_next_call_goes_on(store, own_folders):
     unbroken = Store(own_folders / "unbroken")
     run_grid(specs, unbroken)
     assert values(store) == values(unbroken)
+
+
+def test_a_damaged_checkpoint_costs_only_the_time_it_took(store, own_folders, capsys):
+    """Its run begins again and comes out the same; nothing is deleted, and what the dead left goes."""
+    specs = [tiny(), tiny("gru")]
+    run_grid(specs, other := Store(own_folders / "other"))
+    with pytest.raises(Paused):
+        runs.execute(specs[0], store, deadline=0.0)
+    checkpoint = runs.checkpoint_path(specs[0])
+    damaged = checkpoint.read_bytes().replace(b'step\\": 1', b'step\\": 2', 1)
+    checkpoint.write_bytes(damaged)
+    stray = checkpoint.with_name(f".hml-{files._HOST}-{os.getpid()}-{'0' * 8}-0.tmp")
+    stray.touch()
+    outcome = run_grid(specs, store)
+    assert (len(outcome.made), outcome.failed) == (2, {}) and values(store) == values(other)
+    said = f"hml: checkpoint {checkpoint} is corrupt (its contents do not match their hash): kept as "
+    assert said in capsys.readouterr().err
+    (kept,) = checkpoint.parent.iterdir()
+    assert kept.name == f"{checkpoint.name}.damaged" and kept.read_bytes() == damaged
 
 
 def test_what_was_interrupted_comes_first(store, monkeypatch):

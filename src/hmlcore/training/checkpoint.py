@@ -1,7 +1,9 @@
 """Checkpoints: weights, optimiser and progress of an unfinished run in one safetensors file."""
 
 import json
+import os
 from collections import defaultdict
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,11 @@ from hmlcore.layers.base import former_names
 from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 from hmlcore.training.sharding import placed, whole
 
-_FORMAT = "hmlcore checkpoint 1"
+_FORMAT = "hmlcore checkpoint 2"
+
+
+class Damaged(HmlcoreError):
+    """A checkpoint that is not what was written, or not what this version writes."""
 
 
 class Saved(NamedTuple):
@@ -55,26 +61,34 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict, run
         run: the spec hash, so that no other run can resume from this file.
     Raises: HmlcoreError where the disk refuses (full, read-only); an earlier checkpoint stays as it was.
     """
-    metadata = {"format": _FORMAT, "run": run, "progress": json.dumps(progress), "sha256": digest(tensors)}
+    metadata = {"run": run, "progress": json.dumps(progress)}
+    metadata |= {"format": _FORMAT, "sha256": digest(tensors, *metadata.values())}
     write_whole(path, tensors, metadata, "checkpoint")
+
+
+def set_aside(path: Path) -> Path:
+    """Give a checkpoint that cannot be used another name, beside it, which no other file has; returns that.
+
+    Raises: HmlcoreError where the disk refuses.
+    """
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in count())
+    kept = next(name for name in names if not os.path.lexists(name))
+    try:
+        return path.replace(kept)
+    except OSError as error:
+        raise HmlcoreError(f"cannot rename {path} to {kept}: {error.strerror or error}") from error
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Saved:
     """Restore model, optimiser and random state in place; returns the rest of what was saved.
 
-    Raises: HmlcoreError naming the file, where it is corrupt, foreign, or of another run.
+    Raises: Damaged, naming the file, before anything was restored; HmlcoreError where it cannot be read, or is
+        whole and of another run or model.
     """
     remedy = f"delete {path} to start the run afresh"
-    try:
-        metadata, tensors = read_whole(path)
-    except (SafetensorError, OSError) as error:
-        raise HmlcoreError(f"checkpoint {path} is corrupt ({error}); {remedy}") from error
-    if metadata.get("format") != _FORMAT:
-        raise HmlcoreError(f"{path} is no hmlcore checkpoint of this version; {remedy}")
+    metadata, tensors = _intact(path)
     if metadata["run"] != run:
         raise HmlcoreError(f"checkpoint {path} belongs to run {metadata['run'][:16]}, not {run[:16]}; {remedy}")
-    if metadata.get("sha256") != digest(tensors):
-        raise HmlcoreError(f"checkpoint {path} is corrupt (its contents do not match their hash); {remedy}")
     rng = tensors.pop("rng")
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
     own, former = model.state_dict(), former_names(model)
@@ -97,3 +111,19 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     torch.set_rng_state(rng)
     carried = {name.removeprefix("carried."): x for name, x in tensors.items() if name.startswith("carried.")}
     return Saved(json.loads(metadata["progress"]), carried)
+
+
+def _intact(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a checkpoint; all that is read is under its hash. Raises: as load_checkpoint."""
+    try:
+        metadata, tensors = read_whole(path)
+    except SafetensorError as error:
+        raise Damaged(f"checkpoint {path} is corrupt ({error})") from error
+    except OSError as error:
+        raise HmlcoreError(f"checkpoint {path} cannot be read ({error})") from error
+    if metadata.get("format") != _FORMAT:
+        raise Damaged(f"{path} is no hmlcore checkpoint of this version")
+    texts = metadata.get("run", ""), metadata.get("progress", "")
+    if metadata.get("sha256") != digest(tensors, *texts):
+        raise Damaged(f"checkpoint {path} is corrupt (its contents do not match their hash)")
+    return metadata, tensors

@@ -1,6 +1,7 @@
 """One training loop for every model: deterministic batches, clipping, autocast, exact resume."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -8,12 +9,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.files import sweep
 from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Continued, Labelled, Task
-from hmlcore.training.checkpoint import collected, load_checkpoint, write_checkpoint
+from hmlcore.training.checkpoint import Damaged, Saved, collected, load_checkpoint, set_aside, write_checkpoint
 from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup
 from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.interrupts import uninterrupted
@@ -54,7 +57,8 @@ def train(
     rounding, and its checkpoints are as good for any number (:mod:`hmlcore.training.distributed`).
 
     Args:
-        checkpoint: file to resume from and to save to, every `checkpoint_seconds` and on the way out.
+        checkpoint: file to resume from and to save to, every `checkpoint_seconds` and on the way out; one that
+            is damaged is kept under another name, which is said, and training begins again.
         run: the spec hash that the checkpoint belongs to.
         deadline: ``time.monotonic()`` value after which to save and raise :class:`Paused`.
         after_step: called with the number of steps done (tests interrupt here).
@@ -62,8 +66,8 @@ def train(
             tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction).
         group: who trains; all call with the same arguments, and the curve and the model are the same for all.
     Raises:
-        HmlcoreError: loss or gradient stopped being finite, the checkpoint cannot be used or written, memory
-            cannot be carried, or a batch does not divide among the group.
+        HmlcoreError: loss or gradient stopped being finite, the checkpoint is of another run or cannot be
+            written, memory cannot be carried, or a batch does not divide among the group.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
     trainer = Trainer(model, tasks, config, device, group, checkpoint, run)
@@ -76,7 +80,7 @@ def train(
 class Trainer:
     """One process's part of a training: the model, its optimiser, carried memory, and how far they are.
 
-    Begins where `checkpoint` stands, if it is there. Arguments as :func:`train`.
+    Begins where `checkpoint` stands, if it is there and intact. Arguments as :func:`train`.
     Attributes: model, what of it is held here; optimizer; progress.
     """
 
@@ -91,8 +95,8 @@ class Trainer:
         self._carried = CarriedState(self.model, config.batch_size // group.world_size) if carries else None
         self.optimizer = build_optimizer(self.model, config.lr, config.weight_decay)
         self.progress = Progress()
-        if checkpoint is not None and checkpoint.exists():
-            self._resume()
+        found = group.on_each(self._saved)  # all have looked before one moves it away
+        group.on_each(lambda: self._resume(found))
         step = self.progress.step
         begun = group.broadcast(step)
         group.on_each(lambda: require(step == begun, f"not every process sees the checkpoint {checkpoint}"))
@@ -103,8 +107,25 @@ class Trainer:
         batches = [task.batch("train", i, config.batch_size, config.seed) for i, task in enumerate(self.tasks)]
         return uses_tbptt(model, self.tasks, batches, config.batch_size, config.energy_penalty)
 
-    def _resume(self) -> None:
-        found = load_checkpoint(self._checkpoint, self.model, self.optimizer, self._run)
+    def _saved(self) -> Saved | Damaged | None:
+        """What the checkpoint holds, if there is one; weights and optimiser are restored."""
+        if self._checkpoint is None:
+            return None
+        sweep(self._checkpoint.parent)
+        if not self._checkpoint.exists():
+            return None
+        try:
+            return load_checkpoint(self._checkpoint, self.model, self.optimizer, self._run)
+        except Damaged as error:
+            return error
+
+    def _resume(self, found: Saved | Damaged | None) -> None:
+        """Go on from what was found. What is damaged is kept under another name, and the run begins again."""
+        if isinstance(found, Damaged) and self.group.is_first:
+            kept = set_aside(self._checkpoint)
+            tqdm.write(f"hml: {found}: kept as {kept.name}, the run begins again", file=sys.stderr)
+        if not isinstance(found, Saved):
+            return
         self.progress = Progress.restored(found.progress)
         if self._carried is not None:
             rows = slice(self.group.rank, None, self.group.world_size)
