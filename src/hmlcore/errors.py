@@ -12,10 +12,19 @@ class HmlcoreError(ValueError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> HmlcoreError:
     """An error that lists the known names, e.g. ``unknown mixer 'x'; known: attention, gru``."""
-    return HmlcoreError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+    return HmlcoreError(f"unknown {kind} {shown(name)}; known: {', '.join(sorted(known))}")
 
 
 def require(condition: bool, message: str) -> None:
     """Raise :class:`HmlcoreError` with `message` unless `condition` holds."""
     if not condition:
         raise HmlcoreError(message)
+
+
+def shown(value: object) -> str:
+    """The value as an error shows it: on one line, and not for ever."""
+    try:
+        text = " ".join(repr(value).splitlines())
+    except ValueError:  # an integer of too many digits
+        text = f"{type(value).__name__} that is too long to show"
+    return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"

@@ -1,5 +1,8 @@
 """Every argument of everything public, given what means nothing: used, or refused in one line that names it."""
 
+import json
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,8 @@ from bad_values import answers
 
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
+from hmlcore.tasks import SPLITS, TASKS, build_task
+from hmlcore.tasks.base import SyntheticTask
 
 WIDTH = 8
 MIXERS_AND_DYNAMICS = {
@@ -51,3 +56,44 @@ def test_sizes_of_numpy_and_torch_are_sizes(scalar):
         assert all(torch.equal(x, wanted.state_dict()[key]) for key, x in found.state_dict().items())
         numbers = {key: type(value) for key, value in vars(wanted).items() if isinstance(value, int | float)}
         assert numbers == {key: type(vars(found)[key]) for key in numbers}
+
+
+# Sizes at which a task makes a batch at once; those of real text are only built.
+SMALL = {"mqar": {"vocab": 80}, "needle_text": {"length": 300}}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks(name):
+    def build(**bad):
+        task = build_task(name, **{**SMALL.get(name, {}), **bad})
+        assert json.dumps(task.knobs()) and task.vocab_size and task.length and task.conditions()
+        return task
+
+    def draw(task):
+        if isinstance(task, SyntheticTask):
+            assert task.batch("train", 0, 1, 0).inputs.shape == (1, task.length)
+
+    draw(build())
+    assert answers(build, [field.name for field in fields(TASKS[name])], draw) == []
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_batches(split):
+    task = build_task("copy")
+
+    def batch(**bad):
+        return task.batch(**{"split": split, "index": 0, "batch_size": 2, "seed": 0, **bad})
+
+    batch()
+    assert answers(batch, ["split", "index", "batch_size", "seed"]) == []
+
+
+def test_the_registry_of_tasks():
+    assert answers(lambda task: build_task(task), ["task"]) == []
+
+
+@pytest.mark.parametrize("scalar", [np.int64, torch.tensor])
+def test_knobs_of_numpy_and_torch_are_knobs(scalar):
+    wanted = build_task("copy", payload=3, delay=4)
+    found = build_task("copy", payload=scalar(3), delay=scalar(4))
+    assert found == wanted and json.dumps(found.knobs()) == json.dumps(wanted.knobs())

@@ -61,9 +61,9 @@ def test_marks_and_levels_are_uniform():
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"length": 2}, "length must be an integer of at least 3, not 2"),
-        ({"levels": 1}, "levels must be an integer of at least 2, not 1"),
-        ({"levels": 9.5}, "levels must be an integer of at least 2, not 9.5"),
+        ({"length": 2}, "length must be at least 3, got 2"),
+        ({"levels": 1}, "levels must be at least 2, got 1"),
+        ({"levels": 9.5}, "levels must be an integer of at least 2, got 9.5"),
     ],
 )
 def test_refusals_name_the_knob(knobs, said):

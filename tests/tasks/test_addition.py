@@ -84,11 +84,11 @@ def test_answer_digits_are_uniform():
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"digits": 0}, "digits must be an integer of at least 1, not 0"),
-        ({"base": 1}, "base must be an integer of at least 2, not 1"),
+        ({"digits": 0}, "digits must be at least 1, got 0"),
+        ({"base": 1}, "base must be at least 2, got 1"),
         ({"layout": "stairs"}, "unknown layout 'stairs'; known: columns, rows"),
         ({"layout": ["rows"]}, r"unknown layout \['rows'\]; known: columns, rows"),
-        ({"scored": -1}, "scored must be an integer of at least 0, not -1"),
+        ({"scored": -1}, "scored must be at least 0, got -1"),
         ({"digits": 3, "scored": 5}, r"scored must be at most digits \+ 1 = 4, not 5"),
     ],
 )

@@ -126,10 +126,10 @@ def test_training_does_not_meet_the_synthetic_test_set():
     ("arguments", "message"),
     [
         (("dev", 0, 1, 0), "unknown split 'dev'; known: test, train, validation"),
-        (("train", -1, 1, 0), "index must be an integer of at least 0, not -1"),
-        (("test", 0, 0, 0), "batch_size must be an integer of at least 1, not 0"),
-        (("test", 0, 2.5, 0), "batch_size must be an integer of at least 1, not 2.5"),
-        (("train", 0, 1, -3), "seed must be an integer of at least 0, not -3"),
+        (("train", -1, 1, 0), "index must be at least 0, got -1"),
+        (("test", 0, 0, 0), "batch_size must be at least 1, got 0"),
+        (("test", 0, 2.5, 0), "batch_size must be an integer of at least 1, got 2.5"),
+        (("train", 0, 1, -3), "seed must be at least 0, got -3"),
     ],
 )
 def test_batch_refuses(task, arguments, message):

@@ -95,11 +95,11 @@ PINNED = [[7, 1, 7, 6, 6, 3, 5, 5], [4, 4, 7, 3, 4, 2, 0, 2]]
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"payload": 0}, "payload must be an integer of at least 1, not 0"),
-        ({"payload": 2.0}, "payload must be an integer of at least 1, not 2.0"),
-        ({"delay": -1}, "delay must be an integer of at least 0, not -1"),
-        ({"delay": True}, "delay must be an integer of at least 0, not True"),
-        ({"alphabet": 1}, "alphabet must be an integer of at least 2, not 1"),
+        ({"payload": 0}, "payload must be at least 1, got 0"),
+        ({"payload": 2.0}, "payload must be an integer of at least 1, got 2.0"),
+        ({"delay": -1}, "delay must be at least 0, got -1"),
+        ({"delay": True}, "delay must be an integer of at least 0, got True"),
+        ({"alphabet": 1}, "alphabet must be at least 2, got 1"),
         ({"cue": "next"}, "unknown cue 'next'; known: blank, previous"),
     ],
 )

@@ -189,9 +189,9 @@ def test_a_missing_or_damaged_file_is_named(data, split):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"max_length": 0}, "max_length must be an integer of at least 1, not 0"),
-        ({"held_out": 0}, "held_out must be an integer of at least 1, not 0"),
-        ({"training_examples": -1}, "training_examples must be an integer of at least 1, not -1"),
+        ({"max_length": 0}, "max_length must be at least 1, got 0"),
+        ({"held_out": 0}, "held_out must be at least 1, got 0"),
+        ({"training_examples": -1}, "training_examples must be at least 1, got -1"),
     ],
 )
 def test_refusals(knobs, message):

@@ -225,11 +225,11 @@ def test_a_damaged_cache_is_made_anew(task, own_cache, damage):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"max_length": 4}, "max_length must be an integer of at least 5, not 4"),
-        ({"max_depth": 1}, "max_depth must be an integer of at least 2, not 1"),
-        ({"max_args": 1}, "max_args must be an integer of at least 2, not 1"),
-        ({"held_out": 0}, "held_out must be an integer of at least 1, not 0"),
-        ({"min_length": 0}, "min_length must be an integer of at least 1, not 0"),
+        ({"max_length": 4}, "max_length must be at least 5, got 4"),
+        ({"max_depth": 1}, "max_depth must be at least 2, got 1"),
+        ({"max_args": 1}, "max_args must be at least 2, got 1"),
+        ({"held_out": 0}, "held_out must be at least 1, got 0"),
+        ({"min_length": 0}, "min_length must be at least 1, got 0"),
         ({"min_length": 1999}, "min_length=1999 leaves no length below max_length=2000"),
         ({"max_depth": 2, "max_args": 3}, "min_length=500 leaves no .* up to 5, the longest of max_depth=2"),
     ],

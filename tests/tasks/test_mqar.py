@@ -136,14 +136,14 @@ PINNED = [[1099, 5276, 3957, 7776, 1099, 5579, 3957, 7564], [_, _, _, _, 5276, _
     ("knobs", "message"),
     [
         ({"length": 63}, "length must be even, not 63"),
-        ({"length": 2}, "length must be an integer of at least 4, not 2"),
-        ({"pairs": 0}, "pairs must be an integer of at least 1, not 0"),
+        ({"length": 2}, "length must be at least 4, got 2"),
+        ({"pairs": 0}, "pairs must be at least 1, got 0"),
         ({"pairs": 17}, "pairs=17 needs a length of at least 68, not 64"),
         ({"vocab": 64}, "vocab must exceed length=64, not be 64"),
-        ({"vocab": "8192"}, "vocab must be an integer of at least 5, not '8192'"),
-        ({"power_a": 0}, "power_a must be a positive number, not 0"),
-        ({"power_a": float("nan")}, "power_a must be a positive number, not nan"),
-        ({"random_non_queries": 1}, "random_non_queries must be true or false, not 1"),
+        ({"vocab": "8192"}, "vocab must be an integer of at least 5, got '8192'"),
+        ({"power_a": 0}, "power_a must be above 0 and finite, got 0"),
+        ({"power_a": float("nan")}, "power_a must be above 0 and finite, got nan"),
+        ({"random_non_queries": 1}, "random_non_queries must be True or False, got 1"),
     ],
 )
 def test_refusals(knobs, message):

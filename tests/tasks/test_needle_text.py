@@ -199,17 +199,17 @@ def test_the_least_length_works_and_one_less_is_refused(kind):
     [
         ({"kind": "single"}, f"unknown kind 'single'; known: {', '.join(sorted(RULER))}"),
         ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: filler, folder:<path>, pg19, stdlib"),
-        ({"corpus": 3}, "corpus must be a name or a folder, not 3"),
+        ({"corpus": 3}, "corpus must be a text, got 3"),
         (
             {"corpus": "stdlib", "kind": "multikey_2"},
             "corpus must be 'filler' with kind='multikey_2', which has its own haystack, not 'stdlib'",
         ),
         ({"books": 2}, "books=2 applies to corpus 'pg19' only, not to 'filler'"),
-        ({"corpus": "pg19", "kind": "single_2", "books": 0}, "books must be an integer of at least 1, not 0"),
-        ({"depth": -0.1}, "depth must be None or between 0 and 1, not -0.1"),
-        ({"depth": "end"}, "depth must be None or between 0 and 1, not 'end'"),
-        ({"digits": 0}, "digits must be an integer of at least 1, not 0"),
-        ({"length": 2.5}, "length must be an integer of at least 1, not 2.5"),
+        ({"corpus": "pg19", "kind": "single_2", "books": 0}, "books must be at least 1, got 0"),
+        ({"depth": -0.1}, "depth must be between 0 and 1, got -0.1"),
+        ({"depth": "end"}, "depth must be between 0 and 1, got 'end'"),
+        ({"digits": 0}, "digits must be at least 1, got 0"),
+        ({"length": 2.5}, "length must be an integer of at least 1, got 2.5"),
     ],
 )
 def test_refusals(knobs, message):

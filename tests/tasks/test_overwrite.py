@@ -66,10 +66,10 @@ def test_queries_come_in_any_order():
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"keys": 0}, "keys must be an integer of at least 1, not 0"),
+        ({"keys": 0}, "keys must be at least 1, got 0"),
         ({"keys": 5, "writes": 4}, "writes must be at least keys=5, one each, not 4"),
         ({"keys": 4, "vocab": 8}, "vocab must have more than keys=4 key tokens"),
-        ({"vocab": 2.5}, "vocab must be an integer of at least 4, not 2.5"),
+        ({"vocab": 2.5}, "vocab must be an integer of at least 4, got 2.5"),
     ],
 )
 def test_refusals_name_the_knob(knobs, said):

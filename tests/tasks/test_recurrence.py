@@ -83,13 +83,13 @@ def test_answers_stay_as_uniform_as_states(order, modulus):
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"order": 0}, "order must be an integer of at least 1, not 0"),
-        ({"modulus": 1}, "modulus must be an integer of at least 2, not 1"),
+        ({"order": 0}, "order must be at least 1, got 0"),
+        ({"modulus": 1}, "modulus must be at least 2, got 1"),
         ({"modulus": 9}, "modulus must be a prime, not 9"),
         ({"modulus": 4}, "modulus must be a prime, not 4"),
-        ({"length": 0}, "length must be an integer of at least 1, not 0"),
+        ({"length": 0}, "length must be at least 1, got 0"),
         ({"length": 6, "order": 3}, "length must exceed 2·order = 6, not be 6"),
-        ({"scored": True}, "scored must be an integer of at least 0, not True"),
+        ({"scored": True}, "scored must be an integer of at least 0, got True"),
         ({"length": 8, "scored": 6}, r"scored must be at most length − 2·order \+ 1 = 5, not 6"),
     ],
 )

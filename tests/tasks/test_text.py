@@ -137,13 +137,13 @@ def test_provenance_names_corpus_and_tokenizer(folder):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"length": 0}, "length must be an integer of at least 1, not 0"),
-        ({"vocab": 256}, "vocab must be an integer of at least 257, not 256"),
+        ({"length": 0}, "length must be at least 1, got 0"),
+        ({"vocab": 256}, "vocab must be at least 257, got 256"),
         ({"tokenizer": "words"}, "unknown tokenizer 'words'; known: bpe, bytes"),
         ({"order": "random"}, "unknown order 'random'; known: stream, windows"),
-        ({"corpus": 3}, "corpus must be a name or a folder, not 3"),
+        ({"corpus": 3}, "corpus must be a text, got 3"),
         ({"books": 5}, "books=5 applies to corpus 'pg19' only, not to 'folder:"),
-        ({"corpus": "pg19", "books": 0}, "books must be an integer of at least 1, not 0"),
+        ({"corpus": "pg19", "books": 0}, "books must be at least 1, got 0"),
     ],
 )
 def test_refusals(folder, knobs, message):

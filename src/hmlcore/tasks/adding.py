@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
+from hmlcore.checks import check_fields, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class Adding(SyntheticTask):
     levels: int = 100
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 3)
-        check_int("levels", self.levels, 2)
+        check_fields(self, length=(check_int, 3), levels=(check_int, 2))
 
     @property
     def ask(self) -> int:

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hmlcore.checks import check_choice, check_fields, check_int
 from hmlcore.errors import require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_choice, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
 LAYOUTS = ("rows", "columns")
 
@@ -50,10 +51,13 @@ class Addition(SyntheticTask):
     scored: int = 0
 
     def __post_init__(self) -> None:
-        check_int("digits", self.digits, 1)
-        check_int("base", self.base, 2)
-        check_choice("layout", self.layout, LAYOUTS)
-        check_int("scored", self.scored, 0)
+        check_fields(
+            self,
+            digits=(check_int,),
+            base=(check_int, 2),
+            layout=(check_choice, LAYOUTS),
+            scored=(check_int, 0),
+        )
         most = self.digits + 1
         require(self.scored <= most, f"scored must be at most digits + 1 = {most}, not {self.scored}")
 

@@ -2,14 +2,13 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
-from hmlcore.errors import HmlcoreError, unknown
+from hmlcore.checks import check_choice, check_int, check_seed
 
 SPLITS = ("train", "validation", "test")
 IGNORE = -100  # a target that is not scored; torch's cross-entropy skips it by default
@@ -120,17 +119,5 @@ def check_batch(split: object, index: object, batch_size: object, seed: object) 
     """Refuse arguments of :meth:`Task.batch` that mean nothing."""
     check_choice("split", split, SPLITS)
     check_int("index", index, 0)
-    check_int("batch_size", batch_size, 1)
-    check_int("seed", seed, 0)
-
-
-def check_choice(name: str, value: object, known: Collection[str]) -> None:
-    """Refuse a knob that is none of the values that it can have, naming them."""
-    if value not in known:
-        raise unknown(name, value, known)
-
-
-def check_int(name: str, value: object, minimum: int) -> None:
-    """Refuse a knob that is not an integer of at least `minimum`, naming it and its value."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise HmlcoreError(f"{name} must be an integer of at least {minimum}, not {value!r}")
+    check_int("batch_size", batch_size)
+    check_seed("seed", seed)

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hmlcore.tasks.base import Batch, Task, as_batch, check_batch, check_int, generator
+from hmlcore.checks import check_fields, check_int, check_optional
+from hmlcore.tasks.base import Batch, Task, as_batch, check_batch, generator
 from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus, Documents
 from hmlcore.tasks.windows import Windows, windows_of
@@ -42,7 +43,7 @@ class Bytes(Task):
     books: int | None = None
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 1)
+        check_fields(self, length=(check_int,), books=(check_optional, check_int))
         check_corpus(self.corpus, self.books)
 
     def conditions(self) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_choice, check_int
+from hmlcore.checks import check_choice, check_fields, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
 CUES = ("blank", "previous")
 
@@ -39,10 +40,9 @@ class Copy(SyntheticTask):
     cue: str = "blank"
 
     def __post_init__(self) -> None:
-        check_int("payload", self.payload, 1)
-        check_int("delay", self.delay, 0)
-        check_int("alphabet", self.alphabet, 2)
-        check_choice("cue", self.cue, CUES)
+        check_fields(
+            self, payload=(check_int,), delay=(check_int, 0), alphabet=(check_int, 2), cue=(check_choice, CUES)
+        )
 
     @property
     def blank(self) -> int:

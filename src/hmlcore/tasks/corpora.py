@@ -16,8 +16,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hmlcore.checks import check_text
 from hmlcore.errors import HmlcoreError, unknown
-from hmlcore.tasks.base import SPLITS, check_int
+from hmlcore.tasks.base import SPLITS
 from hmlcore.tasks.documents import Corpus, Documents
 from hmlcore.tasks.records import content, kind, shown
 
@@ -52,15 +53,12 @@ def open_corpus(corpus: str, books: int | None = None) -> Corpus:
 
 
 def check_corpus(corpus: object, books: object = None) -> None:
-    """Refuse a corpus that cannot be named so, and `books` that mean nothing, before anything is opened."""
-    if not isinstance(corpus, str):
-        raise HmlcoreError(f"corpus must be a name or a folder, not {corpus!r}")
+    """Refuse a corpus that cannot be named so, and `books` of another than PG-19, before anything is opened."""
+    check_text("corpus", corpus)
     if corpus not in ("stdlib", "pg19"):
         folder_of(corpus)
-    if books is not None:
-        check_int("books", books, 1)
-        if corpus != "pg19":
-            raise HmlcoreError(f"books={books} applies to corpus 'pg19' only, not to {corpus!r}")
+    if books is not None and corpus != "pg19":
+        raise HmlcoreError(f"books={books} applies to corpus 'pg19' only, not to {corpus!r}")
 
 
 def folder_of(corpus: str) -> Path:

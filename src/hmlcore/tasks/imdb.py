@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from hmlcore import paths
+from hmlcore.checks import check_choice, check_fields, check_int, check_optional
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.base import check_batch, check_choice, check_int, generator
+from hmlcore.tasks.base import check_batch, generator
 from hmlcore.tasks.hub import downloading
 from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.made_up_reviews import VERSION, made_up_reviews
@@ -68,11 +69,10 @@ class Imdb(LabelledTask):
     corpus: str = "imdb"
 
     def __post_init__(self) -> None:
-        check_int("max_length", self.max_length, 1)
-        check_int("held_out", self.held_out, 1)
-        if self.training_examples is not None:
-            check_int("training_examples", self.training_examples, 1)
-        check_choice("corpus", self.corpus, CORPORA)
+        check_fields(
+            self, max_length=(check_int,), held_out=(check_int,), training_examples=(check_optional, check_int),
+            corpus=(check_choice, CORPORA),
+        )  # fmt: skip
 
     def provenance(self) -> dict[str, str]:
         """Where the reviews come from, and the SHA-256 of all of them in order."""

@@ -14,9 +14,10 @@ import torch
 from tqdm import tqdm
 
 from hmlcore import paths
+from hmlcore.checks import check_fields, check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import write_file
-from hmlcore.tasks.base import check_batch, check_int
+from hmlcore.tasks.base import check_batch
 from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
 
@@ -58,13 +59,12 @@ class ListOps(LabelledTask):
     data_seed: int = 0
 
     def __post_init__(self) -> None:
-        for knob, least in (("max_length", 5), ("max_depth", 2), ("max_args", 2), ("data_seed", 0)):
-            check_int(knob, getattr(self, knob), least)
-        for knob in ("training_examples", "held_out"):
-            check_int(knob, getattr(self, knob), 1)
-        if self.min_length is not None:
-            check_int("min_length", self.min_length, 1)
-        longest_there_is = longest(self.max_depth, self.max_args)
+        check_fields(
+            self, max_length=(check_int, 5), max_depth=(check_int, 2), max_args=(check_int, 2),
+            training_examples=(check_int,), held_out=(check_int,), min_length=(check_optional, check_int),
+            data_seed=(check_seed,),
+        )  # fmt: skip
+        longest_there_is = longest(self.max_depth, self.max_args, self.max_length)
         require(
             self.shortest < min(self.max_length, longest_there_is + 1) - 1,
             f"min_length={self.shortest} leaves no length below max_length={self.max_length}"

@@ -139,9 +139,9 @@ def random_expressions(
     return *_write(levels), _evaluate(levels)
 
 
-def longest(max_depth: int, max_args: int) -> int:
-    """The length of the longest possible expression."""
-    length = 1
-    for _ in range(max_depth - 1):
-        length = 2 + max_args * length
+def longest(max_depth: int, max_args: int, enough: int) -> int:
+    """The length of the longest possible expression; where that exceeds `enough`, of one that does."""
+    length, depth = 1, 1
+    while depth < max_depth and length <= enough:
+        length, depth = 2 + max_args * length, depth + 1
     return length

@@ -1,13 +1,13 @@
 """MQAR: multi-query associative recall, Zoology's definition."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from hmlcore.checks import check_bool, check_fields, check_int, check_positive
 from hmlcore.errors import HmlcoreError
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 from hmlcore.tasks.sampling import sample_without_replacement
 
 
@@ -40,9 +40,10 @@ class MQAR(SyntheticTask):
     random_non_queries: bool = True
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 4)
-        check_int("pairs", self.pairs, 1)
-        check_int("vocab", self.vocab, 5)
+        check_fields(
+            self, length=(check_int, 4), pairs=(check_int,), vocab=(check_int, 5), power_a=(check_positive,),
+            random_non_queries=(check_bool,),
+        )  # fmt: skip
         if self.length % 2:
             raise HmlcoreError(f"length must be even, not {self.length}")
         if 4 * self.pairs > self.length:
@@ -50,11 +51,6 @@ class MQAR(SyntheticTask):
             raise HmlcoreError(f"pairs={self.pairs} needs a length of at least {least}, not {self.length}")
         if self.vocab <= self.length:
             raise HmlcoreError(f"vocab must exceed length={self.length}, not be {self.vocab}")
-        a = self.power_a
-        if isinstance(a, bool) or not isinstance(a, int | float) or not 0 < a < math.inf:
-            raise HmlcoreError(f"power_a must be a positive number, not {a!r}")
-        if not isinstance(self.random_non_queries, bool):
-            raise HmlcoreError(f"random_non_queries must be true or false, not {self.random_non_queries!r}")
 
     @property
     def vocab_size(self) -> int:

@@ -5,10 +5,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hmlcore.checks import check_bool, check_choice, check_fields, check_int, check_number, check_optional
 from hmlcore.errors import require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_choice, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 from hmlcore.tasks.sampling import sample_without_replacement
 
+DEPTH = (check_optional, check_number, 0, 1)  # the check of a place in a haystack
 HAYSTACKS = ("random", "noise", "needles")
 
 RULER: dict[str, dict[str, Any]] = {
@@ -67,12 +69,11 @@ class Needle(SyntheticTask):
     scattered: bool = False
 
     def __post_init__(self) -> None:
-        for knob in ("needles", "values", "queries", "keys", "fillers"):
-            check_int(knob, getattr(self, knob), 1)
-        check_int("letters", self.letters, 2)
-        check_int("length", self.length, 1)
-        check_choice("haystack", self.haystack, HAYSTACKS)
-        require(isinstance(self.scattered, bool), f"scattered must be True or False, not {self.scattered!r}")
+        check_fields(
+            self, length=(check_int,), depth=DEPTH, needles=(check_int,), values=(check_int,),
+            queries=(check_int,), keys=(check_int,), letters=(check_int, 2), fillers=(check_int,),
+            haystack=(check_choice, HAYSTACKS), scattered=(check_bool,),
+        )  # fmt: skip
         require(
             self.queries <= self.needles,
             f"queries must be at most needles={self.needles}, not {self.queries}",
@@ -90,7 +91,6 @@ class Needle(SyntheticTask):
             f"length must hold {held} and {self.queries} questions of {1 + self.values} "
             f"tokens: at least {least}, not {self.length}",
         )
-        check_depth(self.depth)
 
     @property
     def ask(self) -> int:
@@ -187,14 +187,6 @@ class Needle(SyntheticTask):
         at = first[..., None] + np.arange(self.block)
         np.put_along_axis(inputs, at.reshape(count, -1), needles.reshape(count, -1), axis=1)
         return np.take_along_axis(first, slots, axis=1)
-
-
-def check_depth(depth: object) -> None:
-    """Refuse a place in the haystack that is neither None nor a part of it."""
-    number = isinstance(depth, int | float) and not isinstance(depth, bool)
-    require(
-        depth is None or (number and 0 <= depth <= 1), f"depth must be None or between 0 and 1, not {depth!r}"
-    )
 
 
 def ruler(kind: str, length: int, depth: float | None = None) -> Needle:

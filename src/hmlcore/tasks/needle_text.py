@@ -10,11 +10,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from hmlcore.checks import check_choice, check_fields, check_int, check_optional, check_text
 from hmlcore.errors import require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, Task, as_batch, check_batch, check_choice, check_int, generator
+from hmlcore.tasks.base import IGNORE, Batch, Task, as_batch, check_batch, generator
 from hmlcore.tasks.bytes import Bytes
 from hmlcore.tasks.corpora import NAMES
-from hmlcore.tasks.needle import check_depth
+from hmlcore.tasks.needle import DEPTH
 from hmlcore.tasks.needle_words import NEEDLE, NOISE, QUESTION, QUESTION_OF_ALL, word_keys
 from hmlcore.tasks.records import kind
 
@@ -88,15 +89,15 @@ class NeedleText(Task):
     books: int | None = None
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 1)
-        check_int("digits", self.digits, 1)
-        check_choice("kind", self.kind, FORMS)
+        check_fields(
+            self, length=(check_int,), depth=DEPTH, kind=(check_choice, FORMS), corpus=(check_text,),
+            digits=(check_int,), books=(check_optional, check_int),
+        )  # fmt: skip
         filler = self._source is None  # what a source refuses is refused here
         require(
             filler or self.form.haystack == "corpus",
             f"corpus must be 'filler' with kind={self.kind!r}, which has its own haystack, not {self.corpus!r}",
         )
-        check_depth(self.depth)
         least = self._least()
         require(
             self.length >= least,
@@ -134,10 +135,9 @@ class NeedleText(Task):
         if self.corpus == "filler":
             require(self.books is None, f"books={self.books} applies to corpus 'pg19' only, not to 'filler'")
             return None
-        if isinstance(self.corpus, str):
-            named = self.corpus in NAMES or self.corpus.startswith("folder:")
-            if not named and kind(Path(self.corpus)) != "a folder":
-                raise unknown("corpus", self.corpus, (*NAMES, "filler"))
+        named = self.corpus in NAMES or self.corpus.startswith("folder:")
+        if not named and kind(Path(self.corpus)) != "a folder":
+            raise unknown("corpus", self.corpus, (*NAMES, "filler"))
         return Bytes(self.corpus, self.length, self.books)
 
     def batch(self, split: str, index: int, batch_size: int, seed: int) -> Batch:

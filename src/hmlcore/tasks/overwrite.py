@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hmlcore.checks import check_fields, check_int
 from hmlcore.errors import require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 from hmlcore.tasks.sampling import sample_without_replacement
 
 
@@ -34,9 +35,7 @@ class Overwrite(SyntheticTask):
     vocab: int = 64
 
     def __post_init__(self) -> None:
-        check_int("keys", self.keys, 1)
-        check_int("writes", self.writes, 1)
-        check_int("vocab", self.vocab, 4)
+        check_fields(self, keys=(check_int,), writes=(check_int,), vocab=(check_int, 4))
         require(
             self.writes >= self.keys,
             f"writes must be at least keys={self.keys}, one each, not {self.writes}",

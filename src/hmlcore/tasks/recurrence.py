@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hmlcore.checks import check_fields, check_int
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,13 @@ class Recurrence(SyntheticTask):
     scored: int = 0
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 1)
-        check_int("order", self.order, 1)
-        check_int("modulus", self.modulus, 2)
+        check_fields(
+            self, length=(check_int,), order=(check_int,), modulus=(check_int, 2), scored=(check_int, 0)
+        )
         if not all(self.modulus % d for d in range(2, math.isqrt(self.modulus) + 1)):
             raise HmlcoreError(f"modulus must be a prime, not {self.modulus}")
         least = 2 * self.order
         require(self.length > least, f"length must exceed 2·order = {least}, not be {self.length}")
-        check_int("scored", self.scored, 0)
         most = self.length - least + 1
         require(
             self.scored <= most,

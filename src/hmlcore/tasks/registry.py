@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
+from hmlcore.checks import check_choice
 from hmlcore.errors import unknown
 from hmlcore.tasks.adding import Adding
 from hmlcore.tasks.addition import Addition
@@ -45,8 +46,7 @@ def build_task(name: str, **knobs: Any) -> Task:
     Raises :class:`~hmlcore.errors.HmlcoreError` for an unknown task or knob (listing the known ones)
     and for a value the task refuses.
     """
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
+    check_choice("task", name, TASKS)
     known = [field.name for field in fields(TASKS[name])]
     for knob in knobs:
         if knob not in known:

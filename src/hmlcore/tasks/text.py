@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from hmlcore.checks import check_choice, check_fields, check_int, check_optional
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.tasks.base import SPLITS, Batch, Continued, Task, check_batch, check_choice, check_int, generator
+from hmlcore.tasks.base import SPLITS, Batch, Continued, Task, check_batch, generator
 from hmlcore.tasks.bpe import Tokenizer, tokenizer_of
 from hmlcore.tasks.corpora import check_corpus, label, open_corpus
 from hmlcore.tasks.documents import Corpus
@@ -57,10 +58,10 @@ class Text(Task):
     order: str = "windows"
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 1)
-        check_int("vocab", self.vocab, 257)
-        check_choice("tokenizer", self.tokenizer, TOKENIZERS)
-        check_choice("order", self.order, ORDERS)
+        check_fields(
+            self, length=(check_int,), vocab=(check_int, 257), tokenizer=(check_choice, TOKENIZERS),
+            order=(check_choice, ORDERS), books=(check_optional, check_int),
+        )  # fmt: skip
         check_corpus(self.corpus, self.books)
 
     @property

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch, check_int
+from hmlcore.checks import check_choice, check_fields, check_int
+from hmlcore.errors import require, unknown
+from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
 GROUPS = ("Z2", "Z3", "Z5", "S3")
 
@@ -53,11 +54,7 @@ class WordProblem(SyntheticTask):
     scored: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.group, str):
-            raise HmlcoreError(f"group must be one of {GROUPS}, not {self.group!r}")
-        multiplication(self.group)
-        check_int("length", self.length, 1)
-        check_int("scored", self.scored, 0)
+        check_fields(self, group=(check_choice, GROUPS), length=(check_int,), scored=(check_int, 0))
         require(self.scored <= self.length, f"scored must be at most length={self.length}, not {self.scored}")
 
     @property
