@@ -4,7 +4,9 @@ import ast
 import copy
 import importlib
 import itertools
+import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,12 @@ from hmlcore.layers import MIXERS
 from hmlcore.layers.base import decaying
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.models.generation import Sampling, generate
+from hmlcore.training.optim import parameter_groups
 
 transformers = pytest.importorskip("transformers")
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache  # noqa: E402
 
+from hmlcore.models import hf  # noqa: E402
 from hmlcore.models.hf import HmlCache, HmlConfig, HmlForCausalLM  # noqa: E402
 
 transformers.utils.logging.disable_progress_bar()
@@ -431,6 +435,45 @@ def test_what_the_configuration_asks_for_is_given_or_refused():
 )
 def test_whatever_generate_passes_is_known(options):
     assert len(wrapped().generate(tokens(2, 6), do_sample=False, max_new_tokens=3, **options)) > 0
+
+
+def own_trainer():
+    """The class of the module's docstring."""
+    example = re.search(r"    (from transformers import Trainer\n.*?)\n\n\S", hf.__doc__, re.DOTALL)[1]
+    scope = {}
+    exec(textwrap.dedent("    " + example), scope)
+    return scope["OurTrainer"]
+
+
+@pytest.mark.parametrize("mixer", ["hml", "hyena", "linoss", "mamba2"])
+def test_a_trainer_that_asks_us_decays_what_we_decay(mixer):
+    """Left to itself it goes by names and shrinks what moves a memory."""
+    model, trainer = wrapped(mixer), own_trainer()
+    asked = set(trainer.get_decay_parameter_names(None, model))
+    shrunk = {id(p) for p in parameter_groups(model.backbone, 0.1)[0]["params"]}
+    assert {id(p) for name, p in model.named_parameters() if name in asked} == shrunk
+    assert set(transformers.Trainer.get_decay_parameter_names(None, model)) - asked
+    assert model.config.keys_to_ignore_at_inference == ["past_key_values"]  # a list, to which it adds another
+
+
+def test_a_trainer_runs_with_our_decay_and_loss(tmp_path):
+    pytest.importorskip("accelerate")
+    model = wrapped()
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), max_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=2,
+        weight_decay=0.1, report_to=[], use_cpu=True, save_strategy="no", disable_tqdm=True,
+        eval_strategy="steps", eval_steps=1, logging_steps=1,
+    )  # fmt: skip
+    data = [{"input_ids": tokens(1, n + 3)[0]} for n in range(8)]
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer = own_trainer()(
+        model, arguments, transformers.DataCollatorWithFlattening(), train_dataset=data, eval_dataset=data
+    )
+    trainer.train()
+    groups = [(len(g["params"]), g["weight_decay"]) for g in trainer.optimizer.param_groups]
+    assert groups == [(len(g["params"]), g["weight_decay"]) for g in parameter_groups(model.backbone, 0.1)]
+    assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+    assert all(0 < log["eval_loss"] < 20 for log in trainer.state.log_history if "eval_loss" in log)
 
 
 def test_transformers_is_imported_by_nobody_else_and_missed_by_name(monkeypatch):

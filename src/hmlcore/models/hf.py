@@ -4,6 +4,16 @@
     HmlForCausalLM.from_backbone(backbone).save_pretrained(folder)
     AutoModelForCausalLM.from_pretrained(folder).generate(tokens)
 
+The Trainer of transformers decides by names which weights decay, and would shrink what moves a memory. It asks
+one method, which can give our answer:
+
+    from transformers import Trainer
+    from hmlcore.layers.base import decaying
+
+    class OurTrainer(Trainer):
+        def get_decay_parameter_names(self, model):
+            return decaying(model)
+
 Needs transformers: ``pip install hmlcore[hf]``.
 """
 
@@ -52,7 +62,7 @@ class HmlConfig(PreTrainedConfig):
     """
 
     model_type = "hml"
-    keys_to_ignore_at_inference = ("past_key_values",)
+    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012, a Trainer adds a list to it
     attribute_map = {  # noqa: RUF012
         "hidden_size": "d_model", "num_hidden_layers": "layers", "intermediate_size": "d_ff",
     }  # fmt: skip
