@@ -8,6 +8,7 @@ from hmlcore.checks import check_choice
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
+from hmlcore.ops.precision import normalize
 
 GATE_INITS = ("paper", "slow")
 
@@ -73,7 +74,7 @@ class GatedDeltaNet(MatrixMemory):
         return -self.log_a.to(alpha.dtype).exp() * F.softplus(alpha), beta.sigmoid()
 
     def features(self, q, k, v):
-        return F.normalize(F.silu(q), dim=-1), F.normalize(F.silu(k), dim=-1), F.silu(v)
+        return normalize(F.silu(q)), normalize(F.silu(k)), F.silu(v)
 
     def scan(self, q, k, v, x, memory):
         return delta_rule(q, k, v, *self.gates(x), initial_state=memory, output_final_state=True)

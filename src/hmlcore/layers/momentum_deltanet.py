@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hmlcore.checks import check_bool, check_number
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.ops.momentum_delta import momentum_delta, momentum_delta_step
+from hmlcore.ops.precision import normalize
 
 
 class MomentumDeltaNet(MatrixMemory):
@@ -86,7 +87,7 @@ class MomentumDeltaNet(MatrixMemory):
     def features(self, q, k, v):
         q, k = F.silu(q), F.silu(k)
         q = q - self.log_d.exp()[:, None].to(q.dtype) * k
-        return F.normalize(q, dim=-1), F.normalize(k, dim=-1), F.silu(v)
+        return normalize(q), normalize(k), F.silu(v)
 
     def scan(self, q, k, v, x, memory):
         p = None if self.predict_decayed else k

@@ -1,9 +1,10 @@
-"""Recurrences keep their own precision: what autocast must not touch."""
+"""Recurrences keep their own precision: what neither autocast nor a narrow dtype must touch."""
 
 import functools
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,3 +21,12 @@ def without_autocast(function: Callable) -> Callable:
             return function(*args, **kwargs)
 
     return exact
+
+
+def normalize(x: Tensor) -> Tensor:
+    """x / max(‖x‖, 1e-12) along the last dimension, in x's dtype but computed in fp32 at least.
+
+    In fp16 that bound is 0, and a vector of zeros over its length no number.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return F.normalize(x.to(wide), dim=-1).to(x.dtype)

@@ -18,6 +18,7 @@ from hmlcore.layers.hml.state import State, make_state
 from hmlcore.layers.hml.trace import record
 from hmlcore.layers.read_out import head_norm, skip_gain, with_skip
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
+from hmlcore.ops.precision import normalize
 from hmlcore.ops.short_conv import short_conv
 
 DEFAULT = "oscillator"  # the winner of the bake-off of the family, `experiments.bakeoff`
@@ -154,7 +155,7 @@ class HML(Mixer):
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv, bounds)
         rk, v = F.silu(mixed).unflatten(-1, (3, self.num_heads, self.head_dim)).split((2, 1), 2)
-        r, k = F.normalize(rk, dim=-1).unbind(2)
+        r, k = normalize(rk).unbind(2)
         return r, k, v.squeeze(2), conv
 
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor, phase: Tensor | None) -> Tensor:

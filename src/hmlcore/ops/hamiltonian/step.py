@@ -10,7 +10,7 @@ from hmlcore.ops import backend, extras
 from hmlcore.ops.hamiltonian.check import check_shapes
 from hmlcore.ops.hamiltonian.dynamics import Coefficients, leapfrog
 from hmlcore.ops.hamiltonian.naive import hamiltonian_step as naive_hamiltonian_step
-from hmlcore.ops.precision import without_autocast
+from hmlcore.ops.precision import normalize, without_autocast
 from hmlcore.ops.self_check import form_error
 
 LARGEST_KEY = 256  # every program keeps all rows of its columns
@@ -90,7 +90,7 @@ def _check(form, naive, device) -> float:
     state = torch.randn(2, 3, 2, 8, 8, generator=g)
     gates = [torch.rand(2, 3, generator=g) for _ in range(3)]
     h, mu = 0.5 + torch.rand(3, generator=g), torch.randn(3, generator=g)
-    r, k = (torch.nn.functional.normalize(x, dim=-1) for x in (r, k))
+    r, k = (normalize(x) for x in (r, k))
     x = leapfrog(-0.1 * gates[0], -gates[1], gates[2], h, mu).map(lambda x: x.to(device))
     tensors = [x.to(device) for x in (r, k, v, state)]
     return form_error(
