@@ -1,6 +1,7 @@
 """Byte pairs: any text and back, learned the same way every time, kept once."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -54,10 +55,105 @@ def test_it_is_kept_and_read_back(tmp_path, monkeypatch):
     bpe._learned.cache_clear()
     first = tokenizer_of(corpus, "bpe", 270)
     (kept,) = (tmp_path / "cache" / "tokenizers").iterdir()
-    assert kept.read_text() == first.text and kept.name.startswith("bpe-270-")
+    assert kept.read_bytes()[:-32].decode() == first.text and kept.name.startswith("bpe-270-")
     bpe._learned.cache_clear()
     monkeypatch.setattr(bpe, "learn", lambda *_: pytest.fail("it was learned before"))
     assert tokenizer_of(corpus, "bpe", 270).sha256 == first.sha256
+
+
+def test_a_kept_one_that_was_changed_is_learned_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
+    for i in range(10):
+        (tmp_path / f"{i}.txt").write_text(f"chapter {i} " + PROSE[0] * (i + 1))
+    corpus = open_corpus(f"folder:{tmp_path}")
+    bpe._learned.cache_clear()
+    first = tokenizer_of(corpus, "bpe", 270)
+    (kept,) = (tmp_path / "cache" / "tokenizers").iterdir()
+    parts = json.loads(first.text)
+    parts["model"]["merges"][:2] = parts["model"]["merges"][1::-1]  # as good a tokenizer, but another
+    for changed in (kept.read_bytes().replace(b'"merges"', b'"Merges"'), json.dumps(parts).encode(), b"{}"):
+        kept.write_bytes(changed)
+        bpe._learned.cache_clear()
+        assert tokenizer_of(corpus, "bpe", 270).text == first.text
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and f"{kept} is damaged" in said
+    bpe._learned.cache_clear()
+    assert tokenizer_of(corpus, "bpe", 270).text == first.text and capsys.readouterr().err == ""
+
+
+def without(parts, char):
+    """Without a letter, which the library then leaves out of every text in silence."""
+    model = parts["model"]
+    model["merges"] = [pair for pair in model["merges"] if char not in "".join(pair)]
+    left = [piece for piece, _ in sorted(model["vocab"].items(), key=lambda item: item[1]) if char not in piece]
+    model["vocab"] = {piece: number for number, piece in enumerate(left)}
+
+
+def set_to(*path):
+    *inner, last, value = path
+
+    def damage(parts):
+        for name in inner:
+            parts = parts[name]
+        parts[last] = value
+
+    return damage
+
+
+ADDED = {"id": 300, "content": "zq", "single_word": False, "lstrip": True, "rstrip": True, "normalized": False,
+         "special": True}  # fmt: skip
+LOSSES = {
+    "lower case": (set_to("normalizer", {"type": "Lowercase"}), "normalizer"),
+    "composing": (set_to("normalizer", {"type": "NFC"}), "normalizer"),
+    "replacing": (
+        set_to("normalizer", {"type": "Replace", "pattern": {"String": "zebra"}, "content": "horse"}),
+        "normalizer",
+    ),
+    "truncation": (
+        set_to(
+            "truncation", {"direction": "Right", "max_length": 9999, "strategy": "LongestFirst", "stride": 0}
+        ),
+        "truncation",
+    ),
+    "padding": (
+        set_to(
+            "padding",
+            {
+                "strategy": {"Fixed": 8},
+                "direction": "Right",
+                "pad_to_multiple_of": None,
+                "pad_id": 0,
+                "pad_type_id": 0,
+                "pad_token": "!",
+            },
+        ),
+        "padding",
+    ),
+    "a token that eats spaces": (set_to("added_tokens", [ADDED]), "added_tokens"),
+    "a token behind": (
+        set_to("post_processor", {"type": "BertProcessing", "sep": ["a", 65], "cls": ["b", 66]}),
+        "post_processor",
+    ),
+    "a space before": (set_to("pre_tokenizer", "add_prefix_space", True), "pre_tokenizer"),
+    "words without spaces": (set_to("pre_tokenizer", {"type": "Whitespace"}), "pre_tokenizer"),
+    "whole texts": (set_to("pre_tokenizer", None), "pre_tokenizer"),
+    "dropout": (set_to("model", "dropout", 0.5), "dropout"),
+    "no e": (lambda parts: without(parts, "e"), "1 bytes are no tokens, e.g. b'e'"),
+    "no 0xff": (lambda parts: without(parts, "ÿ"), r"1 bytes are no tokens, e.g. b'\\xff'"),
+    "a gap": (set_to("model", "vocab", "Zz", 777), "its numbers have gaps"),
+    "ends of words": (set_to("model", "end_of_word_suffix", "s"), "what is decoded is not"),
+    "continuations": (set_to("model", "continuing_subword_prefix", "s"), ""),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_tokenizer_that_loses_text_is_refused(learned, loss):
+    damage, why = LOSSES[loss]
+    parts = json.loads(learned.text)
+    assert BPE(json.dumps(parts)).pieces == learned.pieces
+    damage(parts)
+    with pytest.raises(HmlcoreError, match=rf"^this is no byte-level tokenizer \(.*{why}"):
+        BPE(json.dumps(parts))
 
 
 def test_only_training_text_is_learned_from(tmp_path, monkeypatch):
@@ -91,3 +187,6 @@ def test_refusals(learned):
         learned.encode(b"a\xffb")
     with pytest.raises(HmlcoreError, match="this is no byte-level tokenizer"):
         BPE("{}")
+    for text in ("", "[]", "3", "null", '{"model": 3}', "[" * 100_000, "\ud83d", '{"model": {"type": "BPE"}}'):
+        with pytest.raises(HmlcoreError, match="this is no byte-level tokenizer"):
+            BPE(text)

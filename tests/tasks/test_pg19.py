@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks import SPLITS, build_task, documents, hub, pg19
@@ -166,23 +167,39 @@ def test_a_killed_writer_leaves_nothing_half_done(tmp_path):
     )
 
 
-@pytest.mark.parametrize("suffix", ["bin", "json"])
+@pytest.mark.parametrize("at", [3, -150, -45, -35, -1], ids=["text", "names", "digests", "size", "hash"])
+def test_a_cache_that_was_changed_is_made_again_and_is_what_results_say(folder, tmp_path, at, capsys):
+    """Batches and `data_sha256` are of one text, the one in HMLCORE_DATA, whatever stands in the cache."""
+    task = build_task("bytes", corpus="pg19", length=64)
+    wanted, said = task.batch("train", 0, 8, 0).inputs, task.provenance()
+    for file in (tmp_path / "cache" / "corpora").iterdir():
+        content = bytearray(file.read_bytes())
+        content[at] ^= 1
+        file.write_bytes(content)
+    again = build_task("bytes", corpus="pg19", length=64)
+    assert torch.equal(again.batch("train", 0, 8, 0).inputs, wanted) and again.provenance() == said
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(
+        "is damaged (its hash is another); it is made again" in line for line in lines
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"fir"])
-def test_a_truncated_cache_is_made_again(tmp_path, suffix, content):
+def test_a_truncated_cache_is_made_again(tmp_path, content):
     def make():
         return documents.cached(tmp_path, "key", lambda: [("a", b"first"), ("b", b"second")])
 
     make()
-    (tmp_path / f"key.{suffix}").write_bytes(content)
+    (tmp_path / "key.kept").write_bytes(content)
     found = make()
     assert (found.content(0), found.content(1)) == (b"first", b"second")
-    (tmp_path / f"key.{suffix}").unlink()
+    (tmp_path / "key.kept").unlink()
     assert make().content(1) == b"second"
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(HmlcoreError, match=f"cannot keep decoded text in {tmp_path / 'file'}"):
+    with pytest.raises(HmlcoreError, match=f"cannot write {tmp_path / 'file'}/key.kept: "):
         documents.cached(tmp_path / "file", "key", lambda: [("a", b"first")])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.files import write_file
+from hmlcore.kept import kept
 from hmlcore.tasks.documents import Corpus
 
 # Text that byte pairs are learned from; more changes few of the merges and takes longer.
@@ -44,7 +44,7 @@ class ByteTokenizer:
 class BPE:
     """Byte pairs as `tokenizers` keeps them: `text` is its JSON, `sha256` the hash of that.
 
-    Raises: HmlcoreError where `text` is no byte-level tokenizer.
+    Raises: HmlcoreError where `text` is no byte-level tokenizer, or one that does not give back the very bytes.
     """
 
     name = "bpe"
@@ -53,12 +53,17 @@ class BPE:
         from tokenizers import Tokenizer
 
         self.text = text
-        self.sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self.sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         try:
+            _require_lossless(json.loads(text))
             self._inner = Tokenizer.from_str(text)
             byte_of = {char: byte for byte, char in enumerate(_byte_characters())}
             vocabulary = sorted(self._inner.get_vocab().items(), key=lambda item: item[1])
             self.pieces = [bytes(byte_of[char] for char in piece) for piece, _ in vocabulary]
+            require([number for _, number in vocabulary] == [*range(len(vocabulary))], "its numbers have gaps")
+            missing = {bytes([byte]) for byte in range(256)}.difference(self.pieces)
+            require(not missing, f"{len(missing)} bytes are no tokens, e.g. {min(missing, default=b'')!r}")
+            require(self.decode(self.encode(_SAMPLE)) == _SAMPLE, "what is decoded is not what was encoded")
         except Exception as error:  # the library raises bare Exceptions
             raise HmlcoreError(f"this is no byte-level tokenizer ({error})") from error
 
@@ -112,26 +117,20 @@ def learn(texts, vocab_size: int) -> BPE:
 def tokenizer_of(corpus: Corpus, kind: str, vocab_size: int) -> Tokenizer:
     """The tokenizer of `kind` ("bytes" or "bpe") for `corpus`; byte pairs are learned from its training split.
 
-    Learned once; kept in ``paths.cache()/tokenizers`` as JSON that the `tokenizers` library reads.
+    Learned once, and kept in ``paths.cache()/tokenizers``.
     """
     if kind == "bytes":
         return ByteTokenizer()
     documents = corpus.split("train")
     key = json.dumps([_LAYOUT, LEARNED_FROM, vocab_size, documents.digests])
-    name = f"bpe-{vocab_size}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    name = f"bpe-{vocab_size}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.kept"
     return _learned(corpus, paths.cache() / "tokenizers" / name, vocab_size)
 
 
 @functools.lru_cache(maxsize=8)
 def _learned(corpus: Corpus, path: Path, vocab_size: int) -> BPE:
-    try:
-        if path.is_file():
-            return BPE(path.read_text(encoding="utf-8"))
-        found = learn(_sample(corpus), vocab_size)
-        write_file(path, found.text)
-    except OSError as error:
-        raise HmlcoreError(f"cannot keep the tokenizer in {path.parent}: {error}") from error
-    return found
+    found = kept(path, lambda: [learn(_sample(corpus), vocab_size).text.encode()])
+    return BPE(found.tobytes().decode())
 
 
 def _sample(corpus: Corpus):
@@ -143,6 +142,25 @@ def _sample(corpus: Corpus):
         text = documents.content(number)[:left]
         left -= len(text)
         yield text.decode("utf-8", "ignore")  # a document cut short may end inside a character
+
+
+# What may stand in no tokenizer here, as it adds to a text, or takes from it, what no sample need show.
+_PLAIN = {"truncation": None, "padding": None, "normalizer": None, "post_processor": None, "added_tokens": []}
+# Every byte that UTF-8 has, both cases, runs of all kinds of space, and letters that have several spellings.
+_SAMPLE = (
+    "".join(map(chr, (*range(0x800), *range(0x800, 0x110000, 0x800)))).encode("utf-8", "ignore")
+    + " A  b\t\tC\r\n\r\n \n   \u00a0\u2003\ufeff ÉE\u0301é ﬁ½Ⅳ ß İ<|endoftext|>[UNK] ".encode()
+)
+
+
+def _require_lossless(parts: dict) -> None:
+    """Raises: HmlcoreError where a tokenizer, as JSON, has a part that may change or cut a text."""
+    for part, plain in _PLAIN.items():
+        require(parts.get(part, plain) == plain, f"its {part} is {str(parts.get(part))[:60]}")
+    before = parts.get("pre_tokenizer") or {}
+    plain = before.get("type") == "ByteLevel" and before.get("add_prefix_space") is False
+    require(plain, f"its pre_tokenizer is {str(before)[:60]}")
+    require(parts["model"].get("dropout") is None, f"its dropout is {parts['model'].get('dropout')}")
 
 
 def _byte_characters() -> list[str]:

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hmlcore.errors import HmlcoreError
-from hmlcore.files import write_file
+from hmlcore.kept import kept
 from hmlcore.tasks.base import SPLITS
 from hmlcore.tasks.records import shown
+
+_SIZE = 8  # bytes that say how long the listing of a kept file is
 
 
 @dataclass(frozen=True)
@@ -79,43 +80,27 @@ class Corpus:
 
 
 def cached(folder: Path, key: str, produce: Callable[[], Iterable[tuple[str, bytes]]]) -> Documents:
-    """The documents stored under `key` in `folder`, produced and stored there first if need be.
+    """The documents kept under `key` in `folder`, produced and kept there first if need be.
 
-    Content goes to ``<key>.bin`` (memory-mapped on return) and the listing to ``<key>.json``, which is written
-    last: a reader sees all or nothing, and two writers at once are harmless because a key stands for one
-    content.
+    One file: the content (memory-mapped on return), the listing, and the listing's size. Two writers at once
+    are harmless because a key stands for one content.
 
     Raises :class:`~hmlcore.errors.HmlcoreError` if `folder` cannot be written.
     """
-    listing, content = folder / f"{key}.json", folder / f"{key}.bin"
-    try:
-        if not _complete(listing, content):
-            folder.mkdir(parents=True, exist_ok=True)
-            _store(listing, content, produce())
-        entry = json.loads(listing.read_text())
-        data = np.memmap(content, dtype=np.uint8, mode="r")
-    except OSError as error:
-        raise HmlcoreError(f"cannot keep decoded text in {folder}: {error}") from error
+    found = kept(folder / f"{key}.kept", lambda: _laid_out(produce()))
+    end = len(found) - int.from_bytes(found[-_SIZE:].tobytes(), "little") - _SIZE
+    entry = json.loads(found[end:-_SIZE].tobytes())
     offsets = np.array(entry["offsets"], dtype=np.int64)
-    return Documents(data, offsets, tuple(entry["names"]), tuple(entry["digests"]))
+    return Documents(found[:end], offsets, tuple(entry["names"]), tuple(entry["digests"]))
 
 
-def _complete(listing: Path, content: Path) -> bool:
-    try:
-        return content.stat().st_size == json.loads(listing.read_text())["offsets"][-1]
-    except (FileNotFoundError, ValueError, KeyError, IndexError, TypeError):
-        return False
-
-
-def _store(listing: Path, content: Path, items: Iterable[tuple[str, bytes]]) -> None:
+def _laid_out(items: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
     entry: dict[str, list] = {"offsets": [0], "names": [], "digests": []}
-
-    def write_content(file) -> None:
-        for name, text in items:
-            file.write(text)
-            entry["names"].append(shown(name))
-            entry["digests"].append(hashlib.sha256(text).hexdigest())
-            entry["offsets"].append(entry["offsets"][-1] + len(text))
-
-    write_file(content, write_content)
-    write_file(listing, json.dumps(entry))
+    for name, text in items:
+        yield text
+        entry["names"].append(shown(name))
+        entry["digests"].append(hashlib.sha256(text).hexdigest())
+        entry["offsets"].append(entry["offsets"][-1] + len(text))
+    listing = json.dumps(entry).encode()
+    yield listing
+    yield len(listing).to_bytes(_SIZE, "little")

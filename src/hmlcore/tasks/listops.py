@@ -4,7 +4,6 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from hmlcore import paths
 from hmlcore.checks import check_fields, check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.files import write_file
+from hmlcore.kept import kept
 from hmlcore.tasks.base import check_batch
 from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
@@ -92,12 +91,8 @@ class ListOps(LabelledTask):
     def _expressions(self) -> "Expressions":
         knobs = self.knobs() | {"min_length": self.shortest}
         key = hashlib.sha256(json.dumps([_VERSION, knobs], sort_keys=True).encode()).hexdigest()
-        path = paths.cache() / "listops" / f"{key[:24]}.parquet"
-        kept = _load(path)
-        if kept is None:
-            kept = _generate(self)
-            _store(path, kept)
-        return kept
+        path = paths.cache() / "listops" / f"{key[:24]}.kept"
+        return _read(kept(path, lambda: [_packed(_generate(self))]))
 
 
 class Expressions:
@@ -150,26 +145,18 @@ def _generate(task: ListOps) -> Expressions:
     return Expressions(np.frombuffer(b"".join(tokens), np.uint8), offsets, values)
 
 
-def _store(path: Path, kept: Expressions) -> None:
+def _packed(made: Expressions) -> pa.Buffer:
     text = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(kept.values), [None, pa.py_buffer(kept.offsets), pa.py_buffer(kept.tokens)]
+        pa.large_binary(), len(made.values), [None, pa.py_buffer(made.offsets), pa.py_buffer(made.tokens)]
     )
-    table = pa.table({"tokens": text, "value": pa.array(kept.values)})
-    table = table.replace_schema_metadata({"sha256": kept.sha256})
-    write_file(path, lambda file: pq.write_table(table, file, compression="zstd"))
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"tokens": text, "value": pa.array(made.values)}), sink, compression="zstd")
+    return sink.getvalue()
 
 
-def _load(path: Path) -> Expressions | None:
-    """The expressions kept at `path`; None where there are none or not the ones that were written."""
-    try:
-        table = pq.read_table(path)
-        text = table["tokens"].combine_chunks()
-        offsets, tokens = (
-            np.frombuffer(x, t) for x, t in zip(text.buffers()[1:], ("<i8", np.uint8), strict=True)
-        )
-        kept = Expressions(
-            tokens[: offsets[-1]], offsets[: len(text) + 1], table["value"].to_numpy().astype(np.uint8)
-        )
-        return kept if table.schema.metadata[b"sha256"].decode() == kept.sha256 else None
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, IndexError):
-        return None
+def _read(packed: np.ndarray) -> Expressions:
+    table = pq.read_table(pa.BufferReader(pa.py_buffer(packed)))
+    text = table["tokens"].combine_chunks()
+    offsets, tokens = (np.frombuffer(x, t) for x, t in zip(text.buffers()[1:], ("<i8", np.uint8), strict=True))
+    values = table["value"].to_numpy().astype(np.uint8)
+    return Expressions(tokens[: offsets[-1]], offsets[: len(text) + 1], values)

@@ -1,8 +1,8 @@
-"""Tokenised documents: written once into Arrow files, then mapped into memory.
+"""Tokenised documents: kept once as Arrow, then mapped into memory.
 
-A shard is an Arrow file with one row a document, `document` (its name) and `tokens` (a list of integers). It
-appears whole or not at all, so tokenising that was interrupted goes on with the first shard that is missing,
-and a reader of many gigabytes holds in memory only the pages that it touches.
+A shard is an Arrow file, with its hash behind it: one row a document, `document` (its name) and `tokens` (a
+list of integers). It appears whole or not at all, so tokenising that was interrupted goes on with the first
+shard that is missing, and a reader of many gigabytes holds in memory only the pages that it touches.
 """
 
 import hashlib
@@ -15,8 +15,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from hmlcore import paths
-from hmlcore.errors import HmlcoreError
-from hmlcore.files import write_file
+from hmlcore.kept import kept
 from hmlcore.tasks.bpe import Tokenizer
 from hmlcore.tasks.documents import Documents
 
@@ -46,7 +45,7 @@ class Tokens:
 def tokenised(documents: Documents, tokenizer: Tokenizer, label: str = "text") -> Tokens:
     """`documents` as tokens of `tokenizer`; bytes are viewed where they are, other tokens kept in shards.
 
-    Raises: HmlcoreError where the cache cannot be written or a shard in it is damaged, naming it.
+    Raises: HmlcoreError where the cache cannot be written, naming it.
     """
     if tokenizer.name == "bytes":
         bounds = zip(documents.offsets[:-1], documents.offsets[1:], strict=True)
@@ -54,11 +53,10 @@ def tokenised(documents: Documents, tokenizer: Tokenizer, label: str = "text") -
     key = json.dumps([_LAYOUT, SHARD_BYTES, tokenizer.sha256, documents.digests])
     folder = paths.cache() / "tokens" / hashlib.sha256(key.encode()).hexdigest()[:24]
     parts = _parts(np.diff(documents.offsets))
-    files = [folder / f"{number:05d}.arrow" for number in range(len(parts))]
-    missing = [number for number, file in enumerate(files) if not file.is_file()]
-    for number in tqdm(missing, f"tokenising {label}", disable=None, unit="shard"):
-        _write(files[number], documents, parts[number], tokenizer)
-    return Tokens(documents.names, [tokens for file in files for tokens in _read(file)])
+    tokens: list[np.ndarray] = []
+    for number, part in enumerate(tqdm(parts, f"tokens of {label}", disable=None, unit="shard", delay=1)):
+        tokens += _shard(folder / f"{number:05d}.kept", documents, part, tokenizer)
+    return Tokens(documents.names, tokens)
 
 
 def _parts(sizes: np.ndarray) -> list[range]:
@@ -72,26 +70,21 @@ def _parts(sizes: np.ndarray) -> list[range]:
     return [*parts, range(first, len(sizes))]
 
 
-def _write(file: Path, documents: Documents, part: range, tokenizer: Tokenizer) -> None:
+def _shard(file: Path, documents: Documents, part: range, tokenizer: Tokenizer) -> list[np.ndarray]:
+    """The documents `part` as tokens, mapped from `file`, which is made first if need be."""
+    found = kept(file, lambda: [_encoded(documents, part, tokenizer)])
+    column = pa.ipc.open_file(pa.py_buffer(found)).get_batch(0).column("tokens")
+    values, offsets = column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy()
+    return [values[a:b] for a, b in itertools.pairwise(offsets)]
+
+
+def _encoded(documents: Documents, part: range, tokenizer: Tokenizer) -> pa.Buffer:
     encoded = [tokenizer.encode(documents.content(number)) for number in part]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(encoded)))
     names = pa.array([documents.names[number] for number in part])
     table = pa.table({"document": names, "tokens": lists}).combine_chunks()
-
-    def write(sink) -> None:
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-
-    write_file(file, write)
-
-
-def _read(file: Path) -> list[np.ndarray]:
-    """The documents of a shard, without a copy."""
-    try:
-        batch = pa.ipc.open_file(pa.memory_map(str(file))).get_batch(0)
-        column = batch.column("tokens")
-        values, offsets = column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy()
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise HmlcoreError(f"{file} is damaged ({error}); delete it and it is made again") from error
-    return [values[a:b] for a, b in itertools.pairwise(offsets)]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
