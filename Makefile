@@ -6,8 +6,11 @@ ARGS    ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install book test kernels lint chapters figures lab clean
-# An outer environment must not leak into .venv.
-unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# An outer environment must not leak in: what tells these tools to work otherwise, though not where packages
+# come from. tools/setup_env.py reads both lines.
+LEAKS   := PIP_% UV_% NPM_CONFIG_% npm_config_% GIT_% IPYTHON% JUPYTER_% PYTEST_% RUFF_% PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE PYTHONINSPECT VIRTUAL_ENV
+SOURCES := %INDEX %INDEX_URL %FIND_LINKS %NO_INDEX %CONFIG_FILE %CERT %PROXY %TRUSTED_HOST %INSECURE_HOST %NATIVE_TLS %KEYRING_PROVIDER %CACHE_DIR %TIMEOUT %RETRIES %OFFLINE %registry %REGISTRY %proxy %cafile %CAFILE %userconfig %USERCONFIG %cache %CACHE GIT_CONFIG_% GIT_SSL_%
+$(foreach name,$(filter-out $(SOURCES),$(filter $(LEAKS),$(.VARIABLES))),$(eval unexport $(name)))
 
 help:      ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##/  make \1\t/' | expand -t 18
@@ -40,5 +43,5 @@ figures: install  ## draw the figures and numbers of PROFILE from its results
 lab: install  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-clean:     ## remove what was built (not .venv, not results)
-	@rm -rf _build .pytest_cache .ruff_cache .import_linter_cache
+clean:     ## remove what was built (not .venv, not results), and nothing else
+	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$(sh tools/find-python) || exit 1; PYTHONPATH=src "$$python" -m hmlcore.made .

@@ -3,17 +3,21 @@
 Runs on the standard library of any Python >= 3.11, before anything is installed.
 torch goes in first, in the build that fits the machine: a later package would otherwise pull in
 several gigabytes of CUDA on a machine without a GPU.
-Stamp files hold a hash of what decides the result, so that a second run needs no network.
+A stamp in each folder holds a hash of what decides its content, so that a second run needs no network.
+A folder that was not made here is never emptied.
 """
 
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import MutableMapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +26,8 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 PIP = [str(PYTHON), "-m", "pip", "--disable-pip-version-check"]
 CONSTRAINTS = ROOT / "constraints.txt"
 NODE_MODULES = ROOT / "node_modules"
+STAMP = "hmlcore-installed"
+MADE = "hmlcore-made"
 
 
 class SetupError(Exception):
@@ -41,7 +47,7 @@ def run(command: list[str], step: str) -> None:
 def answer(command: list[str]) -> str | None:
     """Standard output of `command`, or None where it is missing or fails."""
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -57,12 +63,32 @@ def fingerprint(*parts: str | Path) -> str:
 
 
 def up_to_date(stamp: Path, key: str) -> bool:
-    return stamp.is_file() and stamp.read_text() == key
+    return stamp.is_file() and stamp.read_text("utf-8") == key
+
+
+def is_ours(folder: Path, mark: str) -> bool:
+    """Whether `folder` may be emptied: it has our `mark`, it holds nothing, or there is none."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        return False
+    return not folder.exists() or (folder / mark).is_file() or not any(folder.iterdir())
+
+
+def shield(environment: MutableMapping[str, str]) -> None:
+    """Take out what would change how packages are installed, as the Makefile does, but not where from."""
+    lines = (ROOT / "Makefile").read_text("utf-8")
+    leaks, sources = (
+        re.search(rf"^{name} *:= (.*)$", lines, re.MULTILINE)[1].replace("%", "*").split()
+        for name in ("LEAKS", "SOURCES")
+    )
+    for name in list(environment):
+        if any(fnmatchcase(name, p) for p in leaks) and not any(fnmatchcase(name, p) for p in sources):
+            del environment[name]
+    environment["PIP_USER"] = "0"  # a configuration file may say otherwise
 
 
 def torch_pin() -> str:
     """The requirement ``torch==…`` that constraints.txt names."""
-    return next(line for line in CONSTRAINTS.read_text().split() if line.startswith("torch=="))
+    return next(line for line in CONSTRAINTS.read_text("utf-8").split() if line.startswith("torch=="))
 
 
 def torch_installer(gpu: bool, offered: str | None, system: str) -> str:
@@ -82,16 +108,23 @@ def offered_torch(pin: str) -> str | None:
         command = [*PIP, "install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps"]
         if answer([*command, "--report", str(report), pin]) is None or not report.is_file():
             return None
-        return json.loads(report.read_text())["install"][0]["metadata"]["version"]
+        return json.loads(report.read_text("utf-8"))["install"][0]["metadata"]["version"]
 
 
 def make_venv() -> None:
     """Create .venv, or renew one whose Python no longer runs (a moved or copied project)."""
     prefix = answer([str(PYTHON), "-c", "import sys; print(sys.prefix)"])
-    if prefix and Path(prefix).resolve() == VENV:
+    if prefix and Path(prefix).resolve() == VENV.resolve():
         return
+    if not is_ours(VENV, MADE):
+        raise SetupError(f"{VENV} does not work, and was not made here: move it elsewhere, then run this again")
     say(f"creating .venv with Python {platform.python_version()} ({sys.executable})")
-    if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
+    VENV.mkdir(exist_ok=True)
+    (VENV / MADE).touch()
+    for entry in VENV.iterdir():  # not `venv --clear`, which would take the mark away
+        if entry.name != MADE:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    if subprocess.run([sys.executable, "-m", "venv", str(VENV)]).returncode:
         raise SetupError(
             f"{sys.executable} cannot create a virtual environment; on Debian and Ubuntu: "
             "apt install python3-venv (then run the same command again)"
@@ -116,7 +149,7 @@ def install_torch() -> None:
 
 
 def install_packages() -> None:
-    stamp = VENV / "hmlcore-installed"
+    stamp = VENV / STAMP
     key = fingerprint(str(ROOT), ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__))
     make_venv()
     if up_to_date(stamp, key):
@@ -125,27 +158,38 @@ def install_packages() -> None:
     install_torch()
     say("installing hmlcore with what its book and tests need (pinned in constraints.txt)")
     run([*PIP, "install", "-c", str(CONSTRAINTS), "-e", f"{ROOT}[book,test]"], "installing hmlcore")
-    stamp.write_text(key)
+    stamp.write_text(key, "utf-8")
 
 
 def install_scripts() -> None:
     """MathJax and the widget manager, so that the book's pages ask nothing of the network."""
-    stamp = NODE_MODULES / "hmlcore-installed"
+    stamp = NODE_MODULES / STAMP
     key = fingerprint(ROOT / "package-lock.json")
     if up_to_date(stamp, key):
         return
-    npm = shutil.which("npm")
+    npm, otherwise = shutil.which("npm"), "pages will load MathJax and widget scripts from a CDN"
     if npm is None:
-        say("npm not found: pages will load MathJax and widget scripts from a CDN (Node.js avoids it)")
+        say(f"npm not found: {otherwise} (Node.js avoids it)")
+        return
+    if not is_ours(NODE_MODULES, STAMP):
+        say(f"{NODE_MODULES} was not made here, and npm would empty it: {otherwise}")
         return
     say("fetching MathJax and the widget manager with npm")
-    if subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=ROOT).returncode:
-        say("npm failed: pages will load MathJax and widget scripts from a CDN until it works")
-        return
-    stamp.write_text(key)
+    made = False
+    try:
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        made = subprocess.run(command, cwd=ROOT).returncode == 0
+    finally:
+        if NODE_MODULES.is_dir():
+            stamp.write_text(key if made else "", "utf-8")
+    if not made:
+        say(f"npm failed: {otherwise} until it works")
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+    shield(os.environ)
     try:
         install_packages()
         install_scripts()

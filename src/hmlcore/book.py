@@ -1,6 +1,7 @@
 """From notebooks to pages: papermill executes the chapters, Jupyter Book builds the site.
 
-Everything is written below ``_build/<profile>``, so building never changes a committed file:
+Everything is written below ``_build/<profile>``, so building never changes a committed file, and only what was
+written there before is written over (:mod:`hmlcore.made`):
 
     notebooks/X.ipynb ─ papermill ─► chapters/X.ipynb ─► src/ (the book, staged) ─► html/index.html
 
@@ -14,12 +15,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import write_file
+from hmlcore.made import Made, no_links
+from hmlcore.notebooks import PARTIAL, captioned, execute, plain
 from hmlcore.results import Store
+from hmlcore.results.clear import clear
 from hmlcore.runner.run import checkpoint_path
 from hmlcore.studies import experiments, protocol
 from hmlcore.studies.export import export_all
@@ -27,20 +32,19 @@ from hmlcore.studies.kit.study import check_profile
 
 # A committed store is the published result and is never emptied; this one is made on the spot.
 _EPHEMERAL = "smoke"
-_KEPT_METADATA = ("tags", "mystnb", "figure", "label")
-_HIDDEN_TAGS = ("parameters", "injected-parameters")
 
 
 def chapter_names() -> list[str]:
     """Names of the chapters in reading order: the ``book/chapters/…`` entries of ``_toc.yml``."""
-    toc = paths.root() / "_toc.yml"
-    require(toc.is_file(), f"no _toc.yml in {paths.root()}: run this inside the project, or set HMLCORE_HOME")
+    toc = paths.project() / "_toc.yml"
+    require(toc.is_file(), f"there is no {toc}")
     return re.findall(r"book/chapters/([\w-]+)", toc.read_text("utf-8"))
 
 
 def workspace(profile: str) -> Path:
     """Where a profile's chapters and pages are made: ``_build/<profile>``."""
-    return paths.root() / "_build" / profile
+    root = paths.project()
+    return no_links(root, root / "_build" / profile)
 
 
 def execute_chapters(
@@ -60,15 +64,16 @@ def execute_chapters(
     work = work or workspace(profile)
     run_missing = profile == _EPHEMERAL if run_missing is None else run_missing
     store, code = paths.results() / profile, _code_key()
+    names, executed, folder = chapter_names(), [], work / "chapters"
+    kinds = (".ipynb", ".key", PARTIAL)
+    Made(work).claim("store.key", *(f"chapters/{name}{kind}" for name in names for kind in kinds))
     made_by = work / "store.key"
     if fresh and profile == _EPHEMERAL and not _matches(made_by, code):
-        _empty(store, profile)
+        _empty(profile)
         write_file(made_by, code)
-    folder = work / "chapters"
-    folder.mkdir(parents=True, exist_ok=True)
-    names, executed = chapter_names(), []
+    folder.mkdir(exist_ok=True)
     for number, name in enumerate(names, 1):
-        notebook = paths.root() / "notebooks" / f"{name}.ipynb"
+        notebook = paths.project() / "notebooks" / f"{name}.ipynb"
         require(notebook.is_file(), f"_toc.yml lists chapter {name!r}, but there is no {notebook}")
         out = folder / notebook.name
         executed.append(out)
@@ -76,10 +81,10 @@ def execute_chapters(
             _say(f"[{number}/{len(names)}] {name}: up to date")
             continue
         _say(f"[{number}/{len(names)}] {name}: executing in the {profile} profile")
-        _execute(notebook, out, {"profile": profile, "run_missing": run_missing})
+        execute(notebook, out, {"profile": profile, "run_missing": run_missing})
     # Only now: a chapter may have added to the store that an earlier one read.
     for out in executed:
-        notebook = paths.root() / "notebooks" / out.name
+        notebook = paths.project() / "notebooks" / out.name
         write_file(out.with_suffix(".key"), _chapter_key(notebook, store, code))
     return executed
 
@@ -99,106 +104,54 @@ def build_book(
         for notice in export_all(Store(paths.results()), profile, images=False).notices:
             _say(f"notice: {notice}")
     store = paths.results() / profile
-    source, html = work / "src", work / "html"
-    _stage(source, chapters, captions(profile))
+    source, made = work / "src", Made(work)
+    made.claim("html.key", "book.log")
+    with tempfile.TemporaryDirectory() as stage:
+        _stage(Path(stage), chapters, captions(profile))
+        made.replace("src", Path(stage))
     shown = (*store.glob("figures/*.json"), *store.glob("*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
     key = _hash(_code_key(), has_scripts, *_files(source), *shown)
-    index, stamp = html / "index.html", work / "html.key"
+    index, stamp = work / "html" / "index.html", work / "html.key"
     if index.is_file() and _matches(stamp, key):
         _say("pages: up to date")
         return index
     _say(f"pages: building with Jupyter Book ({len(chapters)} executed chapters)")
     stamp.unlink(missing_ok=True)
-    _jupyter_book(source, html, profile, log=work / "book.log")
+    with tempfile.TemporaryDirectory() as pages:
+        made.replace("html", _jupyter_book(source, Path(pages), profile, log=work / "book.log"))
     write_file(stamp, key)
     return index
 
 
 def commit_chapters(profile: str = "laptop") -> list[Path]:
     """Execute the chapters and copy them to ``book/chapters``; return the files that changed."""
-    target = paths.root() / "book" / "chapters"
+    target = no_links(paths.project(), paths.project() / "book" / "chapters")
     target.mkdir(exist_ok=True)
     changed = []
     for chapter in execute_chapters(profile):
-        out = target / chapter.name
+        out = no_links(target, target / chapter.name)
         if not out.is_file() or out.read_bytes() != chapter.read_bytes():
             write_file(out, chapter.read_bytes())
             changed.append(out)
     return changed
 
 
-def normalise(notebook):
-    """Strip from an executed notebook what differs from run to run, and hide its parameters.
-
-    `notebook` is an nbformat node, changed in place and returned.  Cell ids are numbered, timings,
-    progress bars (standard error) and version numbers go, random widget ids become counters; cells
-    tagged ``parameters`` or ``injected-parameters`` get ``remove-cell``, which Jupyter Book hides.
-    """
-    import nbformat
-
-    info = notebook.metadata.get("language_info", {})
-    info.pop("version", None)
-    kept = ("kernelspec", "language_info", "widgets")
-    notebook.metadata = nbformat.from_dict({k: notebook.metadata[k] for k in kept if k in notebook.metadata})
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number:03d}"
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in _KEPT_METADATA if k in cell.metadata})
-        tags = cell.metadata.get("tags", [])
-        if set(tags) & set(_HIDDEN_TAGS) and "remove-cell" not in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-    text = nbformat.writes(notebook)
-    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    for number, model in enumerate(widgets.get("state", {})):
-        text = text.replace(model, f"{number:032x}")
-    return nbformat.reads(text, as_version=4)
-
-
-def _empty(store: Path, profile: str) -> None:
-    """Delete a profile's results, and the checkpoints from which unfinished runs would go on."""
-    if store.exists():
-        _say(f"emptying {store}: its results are to be made afresh")
-        shutil.rmtree(store)
+def _empty(profile: str) -> None:
+    """Delete a profile's runs, and the checkpoints from which unfinished ones would go on."""
+    if not os.environ.get("HMLCORE_RESULTS"):
+        no_links(paths.project(), paths.project() / "results")
+    if deleted := clear(paths.results(), profile):
+        _say(f"emptied {paths.results() / profile} of {deleted} files: its results are to be made afresh")
     for name in experiments():
         for spec in protocol(name).grid(profile):
             checkpoint_path(spec).unlink(missing_ok=True)
 
 
-def _execute(notebook: Path, out: Path, parameters: dict) -> None:
-    """Run one notebook in a new kernel; the copy appears at `out` only when it ran to its end."""
-    import nbformat
-    import papermill
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-
-    partial = out.with_suffix(".partial.ipynb")
-    try:
-        executed = papermill.execute_notebook(
-            str(notebook),
-            str(partial),
-            parameters,
-            kernel_name="python3",
-            language="python",
-            cwd=str(paths.root()),
-        )
-    except papermill.PapermillExecutionError as error:
-        first = next((line for line in error.source.splitlines() if line.strip()), "")
-        raise HmlcoreError(
-            f"chapter {notebook.stem} failed in cell {error.exec_count} ({first.strip()!r}): "
-            f"{error.ename}: {_plain(error.evalue)}\nexecuted so far: {partial}"
-        ) from error
-    except (CellExecutionError, DeadKernelError, RuntimeError) as error:
-        raise HmlcoreError(f"chapter {notebook.stem} could not be executed: {_plain(str(error))}") from error
-    write_file(out, nbformat.writes(normalise(executed)) + "\n")
-    partial.unlink()
-
-
 def _stage(source: Path, chapters: list[Path], words: dict[str, str]) -> None:
     """Copy the book's sources to `source`, with these executed chapters in place of the committed, and captions
     from the stored figures."""
-    root = paths.root()
-    shutil.rmtree(source, ignore_errors=True)
+    root = paths.project()
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("chapters", "__pycache__"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
@@ -214,45 +167,28 @@ def captions(profile: str) -> dict[str, str]:
     return {name: entry["caption"] for name, entry in json.loads(path.read_text("utf-8"))["figures"].items()}
 
 
-def captioned(chapter: Path, words: dict[str, str]) -> str:
-    """The text of an executed chapter in which every cell that names a stored figure has its caption.
-
-    Args: words, figure → caption.
-    Raises: HmlcoreError where a cell names a figure that is not among them.
-    """
-    import nbformat
-
-    notebook = nbformat.read(chapter, as_version=4)
-    for cell in notebook.cells:
-        if name := cell.metadata.pop("figure", None):
-            require(name in words, f"chapter {chapter.stem} shows figure {name!r}, which is not stored")
-            label = cell.metadata.pop("label", f"fig-{name.replace('_', '-')}")
-            cell.metadata["mystnb"] = {"figure": {"name": label, "caption": words[name]}}
-    return nbformat.writes(notebook) + "\n"
-
-
-def _jupyter_book(source: Path, html: Path, profile: str, log: Path) -> None:
-    """Build `source` from nothing with every warning an error, then put the pages at `html`."""
-    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", ".", "-W", "-n", "--keep-going"]
+def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:
+    """Build `source` from nothing below `out` with every warning an error; returns the folder of the pages."""
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", ".", "--path-output", str(out)]
+    command += ["-W", "-n", "--keep-going"]
     environment = os.environ | {
         "HMLCORE_HOME": str(paths.root()),
         "HMLCORE_RESULTS": str(paths.results()),
         "HMLCORE_BOOK_PROFILE": profile,
     }
     done = subprocess.run(
-        command, cwd=source, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        command, cwd=source, env=environment, encoding="utf-8", errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
     log.write_text(done.stdout, "utf-8")
-    lines = _plain(done.stdout).splitlines()
+    lines = plain(done.stdout).splitlines()
     if done.returncode:
         found = [line for line in lines if re.search(r"WARNING|ERROR|Error", line)] or lines[-15:]
         raise HmlcoreError("the pages could not be built:\n" + "\n".join(found[:40]) + f"\nfull log: {log}")
     for line in lines:
         if line.startswith("notice:"):
             _say(line)
-    shutil.rmtree(html, ignore_errors=True)
-    shutil.move(source / "_build" / "html", html)
-    shutil.rmtree(source / "_build")
+    return out / "_build" / "html"
 
 
 def _code_key() -> str:
@@ -281,12 +217,7 @@ def _hash(*parts: str | Path) -> str:
 
 
 def _matches(stamp: Path, key: str) -> bool:
-    return stamp.is_file() and stamp.read_text() == key
-
-
-def _plain(text: str) -> str:
-    """`text` without terminal colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return stamp.is_file() and stamp.read_text("utf-8") == key
 
 
 def _say(line: str) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from hmlcore import book
 from hmlcore.errors import HmlcoreError
+from hmlcore.notebooks import normalise
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+RUN = "results/smoke/copy/0123456789abcdef.parquet"
 CHAPTER = """
 # %% [markdown]
 # # A chapter
@@ -35,6 +37,7 @@ def project(tmp_path, monkeypatch):
     def make(source: str = CHAPTER, index: str = "# Book\n"):
         for folder in ("notebooks", "book/_static", "results/smoke/copy"):
             (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pyproject.toml").write_text("[project]\nname = 'hmlcore'\n")
         (tmp_path / "_toc.yml").write_text(
             "format: jb-book\nroot: book/index\nchapters: [{file: book/chapters/one}]\n"
         )
@@ -44,7 +47,7 @@ def project(tmp_path, monkeypatch):
         )
         shutil.copytree(CHECKOUT / "book" / "_ext", tmp_path / "book" / "_ext", dirs_exist_ok=True)
         (tmp_path / "book" / "index.md").write_text(index)
-        (tmp_path / "results/smoke/copy/a.parquet").write_text("a run")
+        (tmp_path / RUN).write_text("a run")
         notebook = jupytext.reads(source.lstrip(), fmt="py:percent")
         nbformat.write(notebook, tmp_path / "notebooks" / "one.ipynb")
         return tmp_path
@@ -75,7 +78,7 @@ def test_chapter_is_executed_again_only_when_something_changed(project):
     made, text = chapter.stat().st_mtime_ns, chapter.read_bytes()
     book.execute_chapters("smoke")
     assert chapter.stat().st_mtime_ns == made
-    (root / "results/smoke/copy/a.parquet").write_text("another run")
+    (root / RUN).write_text("another run")
     book.execute_chapters("smoke")
     assert chapter.stat().st_mtime_ns > made
     assert chapter.read_bytes() == text
@@ -96,11 +99,31 @@ def test_fresh_empties_the_smoke_store_once(project, capsys):
     store = root / "results" / "smoke"
     book.execute_chapters("smoke", fresh=True)
     assert not store.exists()
-    assert "emptying" in capsys.readouterr().out
-    (store / "copy").mkdir(parents=True)
-    (store / "copy" / "b.parquet").write_text("made by this code")
+    assert "emptied" in capsys.readouterr().out
+    (root / RUN).parent.mkdir(parents=True)
+    (root / RUN).write_text("made by this code")
     book.execute_chapters("smoke", fresh=True)
-    assert (store / "copy" / "b.parquet").exists()
+    assert (root / RUN).exists()
+
+
+@pytest.mark.parametrize("place", ["results/smoke/measured_by_hand.csv", "_build/smoke/chapters/one.ipynb"])
+def test_a_file_that_is_not_ours_is_refused_before_anything_is_touched(project, place):
+    root = project()
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    (root / place).write_text("mine")
+    with pytest.raises(HmlcoreError, match=f"{root / place} "):
+        book.execute_chapters("smoke", fresh=True)
+    assert (root / place).read_text() == "mine" and (root / RUN).read_text() == "a run"
+
+
+def test_results_that_a_link_leads_to_are_not_emptied(project, monkeypatch):
+    root = project()
+    monkeypatch.delenv("HMLCORE_RESULTS")
+    (root / "results").rename(root / "elsewhere")
+    (root / "results").symlink_to(root / "elsewhere")
+    with pytest.raises(HmlcoreError, match="results is a symbolic link"):
+        book.execute_chapters("smoke", fresh=True)
+    assert (root / RUN).read_text() == "a run"
 
 
 def test_fresh_never_touches_a_committed_store(project):
@@ -152,6 +175,6 @@ def test_widget_ids_are_counted():
     notebook = nbformat.v4.new_notebook(metadata={"widgets": state, "papermill": {"duration": 1.0}})
     cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", view)])
     notebook.cells.append(cell)
-    text = nbformat.writes(book.normalise(notebook))
+    text = nbformat.writes(normalise(notebook))
     assert model not in text
     assert text.count("0" * 32) == 2

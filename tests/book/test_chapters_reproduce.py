@@ -12,6 +12,7 @@ import pytest
 from awaited import AWAITED
 
 from hmlcore import book
+from hmlcore.notebooks import normalise
 from hmlcore.results import Store
 from hmlcore.studies.export import export_all, figures
 
@@ -87,7 +88,7 @@ def test_nbval_catches_a_tampered_number_and_a_tampered_figure(smoke_book, tmp_p
 def test_chapters_made_twice_are_the_same_bytes(smoke_book):
     """A committed chapter changes only when what it shows does."""
     chapter = smoke_book.chapters[0]
-    again = book.normalise(nbformat.read(chapter, as_version=4))
+    again = normalise(nbformat.read(chapter, as_version=4))
     assert json.loads(nbformat.writes(again)) == json.loads(chapter.read_text("utf-8"))
 
 

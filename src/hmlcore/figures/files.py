@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from hmlcore.errors import require
 from hmlcore.files import write_file
 
 
@@ -13,7 +14,14 @@ def json_text(value, indent: int | None = None) -> str:
 
 
 def write_files(folder: Path, content: dict[str, str | bytes]) -> list[Path]:
-    """Write every file of `content` below `folder`; their paths. Raises: HmlcoreError where one cannot be."""
+    """Write every file of `content` below `folder`; their paths.
+
+    Raises: HmlcoreError where one cannot be written, or is a link.
+    """
     for name, text in content.items():
+        require(
+            not (folder / name).is_symlink(),
+            f"{folder / name} is a symbolic link: nothing is written through it",
+        )
         write_file(folder / name, text)
     return [folder / name for name in content]

@@ -40,7 +40,7 @@ def catalogue() -> Catalogue:
     except HmlcoreError:  # a cache that cannot be written is made anew every time
         return found
     for old in folder.glob("catalogue-*.json"):
-        if old.name != name:
+        if old.name != name and re.fullmatch(r"catalogue-[0-9a-f]{16}\.json", old.name):
             old.unlink(missing_ok=True)
     return found
 

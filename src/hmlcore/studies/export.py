@@ -6,6 +6,7 @@ them the function, the caption, the stamp and the spec hashes of the runs behind
 """
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from hmlcore.errors import HmlcoreError, unknown
+from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.figures.files import json_text, write_files
 from hmlcore.figures.images import draw_images
 from hmlcore.results import SCHEMA, ResultSet, Store
@@ -108,23 +109,45 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
         out: folder; the profile's own in the store if not given.
     """
     out = out or store.root / profile
+    _check_free(out)
     loaded, sources, notices = _Loaded(store, profile), {}, []
     drawn = _drawn(loaded, sources, notices)
-    content = {f"{name}.json": figure_json(fig) for name, fig in drawn.items()}
+    content = {f"figures/{name}.json": figure_json(fig) for name, fig in drawn.items()}
     if images and drawn:
         made, remarks = draw_images(drawn)
-        content, notices = content | made, notices + remarks
-    files = write_files(out / "figures", content) if content else []
-    if made := _tables(loaded, sources, notices):
-        files += write_files(out / "tables", made)
+        content |= {f"figures/{name}": image for name, image in made.items()}
+        notices += remarks
+    content |= {f"tables/{name}": text for name, text in _tables(loaded, sources, notices).items()}
     found = _numbers(loaded, sources)
     decided = {"claims": [decision._asdict() for decision in _decisions(loaded)]}
     sources["results"] = {name: source_of(results) for name, results in loaded.items()}
-    files += write_files(out, {
+    # First, as it says that the others are ours; one that is killed meanwhile may then go on.
+    listed = write_files(out, {"sources.json": json_text(sources, 1)})
+    files = write_files(out, content | {
         "numbers.json": numbers_json(found), "numbers.tex": numbers_tex(found),
-        "claims.json": json_text(decided, 1), "sources.json": json_text(sources, 1),
+        "claims.json": json_text(decided, 1),
     })  # fmt: skip
-    return Exported(files, notices)
+    return Exported(files + listed, notices)
+
+
+def _check_free(out: Path) -> None:
+    """Raise HmlcoreError where an export to `out` would write over, or through, what none has written."""
+    for path in (out / "figures", out / "tables"):
+        require(not path.is_symlink(), f"{path} is a symbolic link: nothing is written through it")
+    try:
+        if {"figures", "tables", "numbers", "results"} <= json.loads(
+            (out / "sources.json").read_bytes()
+        ).keys():
+            return
+    except (OSError, ValueError, AttributeError):
+        pass
+    names = [f"figures/{name}.{kind}" for name in figures() for kind in ("json", "svg", "pdf")]
+    names += [f"tables/{name}.{kind}" for name in tables() for kind in ("html", "tex")]
+    for path in (out / name for name in (*names, "numbers.json", "numbers.tex", "claims.json", "sources.json")):
+        require(
+            not os.path.lexists(path),
+            f"{path} was not written by hml figures, and is not overwritten; move it, or name another --out",
+        )
 
 
 def _drawn(loaded: "_Loaded", sources: dict, notices: list[str]) -> dict[str, go.Figure]:

@@ -1,0 +1,92 @@
+"""Notebooks: executed by papermill, and stripped of what differs from run to run."""
+
+import re
+from pathlib import Path
+
+from hmlcore import paths
+from hmlcore.errors import HmlcoreError, require
+from hmlcore.files import write_file
+
+PARTIAL = ".partial.ipynb"
+"""How the name of a notebook ends that was not executed to its end."""
+
+_KEPT_METADATA = ("tags", "mystnb", "figure", "label")
+_HIDDEN_TAGS = ("parameters", "injected-parameters")
+
+
+def execute(notebook: Path, out: Path, parameters: dict) -> None:
+    """Run one notebook in a new kernel; the copy appears at `out` only when it ran to its end."""
+    import nbformat
+    import papermill
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    partial = out.with_suffix(PARTIAL)
+    try:
+        executed = papermill.execute_notebook(
+            str(notebook),
+            str(partial),
+            parameters,
+            kernel_name="python3",
+            language="python",
+            cwd=str(paths.root()),
+        )
+    except papermill.PapermillExecutionError as error:
+        first = next((line for line in error.source.splitlines() if line.strip()), "")
+        raise HmlcoreError(
+            f"chapter {notebook.stem} failed in cell {error.exec_count} ({first.strip()!r}): "
+            f"{error.ename}: {plain(error.evalue)}\nexecuted so far: {partial}"
+        ) from error
+    except (CellExecutionError, DeadKernelError, RuntimeError) as error:
+        raise HmlcoreError(f"chapter {notebook.stem} could not be executed: {plain(str(error))}") from error
+    write_file(out, nbformat.writes(normalise(executed)) + "\n")
+    partial.unlink()
+
+
+def normalise(notebook):
+    """Strip from an executed notebook what differs from run to run, and hide its parameters.
+
+    `notebook` is an nbformat node, changed in place and returned.  Cell ids are numbered, timings,
+    progress bars (standard error) and version numbers go, random widget ids become counters; cells
+    tagged ``parameters`` or ``injected-parameters`` get ``remove-cell``, which Jupyter Book hides.
+    """
+    import nbformat
+
+    info = notebook.metadata.get("language_info", {})
+    info.pop("version", None)
+    kept = ("kernelspec", "language_info", "widgets")
+    notebook.metadata = nbformat.from_dict({k: notebook.metadata[k] for k in kept if k in notebook.metadata})
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in _KEPT_METADATA if k in cell.metadata})
+        tags = cell.metadata.get("tags", [])
+        if set(tags) & set(_HIDDEN_TAGS) and "remove-cell" not in tags:
+            cell.metadata["tags"] = [*tags, "remove-cell"]
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    text = nbformat.writes(notebook)
+    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    for number, model in enumerate(widgets.get("state", {})):
+        text = text.replace(model, f"{number:032x}")
+    return nbformat.reads(text, as_version=4)
+
+
+def captioned(chapter: Path, words: dict[str, str]) -> str:
+    """The text of an executed chapter in which every cell that names a stored figure has its caption.
+
+    Args: words, figure → caption.
+    Raises: HmlcoreError where a cell names a figure that is not among them.
+    """
+    import nbformat
+
+    notebook = nbformat.read(chapter, as_version=4)
+    for cell in notebook.cells:
+        if name := cell.metadata.pop("figure", None):
+            require(name in words, f"chapter {chapter.stem} shows figure {name!r}, which is not stored")
+            label = cell.metadata.pop("label", f"fig-{name.replace('_', '-')}")
+            cell.metadata["mystnb"] = {"figure": {"name": label, "caption": words[name]}}
+    return nbformat.writes(notebook) + "\n"
+
+
+def plain(text: str) -> str:
+    """`text` without terminal colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
