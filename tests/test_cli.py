@@ -113,7 +113,7 @@ BAD = {
     "generate after what": (["generate", "--checkpoint", "file"], "required: --prompt"),
     "generate from nothing": (ASK, "there is no model no/such/file"),
     "temperature below 0": ([*ASK, "--temperature", "-1"], "temperature must be at least 0 .*, got -1.0"),
-    "no byte kept": ([*ASK, "--top-k", "0"], "top_k must be an integer of at least 1, got 0"),
+    "no byte kept": ([*ASK, "--top-k", "0"], "top_k must be at least 1, got 0"),
     "more than all bytes": ([*ASK, "--top-p", "1.5"], "top_p must be above 0 and at most 1, got 1.5"),
     "seed of a word": ([*ASK, "--seed", "one"], "--seed: invalid int value: 'one'"),
     "nothing in a family": (["run", "lra", "--only", "mixer=no"], "unknown mixer in --only 'no'; known: "),

@@ -83,6 +83,13 @@ def check_list(name: str, values: object, check: Callable, *bounds: Any) -> list
     return found
 
 
+def check_arguments(name: str, values: object) -> dict[str, Any]:
+    """Arguments by name."""
+    fits = isinstance(values, dict) and all(isinstance(key, str) for key in values)
+    require(fits, f"{name} must be a dictionary of names, got {shown(values)}")
+    return {key: _plain(value) for key, value in values.items()}
+
+
 def check_optional(name: str, value: object, check: Callable, *bounds: Any) -> Any:
     """None, or what `check(name, value, *bounds)` lets pass."""
     return None if value is None else check(name, value, *bounds)

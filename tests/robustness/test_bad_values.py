@@ -1,7 +1,8 @@
 """Every argument of everything public, given what means nothing: used, or refused in one line that names it."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,8 +11,13 @@ from bad_values import answers
 
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
+from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
+from hmlcore.models.generation import Sampling, generate
+from hmlcore.models.generation import read as read_prompt
 from hmlcore.tasks import SPLITS, TASKS, build_task
 from hmlcore.tasks.base import SyntheticTask
+from hmlcore.training import TrainingConfig, train
+from hmlcore.training.optim import build_optimizer, parameter_groups
 
 WIDTH = 8
 MIXERS_AND_DYNAMICS = {
@@ -97,3 +103,72 @@ def test_knobs_of_numpy_and_torch_are_knobs(scalar):
     wanted = build_task("copy", payload=3, delay=4)
     found = build_task("copy", payload=scalar(3), delay=scalar(4))
     assert found == wanted and json.dumps(found.knobs()) == json.dumps(wanted.knobs())
+
+
+CONFIG = BackboneConfig(7, "gru", WIDTH, 1, 12)
+TOKENS = torch.tensor([[1, 2, 3]])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Backbone(CONFIG)
+
+
+def speak(model):
+    assert model(TOKENS)[0].isfinite().all()
+
+
+def test_models():
+    names = [field.name for field in fields(BackboneConfig)]
+    assert answers(lambda **bad: Backbone(replace(CONFIG, **bad)), names, speak) == []
+    assert answers(Backbone, ["config"]) == []
+    good = {"config": replace(CONFIG, layers=2), "classes": 3, "bidirectional": False}
+    assert answers(partial(Classifier, **good), good, lambda made: made(TOKENS)) == []
+    good = {"config": CONFIG, "target": 2000, "tolerance": 0.1}
+    assert answers(partial(match_parameters, **good), good) == []
+
+
+def test_mixer_arguments_inside_a_model():
+    names = ["num_heads", "dynamics", "unheard_of"]
+    config = replace(CONFIG, mixer="hml")
+    assert answers(lambda **bad: Backbone(replace(config, mixer_args=bad)), names, speak) == []
+
+
+def test_sizes_of_models(model):
+    caching = replace(CONFIG, mixer="attention")
+    for sized in (Backbone(caching), Classifier(caching, 3)):
+        assert answers(sized.state_size, ["length"]) == answers(sized.flops_per_token, ["length"]) == []
+    assert answers(model.init_state, ["batch"]) == []
+
+
+def test_generation(model):
+    def draw(sampling):
+        sampling.draw(torch.zeros(1, 7))
+
+    assert answers(Sampling, [field.name for field in fields(Sampling)], draw) == []
+    assert answers(partial(generate, model, TOKENS), ["max_new"]) == []
+    assert answers(partial(read_prompt, model, TOKENS), ["stretch"]) == []
+
+
+GOOD = TrainingConfig(steps=1, batch_size=1, seed=0, lr=0.01)
+
+
+def test_training(model):
+    assert answers(partial(replace, GOOD), [field.name for field in fields(TrainingConfig)]) == []
+    assert answers(partial(parameter_groups, model), ["weight_decay"]) == []
+    good = {"lr": 0.1, "weight_decay": 0.0}
+    assert answers(partial(build_optimizer, model, **good), good) == []
+
+
+def test_numbers_of_numpy_and_torch_in_settings():
+    found = replace(GOOD, steps=np.int64(1), lr=np.float64(0.01), seed=torch.tensor(0))
+    assert found == GOOD and json.dumps(asdict(found)) == json.dumps(asdict(GOOD))
+    found = BackboneConfig(np.int64(7), "gru", torch.tensor(WIDTH), 1, 12, {"hidden": np.int64(4)})
+    assert json.dumps(asdict(found)) == json.dumps(asdict(replace(CONFIG, mixer_args={"hidden": 4})))
+
+
+def test_train_is_asked_in_numbers(model):
+    call = partial(train, model, [build_task("copy", alphabet=5)], GOOD, device=torch.device("cpu"))
+    assert answers(call, ["checkpoint_seconds"]) == []
+    assert answers(partial(call, deadline=1e30), ["deadline"]) == []
+    assert answers(lambda config: train(model, [], config, device=torch.device("cpu")), ["config"]) == []

@@ -193,9 +193,9 @@ def test_resumed_with_a_penalty_it_ends_bit_identical(damping, tmp_path):
 
 
 def test_a_negative_penalty_is_refused():
-    with pytest.raises(HmlcoreError, match=r"energy_penalty must be at least 0, got -0\.1"):
+    with pytest.raises(HmlcoreError, match=r"energy_penalty must be at least 0 and finite, got -0\.1"):
         make_config(energy_penalty=-0.1)
-    with pytest.raises(HmlcoreError, match="energy_penalty must be at least 0, got nan"):
+    with pytest.raises(HmlcoreError, match="energy_penalty must be at least 0 and finite, got nan"):
         make_config(energy_penalty=float("nan"))
 
 

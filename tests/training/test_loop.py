@@ -206,8 +206,8 @@ def test_what_is_not_finite_is_refused(where, tmp_path, monkeypatch):
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"batch_size": -2}, "batch_size must be at least 1, got -2"),
         ({"record_every": 0}, "record_every must be at least 1, got 0"),
-        ({"clip": 0}, "clip must be above 0, got 0"),
-        ({"precision": "fp16"}, "precision must be 'fp32' or 'bf16', got 'fp16'"),
+        ({"clip": 0}, "clip must be above 0 and finite, got 0"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'; known: bf16, fp32"),
     ],
 )
 def test_bad_settings_are_refused(change, message):

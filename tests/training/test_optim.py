@@ -120,7 +120,7 @@ def test_the_rate_without_warm_up_starts_at_its_peak():
 
 def test_bad_settings_are_refused():
     model = torch.nn.Linear(1, 1)
-    with pytest.raises(HmlcoreError, match="lr must be above 0, got 0"):
+    with pytest.raises(HmlcoreError, match="lr must be above 0 and finite, got 0"):
         build_optimizer(model, 0, 0.1)
-    with pytest.raises(HmlcoreError, match="weight_decay must not be negative, got -1"):
+    with pytest.raises(HmlcoreError, match="weight_decay must be at least 0 and finite, got -1"):
         build_optimizer(model, 0.1, -1)

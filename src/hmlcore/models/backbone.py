@@ -8,6 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.checks import (
+    LARGEST,
+    check_arguments,
+    check_fields,
+    check_instance,
+    check_int,
+    check_number,
+    check_text,
+)
 from hmlcore.errors import require
 from hmlcore.layers import build_mixer
 
@@ -21,6 +30,7 @@ class BackboneConfig:
         mixer: a name of the mixer registry; mixer_args: its arguments.
         d_model, layers: width of the residual stream and number of blocks.
         d_ff: width of the SwiGLU MLP.
+    Raises: HmlcoreError for a size below 1; what is wrong with a mixer's arguments its constructor says.
     """
 
     vocab_size: int
@@ -29,6 +39,10 @@ class BackboneConfig:
     layers: int = 2
     d_ff: int = 128
     mixer_args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sizes = dict.fromkeys(("vocab_size", "d_model", "layers", "d_ff"), (check_int,))
+        check_fields(self, mixer=(check_text,), mixer_args=(check_arguments,), **sizes)
 
 
 class SwiGLU(nn.Module):
@@ -83,10 +97,7 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig):
         super().__init__()
-        for name in ("vocab_size", "d_model", "layers", "d_ff"):
-            value = getattr(config, name)
-            require(value >= 1, f"{name} must be at least 1, got {value}")
-        self.config = config
+        self.config = check_instance("config", config, BackboneConfig)
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.d_model, eps=1e-5)
@@ -133,15 +144,17 @@ class Backbone(nn.Module):
 
     def init_state(self, batch: int) -> list:
         """The empty memory of `batch` sequences."""
-        weight = self.embedding.weight
+        batch, weight = check_int("batch", batch, 0), self.embedding.weight
         return [b.mixer.init_state(batch, weight.device, weight.dtype) for b in self.blocks]
 
     def state_size(self, length: int) -> int:
         """Floats of state per sequence after `length` tokens, over all blocks."""
+        length = check_int("length", length, 0)
         return sum(block.mixer.state_size(length) for block in self.blocks)
 
     def flops_per_token(self, length: int) -> float:
         """Floating-point operations of one decoded token, on average over `length`, head included."""
+        length = check_int("length", length)
         mlp = sum(p.numel() for block in self.blocks for p in block.mlp.parameters())
         mixers = sum(block.mixer.flops_per_token(length) for block in self.blocks)
         return mixers + 2 * (mlp + self.embedding.weight.numel())
@@ -164,6 +177,9 @@ def match_parameters(config: BackboneConfig, target: int, tolerance: float = 0.0
     Equal parameters are a condition of every comparison, and the MLP is the part that mixers share.
     Raises: HmlcoreError where no width of at least 1 comes within `tolerance` (relative).
     """
+    target = check_int("target", target, 1, LARGEST**2)
+    tolerance = check_number("tolerance", tolerance, 0)
+    check_instance("config", config, BackboneConfig)
     with torch.device("meta"):
         one = Backbone(replace(config, d_ff=1)).parameter_count
     unit = 3 * config.d_model * config.layers  # a SwiGLU channel is a row of up twice, a column of down

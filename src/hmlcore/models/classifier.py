@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from hmlcore.checks import check_bool, check_instance, check_int
 from hmlcore.errors import require
 from hmlcore.models.backbone import Backbone, BackboneConfig
 
@@ -20,7 +21,9 @@ class Classifier(nn.Module):
 
     def __init__(self, config: BackboneConfig, classes: int, bidirectional: bool = False):
         super().__init__()
-        require(classes >= 2, f"classes must be at least 2, got {classes}")
+        check_instance("config", config, BackboneConfig)
+        classes = check_int("classes", classes, 2)
+        bidirectional = check_bool("bidirectional", bidirectional)
         require(
             not bidirectional or config.layers >= 2,
             f"a bidirectional classifier needs at least 2 layers, got {config.layers}",

@@ -1,7 +1,6 @@
 """Generation: read a prompt in parallel, then draw one token after another from the model's state."""
 
 import codecs
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hmlcore.checks import check_fields, check_int, check_number, check_optional, check_positive
 from hmlcore.errors import require
 from hmlcore.models.backbone import Backbone, map_state
 
@@ -34,15 +34,9 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.temperature < math.inf,
-            f"temperature must be at least 0 and finite, got {self.temperature}",
+        check_fields(
+            self, temperature=(check_number, 0), top_k=(check_optional, check_int), top_p=(check_positive, 1)
         )
-        require(
-            self.top_k is None or (isinstance(self.top_k, int) and self.top_k >= 1),
-            f"top_k must be an integer of at least 1, got {self.top_k!r}",
-        )
-        require(0 < self.top_p <= 1, f"top_p must be above 0 and at most 1, got {self.top_p}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """The distribution that tokens are drawn from: logits [..., V] to probabilities [..., V], in float64.
@@ -57,7 +51,7 @@ class Sampling:
         else:
             # Differences to the largest are divided, which at worst become −∞; torch divides by a number by
             # way of its reciprocal, which must be finite.
-            divisor = max(self.temperature, torch.finfo(ranked.dtype).tiny)
+            divisor = max(float(self.temperature), torch.finfo(ranked.dtype).tiny)
             kept = torch.softmax((ranked - ranked[..., :1]) / divisor, -1)
             if self.top_k is not None:
                 kept[..., self.top_k :] = 0
@@ -85,7 +79,7 @@ def read(
     Raises: HmlcoreError for tokens of another shape, none, or outside the vocabulary; stretch below 1.
     """
     _check_tokens(model, tokens)
-    require(stretch >= 1, f"stretch must be at least 1, got {stretch}")
+    stretch = check_int("stretch", stretch)
     for part in tokens.split(stretch, 1):
         hidden, state = model.hidden(part, state)
     return model.logits(hidden[:, -1]), map_state(_alone, state)
@@ -110,7 +104,7 @@ def stream(
     """
     require(isinstance(model, Backbone), f"only a Backbone generates, and this is a {type(model).__name__}")
     _check_tokens(model, prompt)
-    require(max_new >= 1, f"max_new must be at least 1, got {max_new}")
+    max_new = check_int("max_new", max_new)
     return _stream(model, prompt, max_new, sampling or Sampling(), generator)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from hmlcore.checks import check_instance, check_number, check_optional
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import sweep
 from hmlcore.layers import recording
@@ -70,6 +71,10 @@ def train(
             written, memory cannot be carried, or a batch does not divide among the group.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
+    check_instance("config", config, TrainingConfig)
+    deadline = check_optional("deadline", deadline, check_number)
+    checkpoint_seconds = check_number("checkpoint_seconds", checkpoint_seconds, 0)
+    require(len(tasks) > 0, "tasks is empty; at least one is needed")
     trainer = Trainer(model, tasks, config, device, group, checkpoint, run)
     with Reporter(trainer.progress, config.steps, device, label, on_point, group.is_first) as reporter:
         _steps(trainer, reporter, deadline, checkpoint_seconds, after_step)

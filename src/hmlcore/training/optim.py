@@ -5,13 +5,14 @@ import math
 import torch
 from torch import nn
 
-from hmlcore.errors import require
+from hmlcore.checks import check_number, check_positive
 from hmlcore.layers.base import decaying
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Two groups: those that :func:`~hmlcore.layers.base.decaying` names, embeddings and convolution taps among
     them, and all others."""
+    weight_decay = check_number("weight_decay", weight_decay, 0)
     shrinks, decay, keep = set(decaying(model)), [], []
     for name, parameter in model.named_parameters():
         (decay if name in shrinks else keep).append(parameter)
@@ -20,8 +21,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 
 def build_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW, β = (.9, .95), ε = 1e-8."""
-    require(lr > 0, f"lr must be above 0, got {lr}")
-    require(weight_decay >= 0, f"weight_decay must not be negative, got {weight_decay}")
+    lr = check_positive("lr", lr)
     return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=lr, betas=(0.9, 0.95), eps=1e-8)
 
 

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from hmlcore.errors import require
+from hmlcore.checks import check_choice, check_fields, check_int, check_number, check_positive, check_seed
+
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class TrainingConfig:
         record_every: steps between points of the learning curve (each the mean since the last).
         energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
             loss without it.
+    Raises: HmlcoreError for what is not of its kind or range.
     """
 
     steps: int
@@ -30,13 +33,11 @@ class TrainingConfig:
     energy_penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "record_every"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(self.energy_penalty >= 0, f"energy_penalty must be at least 0, got {self.energy_penalty}")
-        require(self.clip > 0, f"clip must be above 0, got {self.clip}")
-        require(
-            self.precision in ("fp32", "bf16"), f"precision must be 'fp32' or 'bf16', got {self.precision!r}"
-        )
+        check_fields(
+            self, steps=(check_int,), batch_size=(check_int,), seed=(check_seed,), lr=(check_positive,),
+            warmup=(check_int, 0), weight_decay=(check_number, 0), clip=(check_positive,),
+            precision=(check_choice, PRECISIONS), record_every=(check_int,), energy_penalty=(check_number, 0),
+        )  # fmt: skip
 
 
 @dataclass
