@@ -43,8 +43,7 @@ def test_a_model_comes_back_whose_layers_owned_what_dynamics_learn(dynamics, tmp
     former = {n: n.replace("rule.net.", "well_").replace("rule.", "") for n in model.state_dict()}
     tensors = {former[name]: x for name, x in model.state_dict().items()}
     assert len(tensors.keys() - former.keys()) == {"leapfrog": 2, "oscillator": 1, "mlp": 6}[dynamics] * 2
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+    metadata, _ = contents(path)
     rewritten(path, tensors, sha256=digest(tensors, metadata["config"], metadata["extra"]))
     again, extra = load_model(path)
     assert extra == SPEC and all(p.dtype == torch.float64 for p in again.parameters())
@@ -87,12 +86,16 @@ def test_a_second_save_replaces_the_first_and_leaves_nothing_else(tmp_path):
     assert [p.name for p in (tmp_path / "folder").iterdir()] == ["m"]
 
 
+def contents(path):
+    """Metadata and tensors of the file."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 def rewritten(path, tensors=None, **changes):
     """The file with other metadata, hash and all as before."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() | changes
-        kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(tensors or kept, path, metadata)
+    metadata, kept = contents(path)
+    save_file(tensors or kept, path, metadata | changes)
 
 
 def test_missing_and_foreign_files_are_refused_by_name(tmp_path):
@@ -126,6 +129,73 @@ def test_a_corrupt_file_is_refused(tmp_path):
     rewritten(path, extra=json.dumps(SPEC | {"seed": 4}))
     with pytest.raises(HmlcoreError, match="do not match their hash"):
         load_model(path)
+
+
+def forged(path, **changes):
+    """The file with another configuration, its hash made to fit."""
+    metadata, tensors = contents(path)
+    config = json.loads(metadata["config"])
+    for place in (config, config["backbone"]):
+        place.update({key: value for key, value in changes.items() if key in place})
+    text = json.dumps(config)
+    rewritten(path, tensors, config=text, sha256=digest(tensors, text, metadata["extra"]))
+
+
+SIZE = r"its weight .+ is \(.+\), and its configuration asks for \(.+\)"
+FORGED = {
+    "layers": ({"layers": 10**7}, "its configuration says layers = 10000000, and it holds 2 blocks"),
+    "fewer layers": ({"layers": 1}, "its configuration says layers = 1, and it holds 2 blocks"),
+    "endless layers": ({"layers": 10**30}, "its configuration says layers = 1000000.*, and it holds 2 blocks"),
+    "layers by word": ({"layers": "two"}, "its configuration says layers = 'two', and it holds 2 blocks"),
+    "width": ({"d_model": 2**20}, SIZE),
+    "depth": ({"d_ff": 2**30}, SIZE),
+    "vocabulary": ({"vocab_size": 2**31 - 1}, SIZE),
+    "beyond numbers": ({"vocab_size": 10**30}, ""),
+    "heads": ({"mixer_args": {"conv_size": 10**9}}, SIZE),
+    "rotors": ({"mixer_args": {"rotors": 2**31 - 1}}, "rotors must be at most"),
+    "other weights": ({"mixer": "gru", "mixer_args": {"hidden": 8}}, "its weight .+ configuration"),
+    "classes": ({"classes": 10**9}, SIZE),
+    "no list": ({"backbone": [3]}, ""),
+    "no number": ({"d_ff": None}, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_configuration_that_its_weights_deny_is_refused_before_it_is_built(case, tmp_path, monkeypatch):
+    changes, message = FORGED[case]
+    save_model(tmp_path / "m", Classifier(backbone().config, 3))
+    forged(tmp_path / "m", **changes)
+    build = Backbone.__init__
+
+    def small(model, config):
+        assert config.layers == 1 and torch.empty(0).is_meta, "built before it was compared"
+        build(model, config)
+
+    monkeypatch.setattr(Backbone, "__init__", small)
+    with pytest.raises(HmlcoreError, match=rf"the model {tmp_path}/m cannot be rebuilt: {message}") as refusal:
+        load_model(tmp_path / "m")
+    assert "\n" not in str(refusal.value)
+
+
+def test_blocks_that_lack_weights_are_refused_before_they_are_built(tmp_path):
+    save_model(tmp_path / "m", backbone(layers=3))
+    metadata, tensors = contents(tmp_path / "m")
+    tensors = {name: x for name, x in tensors.items() if "blocks.1.mixer.in" not in name}
+    rewritten(tmp_path / "m", tensors, sha256=digest(tensors, metadata["config"], metadata["extra"]))
+    with pytest.raises(HmlcoreError, match=r"cannot be rebuilt: it lacks weights: \d+ of \d+ are there"):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "7", "{", '"\\ud83d"'])
+def test_texts_in_a_file_that_mean_nothing_are_refused(text, tmp_path):
+    save_model(tmp_path / "m", backbone())
+    metadata, tensors = contents(tmp_path / "m")
+    for changes in ({"config": text}, {"extra": text}):
+        both = metadata | changes
+        rewritten(tmp_path / "m", tensors, sha256=digest(tensors, both["config"], both["extra"]), **changes)
+        with pytest.raises(HmlcoreError, match=rf"the model {tmp_path}/m cannot be rebuilt: .+"):
+            load_model(tmp_path / "m")
+        rewritten(tmp_path / "m", tensors, **metadata)
 
 
 def test_a_mixer_that_is_not_registered_here_is_named(tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 """A finished model in one safetensors file: the weights, and in the metadata all that rebuilds it."""
 
 import json
+import re
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.layers.base import former_names
@@ -16,6 +18,7 @@ from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 
 _FORMAT = "hmlcore model 1"
 _CHECKPOINT = "hmlcore checkpoint"
+_BLOCK = re.compile(r"(?<=\bblocks\.)\d+(?=\.)")
 _FIELDS = {f.name for f in fields(BackboneConfig)}
 
 
@@ -68,6 +71,8 @@ def load_model(path: Path | str) -> Saved:
     )
     try:
         config, extra = map(json.loads, texts)
+        require(isinstance(extra, dict), "what was saved beside the model is no dictionary")
+        _compare(config, tensors)
         with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
             model = _build(config)
         former = former_names(model)
@@ -76,8 +81,9 @@ def load_model(path: Path | str) -> Saved:
             if name in tensors:
                 parameter.data = parameter.data.to(tensors[name].dtype)
         model.load_state_dict(tensors)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise HmlcoreError(f"the model {path} cannot be rebuilt: {error}") from error
+    except (RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
+        reason = str(error).partition("\n")[0]  # torch goes on with where in C++ it happened
+        raise HmlcoreError(f"the model {path} cannot be rebuilt: {reason}") from error
     return Saved(model, extra)
 
 
@@ -91,6 +97,33 @@ def _config(model: Backbone | Classifier) -> dict:
             "classes": model.head.out_features, "bidirectional": model.bidirectional,
         }  # fmt: skip
     raise unknown("class of model", type(model).__name__, ("Backbone", "Classifier"))
+
+
+def _compare(config: dict, tensors: dict[str, Tensor]) -> None:
+    """Refuse a configuration that is not that of the tensors, by one block without contents.
+
+    A file that says it has millions of layers, or wide ones, is not believed before they are allocated.
+    """
+    blocks = {match[0] for match in map(_BLOCK.search, tensors) if match}
+    layers = config["backbone"]["layers"]
+    require(
+        layers == len(blocks), f"its configuration says layers = {layers!r}, and it holds {len(blocks)} blocks"
+    )
+    one = config | {"bidirectional": False, "backbone": config["backbone"] | {"layers": 1}}
+    with torch.device("meta"):
+        model = _build(one)
+    wanted, former = model.state_dict(), former_names(model)
+    for name, x in tensors.items():
+        alike = _BLOCK.sub("0", name)
+        alike = former.get(alike, alike)
+        require(alike in wanted, f"its weight {name} is no part of its configuration")
+        shape = wanted[alike].shape
+        require(
+            x.shape == shape,
+            f"its weight {name} is {tuple(x.shape)}, and its configuration asks for {tuple(shape)}",
+        )
+    count = sum(layers if _BLOCK.search(name) else 1 for name in wanted)
+    require(len(tensors) == count, f"it lacks weights: {len(tensors)} of {count} are there")
 
 
 def _build(config: dict) -> Backbone | Classifier:

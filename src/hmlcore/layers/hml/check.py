@@ -10,6 +10,8 @@ from hmlcore.checks import check_int, check_optional, check_positive
 from hmlcore.errors import require
 from hmlcore.ops.hamiltonian.check import check_finite, visible
 
+# Their scales are a list, which is made even where tensors are only planned.
+_MOST_ROTORS = 2**16
 MEANING = {"phase": " (a phase for each rotor or rotating head)"}
 
 
@@ -30,7 +32,7 @@ def check_rotation_heads(count: int, dynamics: str, kind: type, num_heads: int, 
 
 def check_rotors(count: int, start: float | None, rotation_heads: int) -> tuple[int, float | None]:
     """Refuse fewer rotors than turn heads, and a start where there is none."""
-    count = check_int("rotors", count, 0)
+    count = check_int("rotors", count, 0, _MOST_ROTORS)
     require(
         count == 0 or count >= rotation_heads,
         f"rotors must be 0 or at least rotation_heads = {rotation_heads}, got {count}",
