@@ -152,6 +152,30 @@ def test_sequences_of_a_batch_do_not_meet(case):
     close(mixer(x[1:2])[0], y[1:2])
 
 
+@pytest.mark.parametrize("backend", ["", "naive", "retention=parallel"], ids=["fastest", "naive", "parallel"])
+@every_mixer
+def test_a_batch_of_none_is_a_batch(case, backend, monkeypatch):
+    """Forward, by steps and backward: results of no sequence, and gradients of zero."""
+    if "retention" in backend and case != "retnet":
+        return
+    monkeypatch.setenv("HMLCORE_BACKEND", backend)
+    mixer, x = make(case), torch.zeros(0, 7 if backend else 37, WIDTH, requires_grad=True)
+    y, state = mixer(x)
+    again, state = mixer(x[:, :5], state)
+    step, last = mixer.step(x[:, 0], state)
+    first, _ = mixer.step(x[:, 0], mixer.init_state(0))
+    assert y.shape == x.shape and again.shape == (0, 5, WIDTH) and step.shape == first.shape == (0, WIDTH)
+    assert [s.shape for s in last] == [
+        (0, *s.shape[1:]) for s in mixer(torch.zeros(1, x.shape[1] + 6, WIDTH))[1]
+    ]
+    (of_x, *grads) = torch.autograd.grad(
+        sum(part.sum() for part in (y, again, step, first)), [x, *mixer.parameters()], allow_unused=True
+    )
+    assert of_x.shape == x.shape and all(g is None or g.count_nonzero() == 0 for g in grads)
+    with torch.no_grad():
+        assert mixer(x)[0].shape == x.shape
+
+
 @every_mixer
 def test_recording_changes_no_bit(case):
     mixer, x = make(case), normal(2, 12, WIDTH)

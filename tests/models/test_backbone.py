@@ -53,6 +53,17 @@ def test_one_pass_is_any_chunking_is_single_steps(case):
 
 
 @every_mixer
+def test_a_batch_of_none_is_a_batch(case):
+    model, none = make(case), tokens(0, 5)
+    logits, state = model(none)
+    step, _ = model.step(none[:, 0], state)
+    first, _ = model.step(none[:, 0], model.init_state(0))
+    assert logits.shape == (0, 5, 11) and step.shape == first.shape == (0, 11)
+    (logits.sum() + step.sum()).backward()
+    assert all(p.grad is None or p.grad.count_nonzero() == 0 for p in model.parameters())
+
+
+@every_mixer
 def test_state_size_counts_the_floats_of_all_blocks(case):
     model = make(case)
     for length in (0, 7):

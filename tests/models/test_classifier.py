@@ -68,6 +68,14 @@ def test_logits_are_the_head_of_the_mean(model):
     torch.testing.assert_close(model(x, torch.tensor([2])), wanted)
 
 
+def test_a_batch_of_none_is_a_batch(model):
+    none = torch.zeros(0, 4, dtype=torch.int64)
+    for lengths in (None, none[:, 0]):
+        model(none, lengths).sum().backward()
+        assert model(none, lengths).shape == (0, 3)
+    assert all(p.grad is None or p.grad.count_nonzero() == 0 for p in model.parameters())
+
+
 def test_bad_lengths_and_classes_are_refused(model):
     x = torch.ones(2, 4, dtype=torch.int64)
     for lengths in ([0, 4], [1, 5], [1, 2, 3]):

@@ -194,6 +194,9 @@ def test_sizes_that_the_kernels_do_not_take_are_passed_over():
     delta, conv = (backend._FORMS[op][0].unfit for op in ("delta_rule", "short_conv"))
     assert "at most 256 channels, given 257" in delta(*draw("delta_rule", 2, n=257, d=1).values())
     assert delta(*draw("delta_rule", 2, n=256, d=1).values()) is None
+    for op in OPS:
+        unfit, nothing = backend._FORMS[op][0].unfit, draw(op, 5, n=8).values()
+        assert "at least one sequence" in unfit(*(t[:0] if t.ndim > 2 else t for t in nothing))
     for channels, taps, fits in ((8, 4, True), (6, 4, False), (8, 1, False), (8, 5, False)):
         problem = conv(torch.zeros(1, 2, channels), torch.zeros(channels, taps), None)
         assert (problem is None) == fits, (channels, taps, problem)

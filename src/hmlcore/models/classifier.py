@@ -41,7 +41,7 @@ class Classifier(nn.Module):
         """
         if lengths is None:
             lengths = torch.full(tokens.shape[:1], tokens.shape[1], device=tokens.device)
-        low, high = int(lengths.min()), int(lengths.max())
+        low, high = (int(x) for x in lengths.aminmax()) if lengths.numel() else (1, 1)  # a batch may be empty
         require(
             lengths.shape == tokens.shape[:1] and low >= 1 and high <= tokens.shape[1],
             f"lengths must be [B] within 1 … {tokens.shape[1]}, got shape {tuple(lengths.shape)} "

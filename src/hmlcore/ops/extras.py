@@ -41,7 +41,7 @@ def fla_form(function: Callable, module: str, unfit: Callable | None = None) -> 
     """The form of an op that calls kernels of `module` of flash-linear-attention."""
     return Form(
         "fla", function, imports_on_cuda(module, "flash-linear-attention"),
-        "flash-linear-attention's Triton kernel", True, TF32_TOLERANCE, unfit or too_wide,
+        "flash-linear-attention's Triton kernel", True, TF32_TOLERANCE, unfit or no_kernel,
     )  # fmt: skip
 
 
@@ -65,8 +65,11 @@ def power_of_two(n: int) -> int:
     return 1 << (int(n) - 1).bit_length()
 
 
-def too_wide(*given: Tensor | None) -> str | None:
-    """Why kernels that keep fp32 sums cannot take the tensors `given`: one is float64."""
+def no_kernel(*given: Tensor | None) -> str | None:
+    """Why kernels that keep fp32 sums cannot take the tensors `given`, the first of them over a batch of
+    sequences: one is float64, or there is no sequence."""
+    if given[0] is not None and not len(given[0]):
+        return "it takes at least one sequence, given a batch of 0"
     wide = any(x is not None and x.dtype == torch.float64 for x in given)
     return "it computes in fp32 at most, given float64" if wide else None
 
@@ -76,7 +79,7 @@ def operands(*tensors: Tensor) -> list[Tensor]:
 
     Raises: HmlcoreError where that is float64.
     """
-    problem = too_wide(*tensors)
+    problem = no_kernel(*tensors)
     require(problem is None, f"a kernel cannot run: {problem}")
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in tensors))
     return [x.to(dtype) for x in tensors]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
-from hmlcore.ops.extras import imports_on_cuda, too_wide
+from hmlcore.ops.extras import imports_on_cuda, no_kernel
 from hmlcore.ops.once import once
 from hmlcore.ops.packing import check_cu_seqlens
 from hmlcore.ops.self_check import form_error, normals
@@ -113,7 +113,7 @@ def _unfit(x: Tensor, weight: Tensor, state: Tensor | None) -> str | None:
     channels, width = x.shape[-1], weight.shape[-1]
     if channels % 8 or not 2 <= width <= 4:
         return f"it takes channels in eights and 2 to 4 taps, given {channels} and {width}"
-    return too_wide(x, weight, state)
+    return no_kernel(x, weight, state)
 
 
 def short_conv(

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from hmlcore.ops.extras import fla_form, operands, packing, too_wide
+from hmlcore.ops.extras import fla_form, no_kernel, operands, packing
 from hmlcore.ops.matrix_memory import check_memory
 from hmlcore.ops.once import once
 from hmlcore.ops.precision import without_autocast
@@ -43,7 +43,7 @@ def fla_delta_rule(
 def _unfit(q: Tensor, k: Tensor, *rest: Tensor | None) -> str | None:
     if k.shape[-1] > 256:
         return f"it takes keys of at most 256 channels, given {k.shape[-1]}"
-    return too_wide(q, k, *rest)
+    return no_kernel(q, k, *rest)
 
 
 FLA = fla_form(fla_delta_rule, "fla.ops.gated_delta_rule", _unfit)

@@ -54,6 +54,8 @@ def _register_forward(name: str, forward: Callable, kept: Callable):
         x = Coefficients.of(gates)
         if check:
             check_coefficients(x)
+        if not k.numel():  # no sequences
+            return v.new_empty(v.shape), state.clone(), list(kept(v, state, size)) if keep else []
         return forward(r, k, v, state, x, size, keep)
 
     @run.register_fake
@@ -66,6 +68,11 @@ def _register_forward(name: str, forward: Callable, kept: Callable):
 
 def _register_gradient(name: str, run, backward: Callable, operands: int) -> None:
     """The operator of the gradient, and how autograd calls it."""
+
+    def like(held, gates, d_o, d_state) -> list[Tensor]:
+        # v may not be among `held`: its gradient is like that of o.
+        return [x.new_empty(x.shape) for x in (*held[:2], d_o, d_state, *gates)]
+
     exact_backward = without_autocast(backward)  # the gradient may be asked for under autocast too
 
     @torch.library.custom_op(f"hmlcore::{name}_backward", mutates_args=())
@@ -73,14 +80,14 @@ def _register_gradient(name: str, run, backward: Callable, operands: int) -> Non
         held: Sequence[Tensor], gates: Sequence[Tensor], kept: Sequence[Tensor],
         d_o: Tensor, d_state: Tensor, size: int,
     ) -> list[Tensor]:  # fmt: skip
+        if not d_o.numel():
+            return like(held, gates, d_o, d_state)
         *grads, of_gates = exact_backward(held, Coefficients.of(gates), kept, d_o, d_state, size)
         return [*grads, *of_gates.present]
 
     @run_back.register_fake
     def _(held, gates, kept, d_o, d_state, size):
-        # v may not be among `held`: its gradient is like that of o.
-        like = (*held[:2], d_o, d_state, *gates)
-        return [x.new_empty(x.shape) for x in like]
+        return like(held, gates, d_o, d_state)
 
     def hold(ctx, inputs, output):
         r, k, v, _, gates, size, *_ = inputs

@@ -25,7 +25,7 @@ def unfit(r: Tensor, k: Tensor, v: Tensor, *rest: Tensor | None) -> str | None:
         return "it has no gradient, and one is asked for"
     if k.shape[-1] > LARGEST_KEY:
         return f"it takes keys of at most {LARGEST_KEY} channels, given {k.shape[-1]}"
-    return extras.too_wide(*given)
+    return extras.no_kernel(*given)
 
 
 @without_autocast

@@ -60,6 +60,8 @@ def fft_long_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tup
     Causal to rounding only: a transform mixes all times, so y_t carries an error of the dtype's
     precision relative to the largest input, later ones included. One token is a plain sum.
     """
+    if not len(x):  # transforms of no sequence are refused
+        return naive_long_conv(x, weight, state)
     inputs, weight = _check(x, weight, state)
     total = inputs.shape[1]
     if x.shape[1] == 1:

@@ -67,9 +67,9 @@ def oscillator_solve_backward(
     d_e = (lower * d_system).sum(-2) + (x_bar * d_y).sum(-1)
     d_lower = (d_system.real * real[..., None, :] + d_system.imag * imag[..., None, :]).tril_(-1)
     of_keys, of_values = d_right.split((d_keys.shape[-1], d_values.shape[-1] // 2), -1)
-    return (
-        d_lower, d_e.real.contiguous(), d_e.imag.contiguous(), of_keys.real.contiguous(), _real(of_values, -1),
-    )  # fmt: skip
+    # Copies: `contiguous` of an empty tensor is the tensor, and an operator's outputs must not be parts of one.
+    of_parts = (x.clone(memory_format=torch.contiguous_format) for x in (d_e.real, d_e.imag, of_keys.real))
+    return d_lower, *of_parts, _real(of_values, -1)
 
 
 @oscillator_solve_backward.register_fake

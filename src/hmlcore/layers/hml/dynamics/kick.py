@@ -85,7 +85,7 @@ class Kick(Nonlinear):
         """:meth:`scan` of sequences of these lengths, padded at the end; memories are those at each one's."""
         out_dtype, length = v.dtype, k.shape[1]
         start = c.clock[:, 0].long()
-        lay = self._layout(start, lengths)
+        lay = self._layout(start, lengths, length)
         m, beta, mu, r, k, v = (lay(x.to(memory.dtype)) for x in (*c.quad, r, k, v))
         there = lay(torch.ones_like(c.clock))
         # A place before the first token or after the last moves nothing; k and v are zero there.
@@ -100,7 +100,8 @@ class Kick(Nonlinear):
         columns = identity.expand(len(blocks), *blocks.shape[2:4], 2, 2)
         none = blocks.new_zeros(1, 1, 1, 1, 1, 1).expand(*blocks.shape[:4], 2, 2)
         moved = block_scan(blocks, none, columns)
-        own, moved = (x.unflatten(0, (len(r), -1)) for x in (own, moved))
+        chunks = m.shape[1] // self.every
+        own, moved = (x.unflatten(0, (len(r), chunks)) for x in (own, moved))
 
         read = torch.stack((r, r * mu), -1).unflatten(1, chunk)
         folded = torch.einsum("bgthnp,bgthncp->bgthnc", read, moved)
@@ -118,10 +119,9 @@ class Kick(Nonlinear):
         tokens = start[:, None] + torch.arange(length, device=o.device)
         return o[torch.arange(len(o), device=o.device)[:, None], tokens].to(out_dtype), memory
 
-    def _layout(self, start: Tensor, lengths: list[int]):
+    def _layout(self, start: Tensor, lengths: list[int], length: int):
         """A function that lays [B, length, ...] out over whole chunks, from place `start` [B] of the first on,
         zeros elsewhere."""
-        length = max(lengths)
         batch = torch.arange(len(start), device=start.device)[:, None]
         total = -(-(length + self.every - 1) // self.every) * self.every
         source = torch.arange(total, device=start.device) - start[:, None]

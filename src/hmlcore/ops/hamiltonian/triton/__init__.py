@@ -72,7 +72,7 @@ def unfit(r: Tensor, k: Tensor, v: Tensor, *rest: Tensor | None) -> str | None:
     for name, x in (("keys", k), ("values", v)):
         if x.shape[-1] > LARGEST:
             return f"it takes {name} of at most {LARGEST} channels, given {x.shape[-1]}"
-    return extras.too_wide(r, k, v, *rest)
+    return extras.no_kernel(r, k, v, *rest)
 
 
 @without_autocast

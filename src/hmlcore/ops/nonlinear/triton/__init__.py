@@ -57,7 +57,7 @@ def unfit(r: Tensor, k: Tensor, v: Tensor, net: Net | None, *rest: Tensor | None
         return f"it takes keys of at most {largest} channels, given {k.shape[-1]}"
     if net is not None and net.weight.shape[1] > largest:
         return f"it takes networks of at most {largest} hidden units, given {net.weight.shape[1]}"
-    return extras.too_wide(r, k, v, *(net or ()), *rest)
+    return extras.no_kernel(r, k, v, *(net or ()), *rest)
 
 
 @without_autocast
