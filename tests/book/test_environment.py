@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -159,3 +161,80 @@ def test_what_is_installed_runs_on_the_oldest_python():
         if asked and not SpecifierSet(asked).contains(oldest):
             late[name] = asked
     assert late == {}
+
+
+@pytest.fixture
+def converting(tmp_path):
+    """A checkout of this project's scripts by a Git that converts line ends."""
+
+    def git(*arguments: str) -> str:
+        options = [
+            "-c",
+            "core.autocrlf=true",
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a",
+            "-c",
+            "core.safecrlf=false",
+        ]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        command = ["git", *options, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for name in SHARED:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    git("init", "-q"), git("add", "-A"), git("commit", "-qm", "all")
+    for name in SHARED:
+        (tmp_path / name).unlink()
+    git("checkout", "-q", "--", ".")
+    return tmp_path
+
+
+SHARED = (
+    ".gitattributes", "tools/find-python", ".ci/run", "experiments/run_lra.sh", "Makefile", "constraints.txt",
+    "notebooks/w07_lra.ipynb", "src/hmlcore/studies/lra/rates.json", "results/laptop/lra_listops.parquet",
+)  # fmt: skip
+
+
+def test_a_checkout_has_the_same_bytes_where_git_converts_line_ends(converting):
+    changed = [name for name in SHARED if (converting / name).read_bytes() != (ROOT / name).read_bytes()]
+    assert changed == []
+
+
+LEAKS = {
+    "PIP_USER": "1", "PIP_TARGET": "t", "PIP_DRY_RUN": "1", "PIP_CONSTRAINT": "c", "UV_SYSTEM_PYTHON": "1",
+    "NPM_CONFIG_PREFIX": "p", "npm_config_global": "true", "GIT_DIR": "g", "GIT_INDEX_FILE": "i",
+    "IPYTHONDIR": "i", "JUPYTER_PATH": "j", "JUPYTER_CONFIG_DIR": "j", "PYTEST_ADDOPTS": "-x",
+    "PYTHONPATH": "p", "PYTHONSTARTUP": "s", "PYTHONOPTIMIZE": "2", "VIRTUAL_ENV": "v",
+}  # fmt: skip
+KEPT = {
+    name: "kept"
+    for name in (
+        "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_PROXY",
+        "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_FIND_LINKS",
+        "UV_CACHE_DIR", "NPM_CONFIG_REGISTRY", "npm_config_https_proxy", "npm_config_cafile", "GIT_SSL_CAINFO",
+        "GIT_CONFIG_COUNT", "HTTPS_PROXY", "HMLCORE_DATA",
+    )
+}  # fmt: skip
+
+
+def seen(environment: dict[str, str]) -> dict[str, str]:
+    return {name: environment[name] for name in environment.keys() & (LEAKS | KEPT).keys()}
+
+
+def test_no_target_sees_what_changes_the_tools_but_where_packages_come_from():
+    command = ["make", "--no-print-directory", "--eval", "show: ; @env", "show"]
+    environment = {"PATH": os.environ["PATH"]} | LEAKS | KEPT
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert seen(dict(line.split("=", 1) for line in done.stdout.splitlines())) == KEPT
+
+
+def test_setup_alone_does_the_same(setup_env):
+    environment = LEAKS | KEPT
+    setup_env.shield(environment)
+    assert environment.pop("PIP_USER") == "0"  # also against a configuration file
+    assert seen(environment) == KEPT
