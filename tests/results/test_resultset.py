@@ -6,6 +6,8 @@ from made_up import provenance, run
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import ResultSet, Store, spec_hash
+from hmlcore.results.pack import pack
+from hmlcore.runner.lookup import find_run, report
 
 
 def results(tmp_path, *runs):
@@ -146,6 +148,30 @@ def test_stamp(tmp_path):
     assert found.where(seed=0).stamp() == "smoke profile · CPU · 1 seed"
     mixed = results(tmp_path, run(seed=1, made=provenance(device="NVIDIA H200", dirty=True)))
     assert mixed.stamp() == "smoke profile · CPU and NVIDIA H200 · 1–2 seeds · uncommitted code"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_revision_that_is_not_known_is_stored_and_said_as_such(tmp_path, packed):
+    """Neither clean nor changed, in rows, stamps and reports, of loose runs and of packed ones."""
+    store = Store(tmp_path)
+
+    def stored(seed, dirty):
+        one = run(seed=seed, train=[], made=provenance(commit="unknown", dirty=dirty))
+        store.write(one, replace=True)
+        if packed:
+            pack(store, "smoke")
+        found = store.load("smoke", "copy")
+        return found, report(find_run(store, spec_hash(one.spec)))
+
+    found, text = stored(0, None)
+    assert found.stamp() == "smoke profile · CPU · 1 seed · code of unknown revision"
+    assert "commit unknown, whether changed since is not known\n" in text
+    found, text = stored(1, True)
+    assert found.stamp() == "smoke profile · CPU · 2 seeds · uncommitted code · code of unknown revision"
+    assert "commit unknown with uncommitted changes\n" in text
+    found, text = stored(1, False)
+    assert found.stamp() == "smoke profile · CPU · 2 seeds · code of unknown revision"
+    assert "commit unknown\n" in text and found.where(seed=1).stamp() == "smoke profile · CPU · 1 seed"
 
 
 def test_runs_and_specs(tmp_path):

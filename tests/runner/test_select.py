@@ -67,4 +67,9 @@ def test_full_needs_a_gpu_and_committed_code_unless_forced():
         check_machine("full", CPU, dirty=False, force=False)
     with pytest.raises(HmlcoreError, match=r"profile 'full' needs committed code .* add --force"):
         check_machine("full", GPU, dirty=True, force=False)
+    with pytest.raises(
+        HmlcoreError, match=r"profile 'full' needs committed code and Git does not say .* --force"
+    ):
+        check_machine("full", GPU, dirty=None, force=False)
+    check_machine("full", GPU, dirty=None, force=True)
     check_machine("full", CPU, dirty=True, force=True)

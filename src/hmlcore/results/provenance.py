@@ -25,7 +25,7 @@ class Provenance:
         wall_s, tokens_per_s: training time in seconds, and training throughput.
         torch, python: versions.
         commit: Git revision of the running source, "unknown" outside a checkout.
-        dirty: that checkout has changes outside the results folder.
+        dirty: that checkout has changes outside the results folder; None where it is not known.
         started_at: ISO 8601, UTC.
         data_version, data_sha256: of real data; empty for generated tasks.
     """
@@ -41,7 +41,7 @@ class Provenance:
     torch: str
     python: str
     commit: str
-    dirty: bool
+    dirty: bool | None
     started_at: str
     data_version: str = ""
     data_sha256: str = ""
@@ -87,7 +87,7 @@ def collect_provenance(
 
 
 @lru_cache(maxsize=1)
-def source_revision() -> tuple[str, bool]:
+def source_revision() -> tuple[str, bool | None]:
     """``(commit, dirty)`` of the running source.
 
     Read once a process, because the code that runs is the code that was imported.
@@ -97,8 +97,11 @@ def source_revision() -> tuple[str, bool]:
     return git_revision(_SOURCE, ignore=["results", *([str(Path(elsewhere).absolute())] if elsewhere else [])])
 
 
-def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool]:
-    """``(commit, dirty)`` of the checkout that tracks `folder`, ``("unknown", False)`` where there is none.
+def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool | None]:
+    """``(commit, dirty)`` of the checkout that tracks `folder`; what Git does not say is "unknown" and None.
+
+    A checkout is dirty that has changes, files that it does not track, or source below `folder` that it is told
+    to ignore.
 
     Args:
         ignore: paths, relative to the top of the checkout or absolute, whose changes do not count.
@@ -106,27 +109,42 @@ def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool]:
     top = _git(folder, "rev-parse", "--show-toplevel")
     # A package installed below some other project's checkout is not tracked by it.
     if top is None or not _git(folder, "ls-files", "--", "."):
-        return "unknown", False
+        return "unknown", None
     root = Path(top)
-    commit = _git(root, "rev-parse", "HEAD")
+    commit = _git(root, "rev-parse", "HEAD") or "unknown"
     excluded = []
     for name in ignore:
         path = (root / name).resolve()
         if path != root and path.is_relative_to(root):
             excluded.append(f":(exclude,literal){path.relative_to(root).as_posix()}")
-    status = _git(root, "status", "--porcelain", "--", ".", *excluded)
-    if commit is None or status is None:
-        return "unknown", False
-    return commit, bool(status)
+    changes = (
+        _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".", *excluded),
+        _git(folder, "ls-files", "--others", "--", "*.py"),
+    )
+    unseen = _git(root, "ls-files", "-v", "--", ".", *excluded)
+    if commit == "unknown" or None in (*changes, unseen):
+        return commit, None
+    # Small letters and S: Git was told to take these for unchanged, whatever is in them.
+    flagged = (line[2:] for line in unseen.splitlines() if line[0].islower() or line[0] == "S")
+    if not any(changes) and any((root / name).exists() for name in flagged):
+        return commit, None
+    return commit, any(map(bool, changes))
 
 
 def _git(folder: Path, *args: str) -> str | None:
-    """Output of one Git command, None where Git is absent or refuses."""
+    """Output of one Git command, None where Git is absent or refuses.
+
+    Neither another repository that a hook is of (GIT_DIR, GIT_INDEX_FILE) nor what the user set has a say. That
+    the folder is somebody else's does not matter: its code is running already.
+    """
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    options = ["safe.directory=*", "core.fsmonitor=false", f"core.excludesFile={os.devnull}"]
+    command = ["git", "--no-optional-locks", "-C", str(folder), *(x for o in options for x in ("-c", o)), *args]
     try:
-        done = subprocess.run(["git", "-C", str(folder), *args], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, env=clean, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
 
 
 def _version(package: str) -> str:

@@ -20,6 +20,7 @@ _REQUIRED = (
     "mixer",
     "seed",
     "lr",
+    "dirty",
 )
 
 
@@ -197,8 +198,10 @@ def stamp(frame: pd.DataFrame) -> str:
     seeds = f"{high}" if low == high else f"{low}–{high}"
     devices = " and ".join(sorted({device_label(device) for device in frame["device"]}))
     parts = [f"{frame['profile'].iloc[0]} profile", devices, f"{seeds} seed{'s' if high != 1 else ''}"]
-    if frame["dirty"].any():
+    if frame["dirty"].eq(True).any():
         parts.append("uncommitted code")
+    if frame["dirty"].isna().any():
+        parts.append("code of unknown revision")
     return " · ".join(parts)
 
 

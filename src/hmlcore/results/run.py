@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 # Provenance that depends on how long a sequence is: a row measured at another length may state its own.
 _PER_LENGTH = {"state_floats", "state_bytes", "flops_per_token"}
-_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bool | None: pa.bool_()}
 _SPEC_COLUMNS = {
     "spec_hash": pa.string(),
     "schema": pa.int64(),

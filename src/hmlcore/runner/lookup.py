@@ -54,7 +54,10 @@ def report(found: Found) -> str:
     """For people: where the run is, what made it, its scores and its spec."""
     rows, first = found.rows, found.rows.iloc[0]
     made = f"{first['device']}, torch {first['torch']}, commit {first['commit'][:12]}"
-    made += " with uncommitted changes" if first["dirty"] else ""
+    if pd.isna(dirty := first.get("dirty")):  # a column that knows nothing is left out
+        made += ", whether changed since is not known"
+    elif dirty:
+        made += " with uncommitted changes"
     hidden = {"spec_hash", "schema", "experiment", "profile", "spec", "lr", "seed", "mixer"}
     places = [c for c in rows if c not in hidden and rows[c].nunique(dropna=False) > 1]
     scores = rows[rows["split"] != "train"][places].dropna(axis=1, how="all")

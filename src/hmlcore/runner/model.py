@@ -26,8 +26,9 @@ def build_model(spec: dict, task: Task) -> Backbone | Classifier:
         return Backbone(config)
 
 
-def check_machine(profile: str, device: torch.device, dirty: bool, force: bool) -> None:
-    """Refuse a `full` run on a CPU or from uncommitted code unless forced: it would pass for reference."""
+def check_machine(profile: str, device: torch.device, dirty: bool | None, force: bool) -> None:
+    """Refuse a `full` run on a CPU, from uncommitted code, or where Git does not say (`dirty` None), unless
+    forced: it would pass for reference."""
     if profile != "full" or force:
         return
     if device.type == "cpu":
@@ -35,4 +36,9 @@ def check_machine(profile: str, device: torch.device, dirty: bool, force: bool) 
     if dirty:
         raise HmlcoreError(
             "profile 'full' needs committed code and the tree has changes; commit, or add --force"
+        )
+    if dirty is None:
+        raise HmlcoreError(
+            "profile 'full' needs committed code and Git does not say whether this is; run it in a checkout "
+            "(git status tells what is wrong), or add --force"
         )
