@@ -4,6 +4,9 @@ import gzip
 import json
 import pickle
 
+import datasets
+import httpx
+import huggingface_hub
 import pytest
 import torch
 
@@ -136,7 +139,7 @@ def test_the_hub_gives_the_same_reviews(data, monkeypatch):
     def load_dataset(repository, split, revision):
         asked.append((repository, split, revision))
         with gzip.open(data / f"{split}.jsonl.gz", "rt") as lines:
-            return [json.loads(line) for line in lines]
+            return datasets.Dataset.from_list([json.loads(line) for line in lines])
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     monkeypatch.setattr(hub, "require_hub", lambda: None)
@@ -145,6 +148,95 @@ def test_the_hub_gives_the_same_reviews(data, monkeypatch):
     module._from_hub.cache_clear()
     assert asked == [("stanfordnlp/imdb", split, module.REVISION) for split in ("train", "test")]
     assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
+
+
+def in_the_cache(folder, rows, revision):
+    """What `datasets` leaves behind when it has loaded the reviews from the hub once."""
+
+    class Parquet(datasets.GeneratorBasedBuilder):
+        BUILDER_CONFIGS = (datasets.BuilderConfig("plain_text"),)
+
+        def _info(self):
+            return datasets.DatasetInfo(
+                features=datasets.Features({"text": datasets.Value("string"), "label": datasets.Value("int64")})
+            )
+
+        def _split_generators(self, manager):
+            return [datasets.SplitGenerator(name, {"reviews": reviews}) for name, reviews in rows.items()]
+
+        def _generate_examples(self, reviews):
+            yield from ((i, {"text": text, "label": label}) for i, (text, label) in enumerate(reviews))
+
+    named = {"repo_id": module.REPOSITORY, "dataset_name": "imdb", "config_name": "plain_text"}
+    Parquet(cache_dir=str(folder), hash=revision, **named).download_and_prepare()
+    assert (folder / "stanfordnlp___imdb" / "plain_text" / "0.0.0" / revision / "imdb-train.arrow").exists()
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """The library's cache is in `tmp_path`, and who asks the network has failed."""
+    monkeypatch.delenv("HMLCORE_DATA", raising=False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    asked = []
+    monkeypatch.setattr(httpx.Client, "send", lambda *_, **__: asked.append("httpx") or pytest.fail("asked"))
+    module._from_hub.cache_clear()
+    yield tmp_path / "hub"
+    module._from_hub.cache_clear()
+    assert asked == []
+
+
+AWAY = [("HF_HUB_OFFLINE", "1"), ("HF_DATASETS_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "yes"),
+        ("HF_ENDPOINT", "http://127.0.0.1:9")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), AWAY)
+def test_reviews_in_the_cache_need_no_hub(no_network, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    in_the_cache(no_network, {"train": TRAIN, "test": TEST}, module.REVISION)
+    task = imdb()
+    assert sorted(read(task, "test", 40)) == sorted(TEST)
+    assert task.provenance()["data_version"] == f"stanfordnlp/imdb@{module.REVISION}"
+
+
+@pytest.mark.parametrize(("name", "value"), AWAY)
+def test_reviews_that_are_not_in_the_cache_either_are_one_line(no_network, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    why = "URLError" if name == "HF_ENDPOINT" else f"ConnectionError: {name} is set"
+    for _ in range(2):
+        with pytest.raises(
+            HmlcoreError, match=rf"^the reviews of IMDB are not here: .* failed \({why}"
+        ) as error:
+            imdb().provenance()
+        assert "\n" not in str(error.value) and "Either set HMLCORE_DATA" in str(error.value)
+
+
+def test_reviews_of_another_revision_are_not_taken_for_ours(no_network, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    in_the_cache(no_network, {"train": TRAIN, "test": TEST}, "0" * 40)
+    with pytest.raises(HmlcoreError, match=rf"is of revision 0{{40}}, and {module.REVISION} is needed"):
+        imdb().provenance()
+
+
+def test_a_damaged_copy_in_the_cache_is_one_line(no_network, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    in_the_cache(no_network, {"train": TRAIN, "test": TEST}, module.REVISION)
+    for file in no_network.rglob("*.arrow"):
+        file.write_bytes(b"nothing")
+    with pytest.raises(
+        HmlcoreError, match=r"HF_HUB_OFFLINE is set; from the cache, \w+: .*Either set"
+    ) as error:
+        imdb().provenance()
+    assert "\n" not in str(error.value)
+
+
+def test_offline_ends_with_what_was_read(no_network, monkeypatch):
+    before = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(HmlcoreError):
+        imdb().provenance()
+    assert before == (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE)
 
 
 def test_neither_data_nor_hub_is_one_clear_error(monkeypatch):

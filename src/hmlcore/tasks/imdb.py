@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,12 +156,21 @@ def _from_files(files: tuple[Path, ...], _changed: tuple) -> Source:
 
 @functools.lru_cache(maxsize=1)
 def _from_hub() -> Source:
-    with downloading("the reviews of IMDB are", REPOSITORY, _TWO_WAYS):
+    with downloading("the reviews of IMDB are", REPOSITORY, _TWO_WAYS, cached=True):
         from datasets import load_dataset
 
         rows = [load_dataset(REPOSITORY, split=split, revision=REVISION) for split in ("train", "test")]
+        _check_revision({Path(file["filename"]).parent.name for part in rows for file in part.cache_files})
         splits = [_reviews(enumerate(part, 1), REPOSITORY, "row") for part in rows]
     return _source(f"{REPOSITORY}@{REVISION}", *splits)
+
+
+def _check_revision(found: set[str]) -> None:
+    """Without the hub, `datasets` takes the newest in its cache, whose folder is named by its revision."""
+    others = [name for name in found - {REVISION} if re.fullmatch("[0-9a-f]{40}", name)]
+    require(
+        not others, f"{REPOSITORY} in the cache is of revision {', '.join(others)}, and {REVISION} is needed"
+    )
 
 
 def _reviews(numbered: Iterable[tuple[int, dict]], place: str, unit: str) -> Reviews:
