@@ -284,6 +284,17 @@ def test_missing_weights_are_refused(tmp_path):
         AutoModelForCausalLM.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("load", [AutoModelForCausalLM.from_pretrained, HmlForCausalLM.from_pretrained])
+def test_a_configuration_of_more_layers_than_there_are_is_refused_before_it_is_built(load, tmp_path):
+    wrapped().save_pretrained(tmp_path, max_shard_size="5KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    assert torch.equal(load(tmp_path)(tokens(2, 5)).logits, wrapped()(tokens(2, 5)).logits)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"layers": 2', '"layers": 10000000'))
+    with pytest.raises(HmlcoreError, match=rf"{tmp_path} says layers = 10000000, and holds 2 blocks"):
+        load(tmp_path)
+
+
 GAPS = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1]])
 BAD = {
     "untied": (lambda m: HmlConfig(tie_word_embeddings=False), "tie_word_embeddings must be True, got False"),

@@ -18,8 +18,10 @@ Needs transformers: ``pip install hmlcore[hf]``.
 """
 
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require
@@ -35,6 +37,7 @@ from hmlcore.models.hf_arguments import (
     counted_tokens,
 )
 from hmlcore.models.padding import read_padded
+from hmlcore.models.saved import count_blocks
 
 try:
     from transformers import (
@@ -122,7 +125,14 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def from_pretrained(cls, *arguments, output_loading_info: bool = False, **options):
-        """As of transformers. Raises: HmlcoreError where the file lacks weights, instead of drawing them."""
+        """As of transformers.
+
+        Raises: HmlcoreError where the file lacks weights, instead of drawing them; in a folder, before a model
+            is built that has other numbers of layers.
+        """
+        folder = Path(str((*arguments, options.get("pretrained_model_name_or_path"))[0]))
+        if folder.is_dir():
+            _compare_layers(folder, options.get("config"))
         model, info = super().from_pretrained(*arguments, output_loading_info=True, **options)
         former = former_names(model)
         if former.keys() & info["unexpected_keys"]:  # an older folder
@@ -249,6 +259,17 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         else:
             hidden, states = read_padded(self.backbone, tokens, counted, cache.states, keep)
         return self.backbone.logits(hidden[:, kept]), states
+
+
+def _compare_layers(folder: Path, config: HmlConfig | Path | str | None) -> None:
+    """Refuse millions of layers that are not there, before they are built."""
+    names: list[str] = []
+    for part in folder.glob("*.safetensors"):
+        with safe_open(part, framework="pt") as file:
+            names += file.keys()
+    said = (config if isinstance(config, HmlConfig) else HmlConfig.from_pretrained(config or folder)).layers
+    blocks = count_blocks(names)
+    require(not names or said == blocks, f"{folder} says layers = {said}, and holds {blocks} blocks")
 
 
 AutoConfig.register("hml", HmlConfig, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -87,6 +88,11 @@ def load_model(path: Path | str) -> Saved:
     return Saved(model, extra)
 
 
+def count_blocks(names: Iterable[str]) -> int:
+    """How many blocks weights of these names are of."""
+    return len({match[0] for match in map(_BLOCK.search, names) if match})
+
+
 def _config(model: Backbone | Classifier) -> dict:
     """What rebuilds `model`, without its weights."""
     if type(model) is Backbone:
@@ -104,11 +110,8 @@ def _compare(config: dict, tensors: dict[str, Tensor]) -> None:
 
     A file that says it has millions of layers, or wide ones, is not believed before they are allocated.
     """
-    blocks = {match[0] for match in map(_BLOCK.search, tensors) if match}
-    layers = config["backbone"]["layers"]
-    require(
-        layers == len(blocks), f"its configuration says layers = {layers!r}, and it holds {len(blocks)} blocks"
-    )
+    layers, blocks = config["backbone"]["layers"], count_blocks(tensors)
+    require(layers == blocks, f"its configuration says layers = {layers!r}, and it holds {blocks} blocks")
     one = config | {"bidirectional": False, "backbone": config["backbone"] | {"layers": 1}}
     with torch.device("meta"):
         model = _build(one)
