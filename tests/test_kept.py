@@ -9,6 +9,7 @@ import pytest
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.kept import kept
+from hmlcore.runner import catalogue
 
 PARTS = [b"first ", b"", bytes(range(256)) * 20]
 
@@ -76,3 +77,19 @@ def test_opening_fifty_megabytes_takes_little(tmp_path):
     before = time.process_time()
     assert len(kept(large, None)) == 50 * 2**20
     assert time.process_time() - before < 0.3
+
+
+def test_a_catalogue_that_was_changed_is_made_again(tmp_path, monkeypatch, capsys):
+    made = catalogue.Catalogue({"gru": "A unit"}, {}, {"smoke": {"copy": ["0123"]}})
+    monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr(catalogue, "_made", lambda _sources: made)
+    for change in (lambda text: text, lambda text: text.replace(b"0123", b"4567"), lambda text: b"{}"):
+        assert catalogue.catalogue() == made
+        (file,) = tmp_path.glob("catalogue-*.kept")
+        file.write_bytes(change(file.read_bytes()))
+    assert catalogue.catalogue() == made
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"hml: {file} is damaged (its hash is another); it is made again"] * 2
+    file.unlink()
+    file.mkdir()  # what cannot be written is made every time
+    assert catalogue.catalogue() == made

@@ -231,8 +231,8 @@ def test_figures_are_not_written_through_links(link, tmp_path):
 
 def test_the_catalogue_deletes_only_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path))
-    monkeypatch.setattr(catalogue, "_made", lambda: catalogue.Catalogue({}, {}, {}))
-    mine, old = write(tmp_path / "catalogue-1891.json"), write(tmp_path / "catalogue-0123456789abcdef.json")
+    monkeypatch.setattr(catalogue, "_made", lambda _sources: catalogue.Catalogue({}, {}, {}))
+    mine, old = write(tmp_path / "catalogue-1891.kept"), write(tmp_path / "catalogue-0123456789abcdef.kept")
     catalogue.catalogue()
     assert mine.exists() and not old.exists()
 

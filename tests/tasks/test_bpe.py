@@ -187,6 +187,16 @@ def test_refusals(learned):
         learned.encode(b"a\xffb")
     with pytest.raises(HmlcoreError, match="this is no byte-level tokenizer"):
         BPE("{}")
-    for text in ("", "[]", "3", "null", '{"model": 3}', "[" * 100_000, "\ud83d", '{"model": {"type": "BPE"}}'):
+    for text in (
+        "",
+        "[]",
+        "3",
+        "null",
+        '{"model": 3}',
+        "[" * 100_000,
+        "\ud83d",
+        3,
+        '{"model": {"type": "BPE"}}',
+    ):
         with pytest.raises(HmlcoreError, match="this is no byte-level tokenizer"):
             BPE(text)

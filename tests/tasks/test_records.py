@@ -8,6 +8,7 @@ import socket
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hmlcore.errors import HmlcoreError
@@ -112,6 +113,23 @@ def test_a_line_of_gigabytes_is_refused_before_it_is_in_memory(place, monkeypatc
         assert tracemalloc.get_traced_memory()[1] < 2**23
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("where", ["packed", "text"])
+def test_whatever_is_flipped_is_one_line_or_harmless(tmp_path, where):
+    file, rng = tmp_path / "x.jsonl.gz", np.random.default_rng(0)
+    text = "\n".join(LINES).encode()
+    wanted = [*enumerate(map(json.loads, LINES), 1)]
+    for _ in range(300):
+        changed = bytearray(packed(text) if where == "packed" else text)
+        changed[rng.integers(len(changed))] = rng.integers(256)
+        file.write_bytes(changed if where == "packed" else packed(bytes(changed)))
+        try:
+            found = [*records.records(file)]
+        except HmlcoreError as error:
+            assert str(error).startswith(f"{file} is damaged at line ") and "\n" not in str(error)
+        else:
+            assert found == wanted if where == "packed" else len(found) == 4
 
 
 def device(path):

@@ -4,8 +4,10 @@ Making all grids takes seconds, so what came of it is kept in the cache, under a
 a changed line makes it anew.
 """
 
+import functools
 import hashlib
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import NamedTuple
 import hmlcore
 from hmlcore import paths, studies
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.files import json_text, write_files
+from hmlcore.figures.files import json_text
+from hmlcore.kept import kept
 from hmlcore.results import spec_hash
 from hmlcore.studies.kit.study import PROFILES
 
@@ -29,23 +32,20 @@ class Catalogue(NamedTuple):
 
 def catalogue() -> Catalogue:
     """What the installed sources, and studies of one's own, offer."""
-    folder = paths.cache()
-    name = f"catalogue-{_sources()[:16]}.json"
+    sources = _sources()
+    file = paths.cache() / f"catalogue-{sources[:16]}.kept"
     try:
-        return Catalogue(**json.loads((folder / name).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        found = _made()
-    try:
-        write_files(folder, {name: json_text(found._asdict())})
+        text = kept(file, lambda: [json_text(_made(sources)._asdict()).encode()]).tobytes()
     except HmlcoreError:  # a cache that cannot be written is made anew every time
-        return found
-    for old in folder.glob("catalogue-*.json"):
-        if old.name != name and re.fullmatch(r"catalogue-[0-9a-f]{16}\.json", old.name):
+        return _made(sources)
+    for old in file.parent.glob("catalogue-*.kept"):
+        if old != file and re.fullmatch(r"catalogue-[0-9a-f]{16}\.kept", old.name):
             old.unlink(missing_ok=True)
-    return found
+    return Catalogue(**json.loads(text))
 
 
-def _made() -> Catalogue:
+@functools.lru_cache(maxsize=1)
+def _made(_sources: str) -> Catalogue:
     from hmlcore.layers import MIXERS
     from hmlcore.tasks import TASKS
 
@@ -67,7 +67,7 @@ def _sources() -> str:
     digest = hashlib.sha256(sys.version.encode())
     for root in dict.fromkeys([*hmlcore.__path__, *studies.__path__]):
         for path in sorted(p for pattern in ("*.py", "rates.json") for p in Path(root).rglob(pattern)):
-            digest.update(str(path).encode() + b"\0" + path.read_bytes())
+            digest.update(os.fsencode(path) + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -53,8 +53,8 @@ class BPE:
         from tokenizers import Tokenizer
 
         self.text = text
-        self.sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         try:
+            self.sha256 = hashlib.sha256(text.encode()).hexdigest()
             _require_lossless(json.loads(text))
             self._inner = Tokenizer.from_str(text)
             byte_of = {char: byte for byte, char in enumerate(_byte_characters())}
