@@ -69,12 +69,15 @@ def classifier() -> Classifier:
 
 
 # Undamped leapfrog leaves parameters without gradients; Mamba has matrices that must not decay.
+ADAMW = {"optimizer": "adamw"}
 SCENARIOS = {
-    "uneven": (lambda: make_model(mixer_args=LEAPFROG, layers=2), Uneven(), {}),
-    "undecayed": (lambda: make_model("mamba", mixer_args={}, layers=1), Uneven(), {"weight_decay": 5.0}),
-    "labels": (classifier, LISTOPS, {"batch_size": 6}),
-    "stories": (lambda: make_model("gated_deltanet", layers=2), Stories(begins=(3, 100, 2, 4)), {}),
+    "uneven": (lambda: make_model(mixer_args=LEAPFROG, layers=2), Uneven(), ADAMW),
+    "undecayed": (lambda: make_model("mamba", mixer_args={}), Uneven(), ADAMW | {"weight_decay": 5.0}),
+    "labels": (classifier, LISTOPS, ADAMW | {"batch_size": 6}),
+    "stories": (lambda: make_model("gated_deltanet", layers=2), Stories(begins=(3, 100, 2, 4)), ADAMW),
+    "muon": (lambda: make_model(layers=2), Uneven(), {}),
 }
+RESUMED = ("undecayed", "stories", "muon")
 
 
 def run(name, group=SINGLE_PROCESS, **options):
@@ -128,7 +131,7 @@ def still_interrupted(group):
 def together(group, folder: Path) -> dict:
     """Everything that tests look at, from one process of the group."""
     found: dict = {(name, group.strategy): run(name, group) for name in SCENARIOS}
-    for name in ("undecayed", "stories"):
+    for name in RESUMED:
         file = folder / f"{name}-{group.strategy}"
         found["stopped", name, group.strategy] = stopped(name, group, file, after_step=stop_at(3))
         found["resumed", name, group.strategy] = run(name, group, checkpoint=folder / f"{name}-alone", run="r")

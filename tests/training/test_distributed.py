@@ -12,7 +12,7 @@ import group_runs
 import pytest
 import torch
 from easy import stop_at
-from group_runs import KINDS, SCENARIOS, run, stopped
+from group_runs import KINDS, RESUMED, SCENARIOS, run, stopped
 
 from hmlcore import cli
 from hmlcore.errors import HmlcoreError
@@ -83,7 +83,7 @@ def alone():
 def group(tmp_path_factory):
     """(folder, what the first saw, what the second saw)."""
     folder = tmp_path_factory.mktemp("group")
-    for name in ("undecayed", "stories"):
+    for name in RESUMED:
         assert (
             stopped(name, SINGLE_PROCESS, folder / f"{name}-alone", after_step=stop_at(3))[0]
             == "KeyboardInterrupt"
@@ -126,7 +126,7 @@ def test_two_processes_train_as_one(name, kind, alone, group):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["undecayed", "stories"])
+@pytest.mark.parametrize("name", RESUMED)
 def test_a_checkpoint_is_good_for_any_number_of_processes(name, kind, alone, group):
     folder, *seen = group
     for saw in seen:

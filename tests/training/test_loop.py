@@ -15,7 +15,7 @@ from hmlcore.models import BackboneConfig, Classifier
 from hmlcore.tasks import IGNORE, Labelled, build_task
 from hmlcore.training import Paused, autocast, train
 from hmlcore.training.objective import on_device, scored, scored_sums
-from hmlcore.training.optim import build_optimizer, learning_rate
+from hmlcore.training.optim import build_optimizer, learning_rate, set_rate
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -230,7 +230,7 @@ def test_it_trains_outside_the_main_thread():
 
 
 def test_a_training_is_these_steps():
-    """Batch, rate, gradient of this batch alone, clipping, AdamW: written out with none of the loop."""
+    """Batch, rate, gradient of this batch alone, clipping, optimiser: written out with none of the loop."""
     trained, plain, config = make_model(), make_model(), make_config(steps=6, clip=0.5)
     train(trained, TASKS, config, device=CPU)
     parameters, optimizer = list(plain.parameters()), build_optimizer(plain, 1.0, config.weight_decay)
@@ -240,8 +240,7 @@ def test_a_training_is_these_steps():
         norm = torch.cat([g.flatten() for g in gradients]).norm()
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g * min(1.0, config.clip / float(norm))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, 6, config.lr, config.warmup)
+        set_rate(optimizer, learning_rate(step, 6, config.lr, config.warmup))
         optimizer.step()
     for (name, p), q in zip(trained.named_parameters(), parameters, strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5, msg=name)

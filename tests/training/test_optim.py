@@ -11,8 +11,16 @@ from easy import make_model
 from mixer_cases import CASES, make
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.layers import MIXERS
 from hmlcore.layers.base import decaying
-from hmlcore.training.optim import build_optimizer, learning_rate, parameter_groups
+from hmlcore.training.optim import (
+    MUON_RATE,
+    build_optimizer,
+    hidden_matrices,
+    learning_rate,
+    parameter_groups,
+    set_rate,
+)
 
 # Of each mixer at width 16, the numbers that decay.
 DECAYING = {
@@ -86,7 +94,7 @@ def test_only_matrices_decay_and_what_moves_the_memory_does_not():
 def test_decay_pulls_matrices_and_leaves_vectors():
     model = torch.nn.Linear(2, 2)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    optimizer = build_optimizer(model, lr=0.1, weight_decay=0.5)
+    optimizer = build_optimizer(model, lr=0.1, weight_decay=0.5, kind="adamw")
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     optimizer.step()
@@ -95,11 +103,64 @@ def test_decay_pulls_matrices_and_leaves_vectors():
 
 
 def test_the_optimiser_is_adamw_as_stated():
-    optimizer = build_optimizer(torch.nn.Linear(1, 1), 0.1, 0.2)
+    optimizer = build_optimizer(torch.nn.Linear(1, 1), 0.1, 0.2, "adamw")
     assert isinstance(optimizer, torch.optim.AdamW)
     assert all(
         g["betas"] == (0.9, 0.95) and g["eps"] == 1e-8 and g["lr"] == 0.1 for g in optimizer.param_groups
     )
+
+
+def test_muon_takes_the_matrices_between_hidden_states():
+    """Not the embedding, taps, gates, vectors, or what moves the memory; each parameter has one part."""
+    model = make_model("hml", mixer_args={"rotors": 2})
+    optimizer = build_optimizer(model, 0.01, 0.1)
+    adamw, muon = optimizer.parts
+    names = {id(p): n for n, p in model.named_parameters()}
+    taken = [names[id(p)] for group in muon.param_groups for p in group["params"]]
+    mixer, mlp = "blocks.0.mixer.", "blocks.0.mlp."
+    assert taken == hidden_matrices(model) == [
+        mixer + "in_proj.weight", mixer + "out_gate.weight", mixer + "out_proj.weight", mlp + "up.weight",
+        mlp + "down.weight",
+    ]  # fmt: skip
+    rest = [names[id(p)] for group in adamw.param_groups for p in group["params"]]
+    assert sorted(taken + rest) == sorted(names.values())
+    decay = adamw.param_groups[0]
+    assert (decay["weight_decay"], muon.param_groups[0]["weight_decay"]) == (0.1, 0.1)
+    assert {names[id(p)] for p in decay["params"]} == {
+        "embedding.weight", mixer + "conv", mixer + "gate_proj.weight", mixer + "rotor_proj.weight",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_every_mixer_has_hidden_matrices_and_keeps_its_gates_from_muon(mixer):
+    model = make_model(mixer, d_model=16, mixer_args={})
+    hidden = set(hidden_matrices(model))
+    assert {"blocks.0.mlp.up.weight", "blocks.0.mixer.out_proj.weight"} <= hidden <= set(decaying(model))
+    assert not any("conv" in name or "gate_proj" in name or "embedding" in name for name in hidden)
+
+
+def test_a_step_of_muon_is_the_nearest_orthogonal_matrix():
+    """From zero weights, W = −η √(rows/columns) UVᵀ; the rest takes the step of AdamW alone."""
+    model, alone = (make_model("hml") for _ in range(2))
+    alone.load_state_dict(model.state_dict())
+    both, adamw = build_optimizer(model, 0.01, 0.0), build_optimizer(alone, 0.01, 0.0, "adamw")
+    generator = torch.Generator().manual_seed(0)
+    for p, q in zip(model.parameters(), alone.parameters(), strict=True):
+        p.grad = torch.randn(p.shape, generator=generator)
+        q.grad = p.grad.clone()
+    up = model.blocks[0].mlp.up.weight
+    before, (u, _, vh) = up.detach().clone(), torch.linalg.svd(up.grad, full_matrices=False)
+    for optimizer in (both, adamw):
+        set_rate(optimizer, 0.005)
+        optimizer.step()
+    rows, columns = up.shape
+    moved = (before - up.detach()) / (MUON_RATE * 0.005 * math.sqrt(rows / columns))
+    sizes = torch.linalg.svdvals(moved)
+    assert rows > columns and sizes.min() > 0.6 and sizes.max() < 1.3  # five steps bring no more than that
+    assert float((moved * (u @ vh)).sum() / (moved.norm() * (u @ vh).norm())) > 0.98
+    for (name, p), q in zip(model.named_parameters(), alone.parameters(), strict=True):
+        assert (name in hidden_matrices(model)) or torch.equal(p, q)
+    assert both.state.keys() == set(model.parameters())
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine():
@@ -122,5 +183,7 @@ def test_bad_settings_are_refused():
     model = torch.nn.Linear(1, 1)
     with pytest.raises(HmlcoreError, match="lr must be above 0 and finite, got 0"):
         build_optimizer(model, 0, 0.1)
+    with pytest.raises(HmlcoreError, match="unknown optimizer 'sgd'; known: adamw, muon"):
+        build_optimizer(model, 0.1, 0.1, "sgd")
     with pytest.raises(HmlcoreError, match="weight_decay must be at least 0 and finite, got -1"):
         build_optimizer(model, 0.1, -1)

@@ -29,6 +29,7 @@ class Mixer(nn.Module, ABC):
     packs: ClassVar[bool] = False
     former_names: ClassVar[dict[str, str]] = {}  # what older files call a weight → what it is called
     no_decay: ClassVar[tuple[str, ...]] = ()  # see `decaying`
+    not_hidden: ClassVar[tuple[str, ...]] = ("conv", "gate_proj")  # see `training.optim.hidden_matrices`
     d_model: int
 
     def __init__(self, d_model: int):

@@ -62,6 +62,7 @@ def execute(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
         record_every=max(1, spec["steps"] // 40),
         energy_penalty=spec.get("energy_penalty", 0.0),
+        optimizer=spec.get("optimizer", "adamw"),
     )
     waiting = checkpoint_path(spec)
     with open_tracker(log if group.is_first else None, spec, label) as tracker:

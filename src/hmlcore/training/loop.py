@@ -23,7 +23,7 @@ from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.interrupts import uninterrupted
 from hmlcore.training.monitor import Reporter
 from hmlcore.training.objective import on_device, scored
-from hmlcore.training.optim import build_optimizer, learning_rate
+from hmlcore.training.optim import build_optimizer, learning_rate, set_rate
 from hmlcore.training.settings import Paused, Progress, TrainingConfig
 from hmlcore.training.sharding import whole
 from hmlcore.training.tbptt import CarriedState, uses_tbptt
@@ -98,7 +98,7 @@ class Trainer:
         carries = group.on_each(lambda: self._carries(model))
         self.model, self._objective = group.wrap(model.train(), device)
         self._carried = CarriedState(self.model, config.batch_size // group.world_size) if carries else None
-        self.optimizer = build_optimizer(self.model, config.lr, config.weight_decay)
+        self.optimizer = build_optimizer(self.model, config.lr, config.weight_decay, config.optimizer)
         self.progress = Progress()
         found = group.on_each(self._saved)  # all have looked before one moves it away
         group.on_each(lambda: self._resume(found))
@@ -150,8 +150,7 @@ class Trainer:
         task = self.tasks[step % len(self.tasks)]
         batch = task.batch("train", step, config.batch_size, config.seed)
         rate = learning_rate(step, config.steps, config.lr, config.warmup)
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = rate
+        set_rate(self.optimizer, rate)
         loss, accuracy, state = self._gradient(task, batch)
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)))
         loss, accuracy = self.group.all_reduce(torch.stack((loss, accuracy))).tolist()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hmlcore.checks import check_choice, check_fields, check_int, check_number, check_positive, check_seed
 
 PRECISIONS = ("fp32", "bf16")
+OPTIMIZERS = ("muon", "adamw")
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class TrainingConfig:
     Attributes:
         steps, batch_size, seed: the seed orders the data; weights are seeded where they are made.
         lr: peak learning rate; warmup: its steps; weight_decay: of matrices only.
+        optimizer: "muon" on hidden matrices with AdamW on the rest, or "adamw" alone; lr is AdamW's.
         clip: largest gradient norm. precision: "fp32", or "bf16" autocast on a GPU.
         record_every: steps between points of the learning curve (each the mean since the last).
         energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
@@ -29,6 +31,7 @@ class TrainingConfig:
     weight_decay: float = 0.1
     clip: float = 1.0
     precision: str = "fp32"
+    optimizer: str = "muon"
     record_every: int = 50
     energy_penalty: float = 0.0
 
@@ -36,7 +39,8 @@ class TrainingConfig:
         check_fields(
             self, steps=(check_int,), batch_size=(check_int,), seed=(check_seed,), lr=(check_positive,),
             warmup=(check_int, 0), weight_decay=(check_number, 0), clip=(check_positive,),
-            precision=(check_choice, PRECISIONS), record_every=(check_int,), energy_penalty=(check_number, 0),
+            precision=(check_choice, PRECISIONS), optimizer=(check_choice, OPTIMIZERS),
+            record_every=(check_int,), energy_penalty=(check_number, 0),
         )  # fmt: skip
 
 

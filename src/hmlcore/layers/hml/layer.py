@@ -72,6 +72,7 @@ class HML(Mixer):
 
     name = "hml"
     no_decay = ("log_a",)
+    not_hidden = ("conv", "gate_proj", "rotor_proj")
     packs = True
     former_names = FORMER_NAMES
 
