@@ -192,6 +192,7 @@ def test_folder_of_three_fills_three_splits(tmp_path):
     assert all(len(corpus.split(split)) == 1 for split in SPLITS)
 
 
+@pytest.mark.filterwarnings("ignore:corpus folder")
 def test_folder_takes_names_that_are_no_text(tmp_path, monkeypatch):
     """A name in Latin-1 is a file as any other, and its bytes are shown wherever its name is."""
     monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
