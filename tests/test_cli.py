@@ -128,6 +128,7 @@ BAD = {
     "show nothing that is stored": (["show", "0123abcd"], "no run '0123abcd' in "),
     "show an unknown claim": (["show", "copy.chess"], "unknown run or claim 'copy.chess'; known: copy.load_n"),
     "pack two with others": (["pack", "copy", "recall", "--drop", "0123"], "--with and --drop take one exp"),
+    "figures of nothing": (["figures"], "no results at profile 'laptop' in .*; make some with: hml run EXP"),
     "figures of a profile": (["figures", "--profile", "huge"], NO_PROFILE),
     "book of a profile": (["book", "--profile", "huge"], NO_PROFILE),
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """What the repository publishes: the committed results are whole, clean, and exactly what the grids ask for."""
 
+import hashlib
 import json
 from collections import defaultdict
 from functools import cache
@@ -170,3 +171,29 @@ def test_claims_are_decided_from_the_store():
     assert len(table) == sum(claim.experiment in PUBLISHED for claim in claims())
     assert set(table["verdict"]) <= {CONFIRMED, REFUTED, UNDECIDED}
     assert table["evidence"].str.contains(r"\d").all()
+
+
+# Drawn by a browser, whose versions differ by pixels, so no test can draw it again: SHA-256 of the figure that it
+# was drawn from, and its own.
+DRAWN = {
+    "recall_frontier.svg": (
+        "a59a6983b113b45a39b418c6fbab87e12cd1cf1ed126b5ff359e90aadf197dac",
+        "29f49975ee68478c275c0acf35d0e2a9d7775a9f66eb08e2d4023250d8e17342",
+    ),
+}
+
+
+def test_committed_images_are_those_that_were_drawn_from_the_committed_figures():
+    folder = STORE.root / "laptop" / "figures"
+    found = {
+        name: tuple(
+            hashlib.sha256((folder / name).with_suffix(kind).read_bytes()).hexdigest()
+            for kind in (".json", ".svg")
+        )
+        for name in DRAWN
+    }
+    assert found == DRAWN, "look at the image that `hml figures` draws, then write its hashes here"
+    kept = (STORE.root.parent / ".gitignore").read_text("utf-8")
+    assert [line for line in kept.splitlines() if line.startswith("!results")] == [
+        f"!results/laptop/figures/{name}" for name in DRAWN
+    ]

@@ -22,7 +22,8 @@ from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import write_file
 from hmlcore.made import Made, no_links
-from hmlcore.notebooks import PARTIAL, captioned, execute, plain
+from hmlcore.notebooks import PARTIAL, captioned, check_installed, execute, plain
+from hmlcore.optional import need
 from hmlcore.results import Store
 from hmlcore.results.clear import clear
 from hmlcore.runner.run import checkpoint_path
@@ -61,6 +62,7 @@ def execute_chapters(
     Raises :class:`HmlcoreError` naming the chapter, the cell and the error where one fails.
     """
     check_profile(profile)
+    check_installed()
     work = work or workspace(profile)
     run_missing = profile == _EPHEMERAL if run_missing is None else run_missing
     store, code = paths.results() / profile, _code_key()
@@ -96,6 +98,7 @@ def build_book(
 
     Raises :class:`HmlcoreError` with Sphinx's warnings where the build has any.
     """
+    need("the book", "book", "jupyter_book", "sphinxcontrib.bibtex", "ipywidgets")
     work = (work or workspace(profile)).resolve()
     run_missing = profile == _EPHEMERAL if run_missing is None else run_missing
     chapters = execute_chapters(profile, run_missing, work=work, fresh=fresh)
@@ -169,12 +172,13 @@ def captions(profile: str) -> dict[str, str]:
 
 def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:
     """Build `source` from nothing below `out` with every warning an error; returns the folder of the pages."""
-    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", ".", "--path-output", str(out)]
-    command += ["-W", "-n", "--keep-going"]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
+    command += ["--path-output", str(out), "-W", "-n", "--keep-going"]
     environment = os.environ | {
         "HMLCORE_HOME": str(paths.root()),
         "HMLCORE_RESULTS": str(paths.results()),
         "HMLCORE_BOOK_PROFILE": profile,
+        "PYTHONIOENCODING": "utf-8",
     }
     done = subprocess.run(
         command, cwd=source, env=environment, encoding="utf-8", errors="replace",

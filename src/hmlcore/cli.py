@@ -5,6 +5,7 @@ Thin: a verb is a few calls elsewhere.
 
 import argparse
 import errno
+import io
 import re
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -18,11 +19,22 @@ from hmlcore.errors import HmlcoreError, require
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all went well, 1 if a run or check failed, 2 for bad input, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character gets its number
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         return options.verb(options)
     except HmlcoreError as error:
         print(f"hml: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "hmlcore").split(".")[0] == "hmlcore":
+            raise
+        print(
+            f"hml: the package {error.name!r} is not installed: pip install 'hmlcore[book,hf,log]'",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("hml: interrupted; finished runs are in the store", file=sys.stderr)
@@ -211,16 +223,23 @@ def _bench(options) -> int:
 
 def _figures(options) -> int:
     from hmlcore.results import Store
+    from hmlcore.results.place import places
     from hmlcore.studies.export import export_all
     from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
-    exported = export_all(Store(paths.results()), options.profile, options.out)
+    store = Store(paths.results())
+    require(
+        bool(places(store.root, options.profile)),
+        f"no results at profile {options.profile!r} in {store.root}; make some with: "
+        f"hml run EXPERIMENT --profile {options.profile}",
+    )
+    exported = export_all(store, options.profile, options.out)
     for path in exported.files:
         print(path)
     for notice in exported.notices:
         print(f"hml: {notice}", file=sys.stderr)
-    return 0 if exported.files else 1
+    return 0
 
 
 def _book(options) -> int:

@@ -183,7 +183,7 @@ def _nvml(device: torch.device) -> str:
     try:
         return f"the GPU is {torch.cuda.utilization(device)}% busy"
     except ModuleNotFoundError:
-        return "how busy the GPU is cannot be recorded: pip install nvidia-ml-py"
+        return "how busy the GPU is cannot be recorded: pip install nvidia-ml-py, which hmlcore[gpu] has"
     except Exception as failure:
         return f"how busy the GPU is cannot be recorded: {_brief(failure)}"
 

@@ -129,4 +129,4 @@ def clean(project: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("".join(f"{line}\n" for line in clean(Path(sys.argv[1]).resolve())))
+    sys.stderr.write("".join(f"{line}\n" for line in clean(Path(sys.argv[1]).resolve())))

@@ -6,12 +6,19 @@ from pathlib import Path
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import write_file
+from hmlcore.optional import need
 
 PARTIAL = ".partial.ipynb"
 """How the name of a notebook ends that was not executed to its end."""
 
+_PACKAGES = ("nbformat", "nbclient", "papermill", "jupytext", "ipykernel")
 _KEPT_METADATA = ("tags", "mystnb", "figure", "label")
 _HIDDEN_TAGS = ("parameters", "injected-parameters")
+
+
+def check_installed() -> None:
+    """Raise HmlcoreError, before any work, where a package is absent that notebooks are read or executed by."""
+    need("a chapter", "book", *_PACKAGES)
 
 
 def execute(notebook: Path, out: Path, parameters: dict) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.optional import installed
 from hmlcore.results import spec_hash
 from hmlcore.training import trackers
-from hmlcore.training.trackers import TRACKERS, check_log, installed, open_tracker, run_name
+from hmlcore.training.trackers import TRACKERS, check_log, open_tracker, run_name
 
 SPEC = {"schema": 1, "experiment": "copy", "profile": "smoke", "mixer": "gru", "lr": 0.003, "seed": 2}
 POINTS = [

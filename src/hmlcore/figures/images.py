@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import plotly.graph_objects as go
 
 from hmlcore.figures.style import BOTTOM
+from hmlcore.optional import installed
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _WIDTH = 760  # px of a static image
@@ -21,8 +21,8 @@ _PATIENCE_S = 180  # a first start on a busy machine has taken 40 s
 def draw_images(figs: dict[str, go.Figure], kinds: tuple[str, ...] = ("svg", "pdf")) -> tuple[dict, list[str]]:
     """``{"<name>.<kind>": bytes}`` of figures for print, by one browser, and notices of what went wrong."""
     path, names = chromium(), " and ".join(map(str.upper, kinds))
-    if find_spec("kaleido") is None:
-        return {}, [f"{names} left out: kaleido is not installed"]
+    if not installed("kaleido"):
+        return {}, [f"{names} left out: kaleido is not installed: pip install hmlcore[book]"]
     if path is None:
         return {}, [f"{names} left out: no Chromium found; install one or set BROWSER_PATH"]
     os.environ["BROWSER_PATH"] = path

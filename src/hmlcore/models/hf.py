@@ -24,7 +24,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.errors import require
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.documents import document_starts, next_positions, read_documents
@@ -38,6 +38,7 @@ from hmlcore.models.hf_arguments import (
 )
 from hmlcore.models.padding import read_padded
 from hmlcore.models.saved import count_blocks
+from hmlcore.optional import need
 
 try:
     from transformers import (
@@ -50,12 +51,9 @@ try:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
     from hmlcore.models.hf_cache import HmlCache
-except ModuleNotFoundError as error:
-    if error.name != "transformers":
-        raise
-    raise HmlcoreError(
-        "hmlcore.models.hf needs the package 'transformers' (pip install hmlcore[hf])"
-    ) from error
+except ModuleNotFoundError:
+    need("hmlcore.models.hf", "hf", "transformers")
+    raise
 
 
 class HmlConfig(PreTrainedConfig):

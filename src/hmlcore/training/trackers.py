@@ -4,7 +4,6 @@ A tracker is company for a run, never a condition of it: one that fails is given
 """
 
 import contextlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from hmlcore import paths
-from hmlcore.errors import require, unknown
+from hmlcore.errors import unknown
+from hmlcore.optional import need
 from hmlcore.results import canonical, spec_hash
 
 PROJECT = "hmlcore"
@@ -107,25 +107,14 @@ TRACKERS: dict[str, Kind] = {
 }
 
 
-def installed(package: str) -> bool:
-    """Whether `package` can be imported; a mere folder of that name (wandb leaves some) is none."""
-    if sys.modules.get(package) is not None:
-        return True
-    found = importlib.util.find_spec(package)
-    return found is not None and found.origin is not None
-
-
 def check_log(name: str | None) -> None:
     """Refuse, before any work, a tracker that is unknown or whose package is absent; None is fine."""
     if name is None:
         return
     if name not in TRACKERS:
         raise unknown("tracker in --log", name, TRACKERS)
-    package = TRACKERS[name].package
-    require(
-        package is None or installed(package),
-        f"--log {name} needs the package {package!r}, which is not installed: pip install hmlcore[log]",
-    )
+    if package := TRACKERS[name].package:
+        need(f"--log {name}", "log", package)
 
 
 class Tracker:
