@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any
 
-from hmlcore.errors import require, shown, unknown
+from hmlcore.errors import HmlcoreError, require, shown, unknown
 
 LARGEST = 2**31 - 1
 """Of a size: two of them multiply within 64 bits, and more is a slip, refused before anything is allocated."""
@@ -19,10 +19,12 @@ LARGEST_SEED = 2**63 - 1
 def check_int(name: str, value: object, low: int = 1, high: int = LARGEST) -> int:
     """An integer within low … high; truth values are none."""
     number = _plain(value)
-    whole = isinstance(number, int) and not isinstance(number, bool)
-    require(whole, f"{name} must be an integer of at least {low}, got {shown(value)}")
-    require(number >= low, f"{name} must be at least {low}, got {shown(number)}")
-    require(number <= high, f"{name} must be at most {high}, got {shown(number)}")
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise _refusal(name, f"an integer of at least {low}", value)
+    if number < low:
+        raise _refusal(name, f"at least {low}", number)
+    if number > high:
+        raise _refusal(name, f"at most {high}", number)
     return number
 
 
@@ -34,30 +36,31 @@ def check_seed(name: str, value: object) -> int:
 def check_number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number within low … high, an integer or not; as it was given, since specs tell 1 from 1.0."""
     number = _plain(value)
-    fits = _is_finite(number) and low <= number <= high
-    require(fits, f"{name} must be {_bounds(low, high)}, got {shown(value)}")
+    if not _is_finite(number) or not low <= number <= high:
+        raise _refusal(name, _bounds(low, high), value)
     return number
 
 
 def check_positive(name: str, value: object, high: float = math.inf) -> float:
     """A finite number above 0 and at most `high`."""
     number = _plain(value)
-    bound = f"at most {high:g}" if high < math.inf else "finite"
-    fits = _is_finite(number) and 0 < number <= high
-    require(fits, f"{name} must be above 0 and {bound}, got {shown(value)}")
+    if not _is_finite(number) or not 0 < number <= high:
+        raise _refusal(name, f"above 0 and {f'at most {high:g}' if high < math.inf else 'finite'}", value)
     return number
 
 
 def check_bool(name: str, value: object) -> bool:
     """True or False, and no number in place of them."""
     truth = _plain(value)
-    require(isinstance(truth, bool), f"{name} must be True or False, got {shown(value)}")
+    if not isinstance(truth, bool):
+        raise _refusal(name, "True or False", value)
     return truth
 
 
 def check_text(name: str, value: object) -> str:
     """A text that is not empty."""
-    require(isinstance(value, str) and value != "", f"{name} must be a text, got {shown(value)}")
+    if not isinstance(value, str) or value == "":
+        raise _refusal(name, "a text", value)
     return value
 
 
@@ -70,14 +73,16 @@ def check_choice(name: str, value: object, known: Collection[str]) -> str:
 
 def check_instance(name: str, value: object, kind: type) -> Any:
     """An object of that class."""
-    require(isinstance(value, kind), f"{name} must be a {kind.__name__}, got {shown(value)}")
+    if not isinstance(value, kind):
+        raise _refusal(name, f"a {kind.__name__}", value)
     return value
 
 
 def check_list(name: str, values: object, check: Callable, *bounds: Any) -> list:
     """Several values, one at least, each of which `check(name, value, *bounds)` lets pass."""
     several = hasattr(values, "__iter__") and not isinstance(values, str | bytes | dict)
-    require(several and getattr(values, "ndim", 1) == 1, f"{name} must be a list, got {shown(values)}")
+    if not several or getattr(values, "ndim", 1) != 1:
+        raise _refusal(name, "a list", values)
     found = [check(f"each of {name}", value, *bounds) for value in values]
     require(len(found) > 0, f"{name} must not be empty")
     return found
@@ -85,8 +90,8 @@ def check_list(name: str, values: object, check: Callable, *bounds: Any) -> list
 
 def check_arguments(name: str, values: object) -> dict[str, Any]:
     """Arguments by name."""
-    fits = isinstance(values, dict) and all(isinstance(key, str) for key in values)
-    require(fits, f"{name} must be a dictionary of names, got {shown(values)}")
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise _refusal(name, "a dictionary of names", values)
     return {key: _plain(value) for key, value in values.items()}
 
 
@@ -101,8 +106,14 @@ def check_fields(instance: object, **checks: tuple) -> None:
         object.__setattr__(instance, name, check(name, getattr(instance, name), *bounds))
 
 
+def _refusal(name: str, wanted: str, value: object) -> HmlcoreError:
+    return HmlcoreError(f"{name} must be {wanted}, got {shown(value)}")
+
+
 def _plain(value: Any) -> Any:
     """A scalar of numpy or torch as the Python number that it is."""
+    if type(value) in (int, float):  # most are, and a compiler that traces this sees no more
+        return value
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 

@@ -3,17 +3,21 @@
 import json
 from dataclasses import asdict, fields, replace
 from functools import partial
+from inspect import isfunction, signature
 
 import numpy as np
 import pytest
 import torch
 from bad_values import answers
 
+from hmlcore import ops
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
 from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
 from hmlcore.models.generation import Sampling, generate
 from hmlcore.models.generation import read as read_prompt
+from hmlcore.ops.backend import choose
+from hmlcore.ops.retention import multi_scale
 from hmlcore.tasks import SPLITS, TASKS, build_task
 from hmlcore.tasks.base import SyntheticTask
 from hmlcore.training import TrainingConfig, train
@@ -172,3 +176,50 @@ def test_train_is_asked_in_numbers(model):
     assert answers(call, ["checkpoint_seconds"]) == []
     assert answers(partial(call, deadline=1e30), ["deadline"]) == []
     assert answers(lambda config: train(model, [], config, device=torch.device("cpu")), ["config"]) == []
+
+
+def drawn(*shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+def coefficients(log_alpha, log_gamma, beta, h, mu, **tensors):
+    return tensors | {"coefficients": ops.hamiltonian.leapfrog(log_alpha, log_gamma, beta, h, mu)}
+
+
+# What a form takes beside the number of tokens that it takes at once.
+TENSORS = {
+    "hamiltonian": coefficients(**ops.hamiltonian.random_inputs(1, 5, 2, 4, 4)),
+    "selective_scan": dict(x=drawn(1, 5, 3), dt=drawn(1, 5, 3), a=-drawn(3, 2).abs(), b=drawn(1, 5, 2)),
+    "ssd": dict(x=drawn(1, 5, 2, 3), dt=drawn(1, 5, 2).abs(), a=-drawn(2).abs(), b=drawn(1, 5, 2)),
+    **{
+        name: getattr(ops, name).random_inputs(1, 5, 2, 4, 4)
+        for name in ("delta_rule", "momentum_delta", "nonlinear", "oscillator", "retention")
+    },
+}
+TENSORS["selective_scan"]["c"] = TENSORS["ssd"]["c"] = drawn(1, 5, 2)
+TENSORS["selective_scan"]["dt"].abs_()
+AT_ONCE = {"chunk_size", "segment"}
+FORMS = {
+    name: form
+    for op in ops.__all__
+    for name, form in vars(getattr(ops, op)).items()
+    if isfunction(form) and AT_ONCE & set(signature(form).parameters) and not name.startswith(("triton", "_"))
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_ops(name):
+    """How many tokens are taken at once, by the forms that run anywhere."""
+    (size,) = AT_ONCE & set(signature(FORMS[name]).parameters)
+    op = name.split("_", 1)[1]
+    form = partial(FORMS[name], **TENSORS[op])
+    if op == "nonlinear":
+        form = partial(ops.nonlinear.call, FORMS[name], TENSORS[op])
+    form(**{size: 2})
+    assert answers(form, [size]) == []
+
+
+def test_the_choice_of_a_form():
+    assert answers(lambda op: choose(op), ["op"]) == []
+    assert answers(partial(choose, "attention"), ["backend"]) == []
+    assert answers(multi_scale, ["num_heads"]) == []

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 
+from hmlcore.checks import check_choice, check_optional, check_text
 from hmlcore.errors import HmlcoreError, unknown
 
 # Told why it cannot run here, or None if it can.
@@ -89,8 +90,8 @@ def choose(
     used all the same, with the same warning.
     Raises: HmlcoreError for an unknown op or form, or a named form that cannot run on `device`.
     """
-    if op not in _FORMS:
-        raise unknown("op", op, _FORMS)
+    check_choice("op", op, _FORMS)
+    backend = check_optional("backend", backend, check_text)
     device = torch.device(device) if device is not None else default_device()
     forms = {form.name: form for form in _FORMS[op]}
     asked, source = (backend, "asked for by the caller") if backend else _from_environment(op, forms)

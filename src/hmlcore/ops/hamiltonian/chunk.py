@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int, check_optional
 from hmlcore.ops.hamiltonian import groups, library
 from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
@@ -162,7 +162,7 @@ def chunk_hamiltonian(
     and autocast; `o` has the dtype of `v`. Differentiable once. Work per token O(C(N + D) + pND); memory
     for the gradient, beside the arguments, C + D + pND/C numbers a token and head.
     """
-    require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_inputs(r, k, v, coefficients, initial_state)
     size = min(chunk_size or default_chunk_size(k.shape[-1]), k.shape[1])
     o, last = _memory(r, k, v, state, coefficients, size)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int, check_optional
 from hmlcore.ops.hamiltonian import default_chunk_size
 from hmlcore.ops.matrix_memory import decay_matrix, each_sequence, join_chunks, split_chunks
 from hmlcore.ops.momentum_delta.naive import check_momentum_delta
@@ -82,7 +82,7 @@ def chunk_momentum_delta(
 
     State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype.
     """
-    require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_momentum_delta(q, k, v, log_alpha, log_mu, beta, eta, p, initial_state)
     length, n, out_dtype = k.shape[1], k.shape[-1], v.dtype
     size = min(chunk_size or default_chunk_size(n), length)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int
 from hmlcore.ops.matrix_memory import each_sequence
 from hmlcore.ops.nonlinear.naive import Net, check_nonlinear
 from hmlcore.ops.nonlinear.potentials import LogCosh, Network
@@ -232,7 +232,7 @@ def segment_nonlinear(
     """The law with the backward pass above: a checkpoint every `segment` tokens, and between them the steps
     again or, if `reversible`, their inverses. The other arguments as ``naive_nonlinear``; differentiable
     once."""
-    require(segment >= 1, f"segment must be at least 1, got {segment}")
+    segment = check_int("segment", segment)
     state = check_nonlinear(r, k, v, log_alpha, beta, drift, pull, mu, push, net, initial_state)
 
     def time_first(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ the other two are products of real matrices (`README.md` beside this file).
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int, check_optional
 from hmlcore.ops.hamiltonian import default_chunk_size
 from hmlcore.ops.matrix_memory import decay_matrix, each_sequence, join_chunks, split_chunks
 from hmlcore.ops.oscillator.naive import check_oscillator, write_parts
@@ -48,7 +48,7 @@ def chunk_oscillator(
 
     State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype.
     """
-    require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state)
     length, n, out_dtype = k.shape[1], k.shape[-1], v.dtype
     size = min(chunk_size or default_chunk_size(n), length)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int
 from hmlcore.ops import backend
 from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.retention.fla import FLA, fla_retention
@@ -23,7 +24,7 @@ def multi_scale(num_heads: int) -> list[float]:
 
     Source: Sun et al. (arXiv 2307.08621), multi-scale retention.
     """
-    return [math.log1p(-(2.0 ** (-5 - i))) for i in range(num_heads)]
+    return [math.log1p(-(2.0 ** (-5 - i))) for i in range(check_int("num_heads", num_heads))]
 
 
 def retention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, **options):

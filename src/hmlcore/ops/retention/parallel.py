@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int
 from hmlcore.ops.matrix_memory import each_sequence, join_chunks, split_chunks
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.retention.naive import check_retention
@@ -66,7 +66,7 @@ def chunk_retention(
 
     Arguments as ``naive_retention``. State and sums are fp32 (float64 for float64 values).
     """
-    require(chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = check_int("chunk_size", chunk_size)
     state = check_retention(q, k, v, log_gamma, initial_state)
     length, out_dtype = k.shape[1], v.dtype
     size = min(chunk_size, length)

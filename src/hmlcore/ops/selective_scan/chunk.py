@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int, check_optional
 from hmlcore.ops.diagonal_scan.scan import sweep_
 from hmlcore.ops.matrix_memory import decay_matrix
 from hmlcore.ops.once import once
@@ -82,7 +82,7 @@ def chunk_selective_scan(
     chunk_size: int = 32,
 ) -> tuple[Tensor, Tensor]:
     """:func:`naive_selective_scan`, `chunk_size` tokens at a time; the other arguments as there."""
-    require(chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = check_int("chunk_size", chunk_size)
     given = once(
         "chunk_selective_scan", "naive_selective_scan", *check_selective(x, dt, a, b, c, initial_state)
     )
@@ -105,7 +105,7 @@ def chunk_ssd(
     None: as many tokens as the state has columns, within 16 and 64. The C×C matrices are element-wise
     work that grows with C, passing the state on shrinks with it.
     """
-    require(chunk_size is None or chunk_size >= 1, f"chunk_size must be at least 1, got {chunk_size}")
+    chunk_size = check_optional("chunk_size", chunk_size, check_int)
     out_dtype = x.dtype
     x, dt, a, b, c, s = check_ssd(x, dt, a, b, c, initial_state)
     length = x.shape[1]

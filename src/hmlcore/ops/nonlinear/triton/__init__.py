@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hmlcore.checks import check_int
 from hmlcore.errors import require
 from hmlcore.ops import extras
 from hmlcore.ops.matrix_memory import each_sequence
@@ -83,7 +84,7 @@ def triton_nonlinear(
 
     Raises: HmlcoreError naming the argument that does not fit, float64 and too many channels included.
     """
-    require(segment >= 1, f"segment must be at least 1, got {segment}")
+    segment = check_int("segment", segment)
     state = check_nonlinear(r, k, v, log_alpha, beta, drift, pull, mu, push, net, initial_state)
     problem = unfit(r, k, v, net, log_alpha, beta, drift, pull, mu, push, initial_state)
     require(problem is None, f"the kernels cannot run: {problem}")
