@@ -67,26 +67,25 @@ class HyenaFilter(nn.Module):
         return F.linear(h, last.to(h.dtype)) * torch.exp(-t[..., None] * delta.abs())
 
     def forward(self, count: int) -> Tensor:
-        """The first `count` values [count, channels], fp32 at least."""
-        weight = self.weights[0]
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        return self._draw(torch.arange(count, device=weight.device, dtype=wide))
+        """The first `count` values [≥ count, channels], fp32 at least.
 
-    def kept(self, count: int) -> Tensor:
-        """The same or more of them, for decoding, which draws each value once.
-
-        They are kept beside a copy of the weights that they come from, and drawn anew where the weights differ:
-        nothing cheaper sees every change. Where values cannot be looked at, or gradients are asked for, nothing
-        is kept.
+        Without gradients they are kept beside a copy of the weights that they come from, so that decoding draws
+        each once, and drawn anew where the weights differ: nothing cheaper sees every change. Nothing is kept
+        where values cannot be looked at.
         """
         own = list(self.parameters())
         known = all(type(p) is nn.Parameter and not p.is_meta for p in own)  # not what torch.func puts there
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or not known:
-            return self(count)
+            return self._first(count)
         weights = torch.cat([p.flatten() for p in own])
         if self._kept is None or len(self._kept[1]) < count or not _same(weights, self._kept[0]):
-            self._kept = weights, self(1 << (count - 1).bit_length())
+            self._kept = weights, self._first(1 << (count - 1).bit_length())
         return self._kept[1]
+
+    def _first(self, count: int) -> Tensor:
+        weight = self.weights[0]
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        return self._draw(torch.arange(count, device=weight.device, dtype=wide))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -145,24 +144,16 @@ class Hyena(Mixer):
         self.skip = nn.Parameter(torch.randn(channels))
         self.out_proj = nn.Linear(d_model, d_model)
 
-    def filters(self, count: int, decoding: bool = False) -> Tensor:
-        """h_n at positions 0 … count − 1: [order − 1, count, d_model]; or more of them in `decoding`."""
-        values = self.filter.kept(count) if decoding else self.filter(count)
-        return values.unflatten(-1, (self.d_model, -1)).movedim(-1, 0)
+    def filters(self, count: int) -> Tensor:
+        """h_n at positions 0 … count − 1 (or more): [order − 1, ≥ count, d_model]."""
+        return self.filter(count).unflatten(-1, (self.d_model, -1)).movedim(-1, 0)
 
     def forward(self, x: Tensor, state: HyenaState | None = None) -> tuple[Tensor, HyenaState]:
-        return self._mix(x, self._begin(x, state))
-
-    def step(self, x: Tensor, state: HyenaState) -> tuple[Tensor, HyenaState]:
-        self._check_input(x, 2)
-        y, state = self._mix(x[:, None], state, decoding=True)
-        return y[:, 0], state
-
-    def _mix(self, x: Tensor, state: HyenaState, decoding: bool = False) -> tuple[Tensor, HyenaState]:
+        state = self._begin(x, state)
         mixed, conv = short_conv(self.in_proj(x), self.conv, state.conv)
         *gates, v = (mixed + self.conv_bias).chunk(self.order + 1, -1)
         skips = self.skip.unflatten(0, (self.d_model, -1)).T
-        filters = self.filters(state.history.shape[2] + x.shape[1], decoding)
+        filters = self.filters(state.history.shape[2] + x.shape[1])
         history = []
         for n, gate in enumerate(reversed(gates[1:])):
             v = v * gate
