@@ -1,8 +1,11 @@
 """What every token mixer owes, whatever it remembers with."""
 
+import io
+
 import pytest
 import torch
 from mixer_cases import CASES, WIDTH, make, normal
+from safetensors.torch import load, save
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import MIXERS, Mixer, recording
@@ -122,6 +125,47 @@ def test_state_size_counts_the_floats_there_are(case):
         assert floats(state) == mixer.state_size(length)
     if CASES[case][0] in ("hml", "gru"):
         assert mixer.state_size(1000) == mixer.state_size(0)
+
+
+@every_mixer
+def test_the_parts_of_an_empty_memory_share_nothing(case):
+    state = make(case).init_state(2)
+    for i, part in enumerate(state):
+        part.fill_(i)
+    assert all((part == i).all() for i, part in enumerate(state))
+    assert len({id(part) for part in state}) == len(state)
+
+
+@every_mixer
+@pytest.mark.parametrize("backend", ["", "naive"])
+def test_a_state_is_stored_without_what_computed_it(case, backend, monkeypatch):
+    """As a file or a cache keeps it: as many bytes as it says, each part its own, however it came about."""
+    monkeypatch.setenv("HMLCORE_BACKEND", backend)
+    mixer, x, states = make(case), normal(2, 70, WIDTH), {}
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            states["begun", grad] = mixer.init_state(2)
+            _, states["read", grad] = mixer(x)
+            _, states["gone on", grad] = mixer(x[:, :2], states["read", grad])
+            _, states["stepped", grad] = mixer.step(x[:, 0], states["read", grad])
+            _, states["alone", grad] = mixer(x[:1])
+            if mixer.packs:
+                _, states["packed", grad] = mixer(x[:1], cu_seqlens=[0, 7, 8, 70])
+                _, states["packed alone", grad] = mixer(x[:1], cu_seqlens=[0, 70])
+    for how, state in states.items():
+        for name, part in state._asdict().items():
+            assert part.untyped_storage().nbytes() == part.nbytes, (how, name)
+        parts = {name: part.detach() for name, part in state._asdict().items()}
+        assert all(torch.equal(x, parts[name]) for name, x in load(save(parts)).items()), how
+
+
+@every_mixer
+def test_a_state_goes_into_its_own_file(case):
+    """About as large after 500 tokens as `state_size` says; nothing of the text beside it."""
+    mixer, file = make(case), io.BytesIO()
+    _, state = mixer(normal(1, 500, WIDTH))
+    torch.save([part.detach() for part in state], file)
+    assert file.tell() < 4 * mixer.state_size(500) + 4096
 
 
 @pytest.mark.parametrize("case", [*MIXERS, "hml-euler", "hml-delta"])

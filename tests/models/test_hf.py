@@ -360,6 +360,26 @@ def test_assisted_generation_is_refused():
         model.generate(tokens(1, 4), assistant_model=wrapped("gru"), max_new_tokens=3)
 
 
+@every_mixer
+def test_a_cache_is_stored_without_what_was_read(mixer):
+    """After a long prompt, padded rows, a token more, and a choice of rows."""
+
+    def check(cache, rows, length):
+        stored = sum(part.untyped_storage().nbytes() for block in cache.states for part in block)
+        assert stored == 4 * rows * model.backbone.state_size(length)
+        return cache
+
+    model, x = wrapped(mixer), tokens(2, 100)
+    with torch.no_grad():
+        cache = check(model(x).past_key_values, 2, 100)
+        cache = check(model(x[:, :1], past_key_values=cache).past_key_values, 2, 101)
+        cache.batch_select_indices(torch.tensor([1]))
+        check(cache, 1, 101)
+        if not unbounded(mixer):
+            mask = (torch.arange(100) >= torch.tensor([[0], [60]])).long()
+            check(model(x, attention_mask=mask).past_key_values, 2, 100)
+
+
 def test_a_cache_can_be_multiplied_chosen_from_and_emptied():
     model, x = wrapped(), tokens(3, 5)
     cache = model(x).past_key_values

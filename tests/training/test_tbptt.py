@@ -90,6 +90,15 @@ def test_carried_it_reads_as_if_all_came_at_once(name):
 
 
 @each_memory
+def test_what_is_carried_is_stored_alone(name):
+    model, carried = model_of(name), CarriedState(model_of(name), 2)
+    read(model, stories(2, begins=(9, 8)), carried)
+    kept = carried.tensors().values()
+    assert sum(x.untyped_storage().nbytes() for x in kept) == 4 * 2 * model.state_size(0)
+    assert not any(x.requires_grad for x in kept)
+
+
+@each_memory
 def test_no_gradient_crosses_from_batch_to_batch(name):
     """The gradient is that of the batch alone, read from a state that is a constant."""
     model, (first, second) = model_of(name), stories(2, begins=(9, 8, 7))

@@ -75,8 +75,9 @@ class Attention(RotaryAttention):
         return self.out_proj(y.flatten(2)), AttentionState(keys, values, conv)
 
     def init_state(self, batch, device=None, dtype=None) -> AttentionState:
-        empty = torch.zeros(batch, 0, self.num_heads, self.head_dim, device=device, dtype=dtype)
-        return AttentionState(empty, empty, self._empty_conv(batch, device, dtype))
+        shape = (batch, 0, self.num_heads, self.head_dim)
+        keys, values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
+        return AttentionState(keys, values, self._empty_conv(batch, device, dtype))
 
     def state_size(self, length: int) -> int:
         return super().state_size(length) + 2 * length * self.d_model

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hmlcore.checks import check_choice, check_int, check_positive
 from hmlcore.layers.base import MemoryMixer, MemoryState, conv_weight, uniform
 from hmlcore.ops.diagonal_scan import block_scan
+from hmlcore.ops.packing import at_ends
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.short_conv import short_conv
 
@@ -112,7 +113,7 @@ class LinOSS(MemoryMixer):
         position = path[..., 1] * path.new_tensor((1, -1))  # Re(Cy) = Re C Re y − Im C Im y
         v = F.gelu(F.linear(position.flatten(-2).to(u.dtype), self.c) + self.skip * u)
         y = self.out_proj(v) * torch.sigmoid(self.out_gate(v))
-        return y, MemoryState(path[:, -1], conv)
+        return y, MemoryState(at_ends(path), conv)
 
     def flops_per_token(self, length: int) -> float:
         # Per real and imaginary part: a 2×2 product and the force on velocity and position.

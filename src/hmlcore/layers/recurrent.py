@@ -48,9 +48,9 @@ class RecurrentUnit(Mixer):
         return self.out_proj(y), self.state_class(*after, conv)
 
     def init_state(self, batch, device=None, dtype=None) -> Any:
-        empty = torch.zeros(batch, self.hidden, device=device, dtype=dtype)
-        parts = len(self.state_class._fields) - 1
-        return self.state_class(*[empty] * parts, self._empty_conv(batch, device, dtype))
+        parts = self.state_class._fields[:-1]
+        empty = (torch.zeros(batch, self.hidden, device=device, dtype=dtype) for _ in parts)
+        return self.state_class(*empty, self._empty_conv(batch, device, dtype))
 
     def flops_per_token(self, length: int) -> float:
         return 2 * self._projection_work()

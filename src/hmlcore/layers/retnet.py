@@ -66,7 +66,7 @@ class RetNet(MatrixMemory):
     def _turn(self, memory: Tensor, n: int) -> Tensor:
         """R_n S for S [B, H, N, D]."""
         columns = memory.permute(0, 3, 1, 2)
-        return self._rotate(columns, torch.tensor([n], device=memory.device)).permute(0, 2, 3, 1)
+        return self._rotate(columns, torch.tensor([n], device=memory.device)).permute(0, 2, 3, 1).contiguous()
 
     def features(self, q, k, v):
         return q, k * self.head_dim**-0.5, v

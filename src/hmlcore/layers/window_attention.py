@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hmlcore.checks import check_int
 from hmlcore.layers.attention import RotaryAttention
+from hmlcore.ops.packing import own
 from hmlcore.ops.window_attention import window_attention
 
 
@@ -48,15 +49,13 @@ class WindowAttention(RotaryAttention):
         values = torch.cat((state.values.to(v.dtype), v), 1)
         present = torch.cat((state.present, state.present.new_ones(x.shape[:2])), 1)
         y = window_attention(q, keys, values, present)
-        kept = slice(keys.shape[1] - self.window + 1, None)
-        return self.out_proj(y.flatten(2)), WindowAttentionState(
-            keys[:, kept], values[:, kept], present[:, kept], conv
-        )
+        last = (own(part[:, x.shape[1] :]) for part in (keys, values, present))
+        return self.out_proj(y.flatten(2)), WindowAttentionState(*last, conv)
 
     def init_state(self, batch, device=None, dtype=None) -> WindowAttentionState:
-        kept = torch.zeros(batch, self.window - 1, self.num_heads, self.head_dim, device=device, dtype=dtype)
-        present = kept.new_zeros(batch, self.window - 1)
-        return WindowAttentionState(kept, kept, present, self._empty_conv(batch, device, dtype))
+        shape = (batch, self.window - 1, self.num_heads, self.head_dim)
+        parts = (torch.zeros(s, device=device, dtype=dtype) for s in (shape, shape, shape[:2]))
+        return WindowAttentionState(*parts, self._empty_conv(batch, device, dtype))
 
     def flops_per_token(self, length: int) -> float:
         # The first window − 1 tokens see fewer.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hmlcore.checks import check_fields, check_int, check_number, check_optional, check_positive
 from hmlcore.errors import require
-from hmlcore.models.backbone import Backbone, map_state
+from hmlcore.models.backbone import Backbone
 
 # Prompt tokens that are read at once; longer prompts go on from the state, so activations stay bounded.
 STRETCH = 2048
@@ -82,7 +82,7 @@ def read(
     stretch = check_int("stretch", stretch)
     for part in tokens.split(stretch, 1):
         hidden, state = model.hidden(part, state)
-    return model.logits(hidden[:, -1]), map_state(_alone, state)
+    return model.logits(hidden[:, -1]), state
 
 
 def stream(
@@ -192,8 +192,3 @@ def _check_tokens(model: Backbone, tokens: Tensor) -> None:
     require(
         low >= 0 and high < size, f"prompt must lie within 0 … {size - 1}, got tokens within {low} … {high}"
     )
-
-
-def _alone(x: Any) -> Any:
-    """A part of the state without the storage of the whole prompt that it may be a view of."""
-    return x.clone() if x.untyped_storage().nbytes() > x.numel() * x.element_size() else x

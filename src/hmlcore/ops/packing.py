@@ -72,6 +72,11 @@ def repack(x: Tensor, bounds: list[int]) -> Tensor:
     return torch.cat(pieces)[None]
 
 
-def at_ends(x: Tensor, bounds: list[int] | None) -> Tensor:
+def at_ends(x: Tensor, bounds: list[int] | None = None) -> Tensor:
     """What x [B, T, ...] holds at the end of each sequence: [B, ...], or [S, ...] where S are packed."""
-    return x[:, -1] if bounds is None else torch.stack([x[0, end - 1] for end in bounds[1:]])
+    return own(x[:, -1]) if bounds is None else torch.stack([x[0, end - 1] for end in bounds[1:]])
+
+
+def own(x: Tensor) -> Tensor:
+    """A copy of x, dense: a state that were a view would keep all that computed it in memory and in files."""
+    return x.clone(memory_format=torch.contiguous_format)

@@ -11,7 +11,7 @@ from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.extras import imports_on_cuda, no_kernel
 from hmlcore.ops.once import once
-from hmlcore.ops.packing import check_cu_seqlens
+from hmlcore.ops.packing import check_cu_seqlens, own
 from hmlcore.ops.self_check import form_error, normals
 
 Bounds = Tensor | Sequence[int] | None
@@ -59,7 +59,7 @@ def naive_short_conv(
         sum(weight[:, i] * window[:, t + i] for i in range(width))
         for t in range(x.shape[1])
     ]  # fmt: skip
-    return torch.stack(y, 1), window[:, window.shape[1] - (width - 1) :]
+    return torch.stack(y, 1), own(window[:, window.shape[1] - (width - 1) :])
 
 
 def _windowed(convolve: Callable, x: Tensor, weight: Tensor, state: Tensor | None, cu_seqlens: Bounds):
@@ -72,7 +72,7 @@ def _windowed(convolve: Callable, x: Tensor, weight: Tensor, state: Tensor | Non
     before = weight.shape[1] - 1
     if cu_seqlens is None:
         window = torch.cat((state, x), 1)
-        return convolve(window), window[:, window.shape[1] - before :]
+        return convolve(window), own(window[:, window.shape[1] - before :])
     spans = list(itertools.pairwise(bounds))
     pieces = [y for i, (a, b) in enumerate(spans) for y in (state[i : i + 1], x[:, a:b])]
     window = torch.cat(pieces, 1)

@@ -65,8 +65,7 @@ class CarriedState:
 
     def keep(self, state: list) -> None:
         """Carry `state`, cut off from what computed it."""
-        # Copies: a state may be a view of all that the step computed, which would then stay in memory.
-        self.state = map_state(lambda x: x.detach().clone(), state)
+        self.state = map_state(Tensor.detach, state)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state by name, as ``0.memory`` of the first block."""

@@ -79,7 +79,7 @@ class Kick(Nonlinear):
             r, k, v = (unpack(x, cu_seqlens) for x in (r, k, v))
             c = c.map(lambda x: unpack(x, cu_seqlens))
         o, memory = self._padded(r, k, v, c, memory, lengths)
-        return o if cu_seqlens is None else repack(o, cu_seqlens), memory
+        return o if cu_seqlens is None else repack(o, cu_seqlens), memory.contiguous()
 
     def _padded(self, r, k, v, c, memory, lengths: list[int]) -> tuple[Tensor, Tensor]:
         """:meth:`scan` of sequences of these lengths, padded at the end; memories are those at each one's."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hmlcore.layers.hml.dynamics.base import Dynamics
 from hmlcore.ops.diagonal_scan import block_scan
 from hmlcore.ops.hamiltonian.check import check_finite
-from hmlcore.ops.packing import repack, unpack
+from hmlcore.ops.packing import own, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
 SLOWEST = 1e-3  # ω of the last oscillator at the start; the first has 1
@@ -84,13 +84,13 @@ class Quad(Dynamics):
         check_finite(**{f"coefficients.{name}": x for name, x in c._asdict().items()})
         if cu_seqlens is None:
             o, path = self._path(r, k, v, c, memory)
-            return o, path[:, -1].movedim(-1, 2)
+            return o, own(path[:, -1].movedim(-1, 2))
         # Padded, not reset in between: what is not finite stays in its own sequence.
         r, k, v = (unpack(y, cu_seqlens) for y in (r, k, v))
         o, path = self._path(r, k, v, c.map(lambda y: unpack(y, cu_seqlens)), memory)
         lengths = [b - a for a, b in itertools.pairwise(cu_seqlens)]
         ends = torch.stack([path[i, length - 1] for i, length in enumerate(lengths)])
-        return repack(o, cu_seqlens), ends.movedim(-1, 2)
+        return repack(o, cu_seqlens), own(ends.movedim(-1, 2))
 
     def _path(
         self, r: Tensor, k: Tensor, v: Tensor, c: QuadCoefficients, memory: Tensor
