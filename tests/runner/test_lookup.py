@@ -47,9 +47,9 @@ def test_a_run_that_nobody_packed_yet_is_found_in_its_own_file(tmp_path):
 def test_several_runs_are_listed(tmp_path):
     folder = tmp_path / "laptop" / "copy"
     folder.mkdir(parents=True)
-    for name in ("abcd00", "abcd11"):
+    for name in ("abcd000000000000", "abcd111111111111"):
         (folder / f"{name}.parquet").touch()
-    with pytest.raises(HmlcoreError, match="abcd00, abcd11"):
+    with pytest.raises(HmlcoreError, match="abcd000000000000, abcd111111111111"):
         find_run(Store(tmp_path), "abcd")
 
 

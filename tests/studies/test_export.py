@@ -10,6 +10,7 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.figures.files import json_text
 from hmlcore.figures.images import chromium, draw_images
 from hmlcore.results import Store
+from hmlcore.results.pack import pack
 from hmlcore.results.tuning import tuned
 from hmlcore.studies import experiments
 from hmlcore.studies.export import claims, draw, export, export_all, figures, tables
@@ -150,6 +151,22 @@ def test_default_folder_is_the_profile(tmp_path):
     missing = [notice for notice in done.notices if "hml run recall --profile laptop" in notice]
     assert len(missing) == len([f for f in figures().values() if f.experiment == "recall"])
     assert list(store.summary()["experiment"]) == ["copy"]  # products are no results
+
+
+def test_copies_of_packed_runs_count_nothing_twice_and_are_named(tmp_path):
+    store = Store(tmp_path / "store")
+    for seed in (0, 1):
+        store.write(copy_run("hml", seed))
+    pack(store, "laptop")
+    packed, first = store.place("laptop", "copy").packed(), export_all(store, "laptop", images=False)
+    before = (packed.parent / "sources.json").read_bytes()
+    names = ["copy (1).parquet", "copy.bak.parquet", "copy_copy.parquet"]
+    for name in (*names, "._copy.parquet", ".copy.parquet.swp"):  # those that begin with a dot are nobody's
+        packed.with_name(name).write_bytes(packed.read_bytes())
+    again = export_all(store, "laptop", images=False)
+    said = [f"{packed.with_name(name)} is not read: it has the name of no experiment" for name in names]
+    assert again.notices == said + first.notices
+    assert (packed.parent / "sources.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("browser", ["/nowhere/chromium", "/bin/false"])

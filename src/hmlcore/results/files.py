@@ -12,9 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.results.place import loose_name, unclaimed
 from hmlcore.results.run import PROVENANCE
 from hmlcore.results.spec import SCHEMA
 
+_AGAIN = "delete it and run the experiment again"
+_UNSEALED = "0" * 64
 _CHANGED = "the file was changed: take it from where it came from"
 
 
@@ -37,13 +40,23 @@ class Part:
     content: str = ""
 
 
-def loose_bytes(table: pa.Table, replaces: bool = False) -> bytes:
-    """The file of one run's table; `replaces` marks it as measured anew."""
-    if replaces:
-        table = table.replace_schema_metadata({**table.schema.metadata, b"hmlcore_replaces": b"yes"})
+def loose_bytes(table: pa.Table, *, trace: bool = False, replaces: bool = False) -> bytes:
+    """The file of one run's table, or of its trace; `replaces` marks it as measured anew.
+
+    It carries the SHA-256 of all its bytes, taken with zeros where the hash then stands.
+    """
+    marks = {b"hmlcore_trace": trace, b"hmlcore_replaces": replaces}
+    marks = {key: b"yes" for key, holds in marks.items() if holds}
+    table = table.replace_schema_metadata({**table.schema.metadata, **marks})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_statistics=False, write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    with pq.ParquetWriter(
+        sink, table.schema, compression="zstd", write_statistics=False, write_page_checksum=True
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"hmlcore_sha256": _UNSEALED})
+    content = sink.getvalue().to_pybytes()
+    before, after = content.rsplit(_UNSEALED.encode(), 1)
+    return before + hashlib.sha256(content).hexdigest().encode() + after
 
 
 def read_loose(path: Path) -> Part:
@@ -53,21 +66,27 @@ def read_loose(path: Path) -> Part:
         HmlcoreError: it is corrupt, foreign, of another schema or under another name, or its spec was changed.
         FileNotFoundError: it is gone, as a packer deletes what it has packed.
     """
-    with reading(path, "delete it and run the experiment again"):
+    with reading(path, _AGAIN):
         content = path.read_bytes()
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        metadata = texts(file.schema_arrow.metadata)
-        known = metadata.get("hmlcore_schema") == str(SCHEMA)
-        table = file.read() if known else file.schema_arrow.empty_table()
-    if "hmlcore_packed" in texts(file.metadata.metadata):
+        metadata, columns = texts(file.metadata.metadata), file.schema_arrow.names
+    if "hmlcore_packed" in metadata:
         raise HmlcoreError(
             f"{path} holds packed runs, among loose ones; hml pack EXPERIMENT --with takes them in"
         )
-    check_schema(path, metadata, table.column_names)
+    check_schema(path, metadata, columns)
+    stored = metadata.get("hmlcore_sha256", "")
+    unsealed = content.replace(stored.encode(), _UNSEALED.encode()) if stored else content
+    if hashlib.sha256(unsealed).hexdigest() != stored:
+        raise HmlcoreError(f"{path} cannot be read: its content is not of the hash that it carries; {_AGAIN}")
     digest = metadata.get("hmlcore_spec_hash", "")
     # A copy under another name would count its seed twice.
-    if not path.name.startswith(digest[:16] + "."):
-        raise HmlcoreError(f"{path} holds run {digest[:16]}: it was renamed or copied; delete it")
+    trace = "hmlcore_trace" in metadata
+    if loose_name(digest, trace) not in (path.name, unclaimed(path).name):
+        what = f"the trace of run {digest[:16]}" if trace else f"run {digest[:16]}"
+        raise HmlcoreError(f"{path} holds {what}: it was renamed or copied; delete it")
+    with reading(path, _AGAIN):
+        table = file.read()
     check_runs(path, table, {digest: table.num_rows})
     return Part(digest, table, path, "hmlcore_replaces" in metadata, hashlib.sha256(content).hexdigest())
 
@@ -123,9 +142,10 @@ def reading(path: Path, advice: str) -> Iterator[None]:
     """Turn what parquet has to say of `path` into an HmlcoreError with `advice`."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, HmlcoreError):
         raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    # Of a damaged file, pyarrow hands on names that are no text, and numbers that are too large.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise HmlcoreError(
             f"{path} cannot be read as parquet ({str(error).splitlines()[0]}); {advice}"
         ) from error

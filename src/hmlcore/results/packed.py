@@ -59,6 +59,7 @@ def _footer(path: Path, *version: int) -> Footer:
 def _parse(path: Path, file: pq.ParquetFile) -> Footer:
     with reading(path, _ADVICE):
         metadata, columns = texts(file.metadata.metadata), file.schema_arrow.names
+        types = {field.name: str(field.type) for field in file.schema_arrow}
     check_schema(path, metadata, columns)
     kind = metadata.get("hmlcore_packed")
     require(
@@ -77,6 +78,13 @@ def _parse(path: Path, file: pq.ParquetFile) -> Footer:
         raise HmlcoreError(f"{path}: 'hmlcore_runs' or 'hmlcore_layouts' is damaged; {_ADVICE}") from error
     require(
         not absent, f"{path}: 'hmlcore_layouts' has columns that the rows lack: {sorted(absent)}; {_ADVICE}"
+    )
+    # A column has the type that one of its runs has: the widest.
+    known = {(name, _undictionaried(type_)) for layout in layouts for name, type_ in layout}
+    odd = {name for name, type_ in types.items() if (name, _undictionaried(type_)) not in known}
+    require(
+        not odd,
+        f"{path}: columns {sorted(odd)} are not those of 'hmlcore_layouts', or not of a type there; {_ADVICE}",
     )
     return Footer(runs, layouts, kind == "traces")
 
@@ -187,6 +195,11 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
 
 def _bits(values: pa.Array) -> pa.Array:
     return values.view(pa.int64()) if values.type == pa.float64() else values
+
+
+def _undictionaried(type_: str) -> str:
+    """The name of a type; of a dictionary of texts, that of its values."""
+    return "string" if type_.startswith("dictionary<values=string") else type_
 
 
 def _typed(column: pa.ChunkedArray, type_: str) -> pa.ChunkedArray:

@@ -5,15 +5,18 @@
 yet, beside its ``.trace.parquet``. ``<root>/<profile>/<experiment>/``, where these once lay, still counts.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from hmlcore.files import listed
 from hmlcore.results.spec import is_name
 
 INBOX = ".runs"
 TRACE = ".trace.parquet"
 _TRACES = ".traces.parquet"
 _CLAIMED = ".claimed"
+_LOOSE = re.compile(r"([0-9a-f]{16})(\.claimed)?(\.trace)?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -42,22 +45,33 @@ class Place:
         """Loose runs, or their traces, as many as there are; names that begin with a dot are not ours."""
         found = []
         for folder in (self.former, self.inbox):
-            paths = {path for path in folder.glob("*.parquet") if _is_loose(path, trace)}
+            paths = [path for path in listed(folder, "*.parquet") if path.name.endswith(TRACE) == trace]
             # A run written after a packer had claimed the one before it takes that one's place.
-            found += sorted(path for path in paths if not is_claimed(path) or unclaimed(path) not in paths)
+            found += [path for path in paths if not is_claimed(path) or unclaimed(path) not in paths]
         return found
 
 
 def places(root: Path, profile: str | None = None) -> list[Place]:
     """Everything below `root` (or one profile of it) that has runs, sorted."""
     found = set()
-    for folder in root.glob("*/") if profile is None else [root / profile]:
+    for folder in listed(root, "*/") if profile is None else [root / profile]:
         # Loose ones first, here and below: what a packer takes meanwhile is then found packed.
-        names = {path.parent.name for at in (f"{INBOX}/*", "*") for path in folder.glob(f"{at}/*.parquet")}
-        names |= {path.stem for path in folder.glob("*.parquet") if not path.name.endswith(_TRACES)}
+        names = {path.parent.name for at in (folder / INBOX, folder) for path in listed(at, "*/*.parquet")}
+        names |= {path.stem for path in listed(folder, "*.parquet") if not path.name.endswith(_TRACES)}
         found |= {(folder.name, name) for name in names if is_name(name)}
-    every = (Place(root, *names) for names in sorted(found) if not names[0].startswith("."))
+    every = (Place(root, *names) for names in sorted(found))
     return [p for p in every if p.loose() or p.loose(trace=True) or p.packed().is_file()]
+
+
+def loose_name(digest: str, trace: bool = False) -> str:
+    """The file of the run of that spec hash, or of its trace."""
+    return digest[:16] + (TRACE if trace else ".parquet")
+
+
+def digits_of(path: Path) -> str | None:
+    """The first 16 digits of the spec hash of a loose run or trace; None for a file that is named otherwise."""
+    found = _LOOSE.fullmatch(path.name)
+    return found and found[1]
 
 
 def claimed(path: Path) -> Path:
@@ -74,7 +88,3 @@ def unclaimed(path: Path) -> Path:
 def is_claimed(path: Path) -> bool:
     """Whether a packer gave `path` its name."""
     return f"{_CLAIMED}." in path.name
-
-
-def _is_loose(path: Path, trace: bool) -> bool:
-    return not path.name.startswith(".") and path.name.endswith(TRACE) == trace

@@ -17,7 +17,7 @@ from hmlcore.files import write_file
 from hmlcore.results.files import loose_bytes
 from hmlcore.results.merge import gather, table_of
 from hmlcore.results.packed import footer, join
-from hmlcore.results.place import TRACE, Place, places
+from hmlcore.results.place import Place, digits_of, loose_name, places
 from hmlcore.results.run import Run
 from hmlcore.results.spec import check_spec, spec_hash
 from hmlcore.results.uniform import check_uniform
@@ -44,7 +44,7 @@ class Store:
     def path(self, spec: dict) -> Path:
         """Where the loose run of `spec` is, or would be; the packed one is in :meth:`Place.packed`."""
         check_spec(spec)
-        place, name = self.place(spec["profile"], spec["experiment"]), f"{spec_hash(spec)[:16]}.parquet"
+        place, name = self.place(spec["profile"], spec["experiment"]), loose_name(spec_hash(spec))
         former = place.former / name
         return former if former.is_file() else place.inbox / name
 
@@ -66,7 +66,7 @@ class Store:
     def hashes(self, profile: str, experiment: str) -> set[str]:
         """The first 16 digits of the spec hashes of what is stored. Reads no rows."""
         place = self.place(profile, experiment)
-        found = {path.name.partition(".")[0][:16] for path in place.loose()}
+        found = {digits for path in place.loose() if (digits := digits_of(path))}
         packed = footer(place.packed())
         return found | {digest[:16] for digest in (packed.runs if packed else ())}
 
@@ -82,10 +82,11 @@ class Store:
         Raises:
             HmlcoreError: a row cannot be stored, or the disk refuses (full, read-only).
         """
-        path, content = self.path(run.spec), loose_bytes(run.table(), replace)
+        path, content = self.path(run.spec), loose_bytes(run.table(), replaces=replace)
         # The trace goes first: a run that `has` reports is complete.
         if run.trace is not None:
-            write_file(path.with_name(path.stem + TRACE), loose_bytes(run.trace_table(), replace))
+            trace = loose_bytes(run.trace_table(), trace=True, replaces=replace)
+            write_file(path.with_name(loose_name(spec_hash(run.spec), trace=True)), trace)
         write_file(path, content)
         return path
 
@@ -146,10 +147,11 @@ class Store:
         """
         found = {}
         for place in places(self.root):
-            names = [path.name for path in place.loose() if path.name.startswith(digits[:16])]
+            names = {digits_of(path) or "" for path in place.loose()}
+            named = {name for name in names if name.startswith(digits[:16])}
             packed = footer(place.packed())
-            names += [digest for digest in (packed.runs if packed else ()) if digest.startswith(digits)]
-            found |= {name.split(".")[0][:16]: place for name in names}
+            named |= {digest[:16] for digest in (packed.runs if packed else ()) if digest.startswith(digits)}
+            found |= dict.fromkeys(named, place)
         return dict(sorted(found.items()))
 
     def run(self, place: Place, digits: str) -> tuple[Path, pd.DataFrame]:

@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.figures.files import json_text, write_files
 from hmlcore.figures.images import draw_images
+from hmlcore.files import listed
 from hmlcore.results import SCHEMA, ResultSet, Store
 from hmlcore.results.resultset import stamp
 from hmlcore.studies import experiments, gathered, get_experiment, part, studies
@@ -110,7 +111,7 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
     """
     out = out or store.root / profile
     _check_free(out)
-    loaded, sources, notices = _Loaded(store, profile), {}, []
+    loaded, sources, notices = _Loaded(store, profile), {}, _unread(store, profile)
     drawn = _drawn(loaded, sources, notices)
     content = {f"figures/{name}.json": figure_json(fig) for name, fig in drawn.items()}
     if images and drawn:
@@ -122,12 +123,19 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
     decided = {"claims": [decision._asdict() for decision in _decisions(loaded)]}
     sources["results"] = {name: source_of(results) for name, results in loaded.items()}
     # First, as it says that the others are ours; one that is killed meanwhile may then go on.
-    listed = write_files(out, {"sources.json": json_text(sources, 1)})
+    first = write_files(out, {"sources.json": json_text(sources, 1)})
     files = write_files(out, content | {
         "numbers.json": numbers_json(found), "numbers.tex": numbers_tex(found),
         "claims.json": json_text(decided, 1),
     })  # fmt: skip
-    return Exported(files + listed, notices)
+    return Exported(files + first, notices)
+
+
+def _unread(store: Store, profile: str) -> list[str]:
+    """What is said of files among the packed ones that are none: a copy, say, which counts nothing twice."""
+    own = {store.place(profile, name).packed(trace) for name in experiments() for trace in (False, True)}
+    strays = [path for path in listed(store.root / profile, "*.parquet") if path not in own]
+    return [f"{path} is not read: it has the name of no experiment" for path in strays]
 
 
 def _check_free(out: Path) -> None:
