@@ -173,7 +173,7 @@ def test_claims_are_decided_from_the_store():
     assert table["evidence"].str.contains(r"\d").all()
 
 
-# Browsers differ by pixels, so no test can draw it again: SHA-256 of the figure that it was drawn from, and its own.
+# Browsers differ by pixels, so no test draws it again: SHA-256 of the figure that it shows, and its own.
 DRAWN = {
     "recall_frontier.svg": (
         "a59a6983b113b45a39b418c6fbab87e12cd1cf1ed126b5ff359e90aadf197dac",

@@ -1,6 +1,12 @@
-"""Notebooks: executed by papermill, and stripped of what differs from run to run."""
+"""Notebooks: executed by papermill in a kernel of their own, and stripped of what differs from run to run."""
 
+import json
+import os
 import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hmlcore import paths
@@ -12,6 +18,11 @@ PARTIAL = ".partial.ipynb"
 """How the name of a notebook ends that was not executed to its end."""
 
 _PACKAGES = ("nbformat", "nbclient", "papermill", "jupytext", "ipykernel")
+# How the variables begin by which users, and programs around them, change what a kernel shows.
+_OF_USERS = (
+    "IPYTHON", "IPYKERNEL", "JUPYTER_", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "PYDEVD_", "MPLBACKEND", "PLOTLY_",
+    "VSCODE_", "COLAB_", "AZURE_NOTEBOOKS_", "NTERACT_", "COCALC_", "DATABRICKS_",
+)  # fmt: skip
 _KEPT_METADATA = ("tags", "mystnb", "figure", "label")
 _HIDDEN_TAGS = ("parameters", "injected-parameters")
 
@@ -19,6 +30,33 @@ _HIDDEN_TAGS = ("parameters", "injected-parameters")
 def check_installed() -> None:
     """Raise HmlcoreError, before any work, where a package is absent that notebooks are read or executed by."""
     need("a chapter", "book", *_PACKAGES)
+
+
+@contextmanager
+def own_kernel() -> Iterator[None]:
+    """Kernels started meanwhile are this Python's, without settings, start-up files and kernels of users."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        data = Path(folder) / "data"
+        spec = {
+            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+        }
+        write_file(data / "kernels" / "python3" / "kernel.json", json.dumps(spec))
+        for name in [name for name in before if name.startswith(_OF_USERS)]:
+            del os.environ[name]
+        os.environ |= {
+            "IPYTHONDIR": str(Path(folder) / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(Path(folder) / "config"),
+            "JUPYTER_DATA_DIR": str(data),
+            "JUPYTER_PATH": str(data),
+        }
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def execute(notebook: Path, out: Path, parameters: dict) -> None:
@@ -29,14 +67,15 @@ def execute(notebook: Path, out: Path, parameters: dict) -> None:
 
     partial = out.with_suffix(PARTIAL)
     try:
-        executed = papermill.execute_notebook(
-            str(notebook),
-            str(partial),
-            parameters,
-            kernel_name="python3",
-            language="python",
-            cwd=str(paths.root()),
-        )
+        with own_kernel():
+            executed = papermill.execute_notebook(
+                str(notebook),
+                str(partial),
+                parameters,
+                kernel_name="python3",
+                language="python",
+                cwd=str(paths.root()),
+            )
     except papermill.PapermillExecutionError as error:
         first = next((line for line in error.source.splitlines() if line.strip()), "")
         raise HmlcoreError(

@@ -1,6 +1,9 @@
 """Executing chapters and building pages: what is skipped, what is refused, what is left behind."""
 
+import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import jupytext
@@ -166,6 +169,56 @@ def test_committed_chapters_change_only_with_their_content(project):
     first = book.commit_chapters()
     assert first == [root / "book" / "chapters" / "one.ipynb"]
     assert book.commit_chapters() == []
+
+
+PRINTS = (
+    CHAPTER
+    + """
+# %%
+"first"
+"last"
+
+# %%
+import pandas as pd, plotly.io
+pd.get_option("display.precision"), plotly.io.renderers.default.split("+")[0], __debug__
+
+# %%
+import sys
+sys.executable
+"""
+)
+
+
+def shown(chapter: Path) -> list[str]:
+    return [o.data["text/plain"] for o in outputs(chapter) if "data" in o]
+
+
+def test_a_users_settings_reach_no_chapter(project, tmp_path, monkeypatch):
+    """IPython's and Jupyter's settings, start-up files, another kernel of the same name, what variables say."""
+    startup = "import pandas as pd; pd.set_option('display.precision', 1)\n"
+    config = "c.InteractiveShell.ast_node_interactivity = 'all'\n"
+    profile = tmp_path / "theirs" / "ipython" / "profile_default"
+    kernel = tmp_path / "theirs" / "kernels" / "python3" / "kernel.json"
+    for path, text in (
+        (profile / "ipython_kernel_config.py", config), (profile / "startup" / "00.py", startup),
+        (tmp_path / "theirs" / "jupyter_config.py", "raise SystemExit('their settings')\n"),
+        (kernel, json.dumps({"argv": ["/bin/false"], "display_name": "theirs", "language": "python"})),
+        (tmp_path / "theirs" / "start.py", startup),
+    ):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for name, value in {
+        "IPYTHONDIR": profile.parent, "JUPYTER_PATH": kernel.parents[2], "JUPYTER_DATA_DIR": kernel.parents[2],
+        "JUPYTER_CONFIG_DIR": tmp_path / "theirs", "PYTHONSTARTUP": tmp_path / "theirs" / "start.py",
+        "PLOTLY_RENDERER": "png", "VSCODE_PID": 1, "PYTHONOPTIMIZE": 1,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    before = dict(os.environ)
+    project(PRINTS)
+    (chapter,) = book.execute_chapters("laptop")
+    expected = ["('laptop', False)", "'last'", "(6, 'plotly_mimetype', True)", repr(sys.executable)]
+    assert shown(chapter) == expected
+    assert dict(os.environ) == before
 
 
 def test_widget_ids_are_counted():

@@ -12,7 +12,7 @@ import pytest
 from awaited import AWAITED
 
 from hmlcore import book
-from hmlcore.notebooks import normalise
+from hmlcore.notebooks import normalise, own_kernel
 from hmlcore.results import Store
 from hmlcore.studies.export import export_all, figures
 
@@ -26,7 +26,8 @@ def nbval(*notebooks: Path, **environment: str) -> subprocess.CompletedProcess:
     """Execute notebooks again and compare all outputs with the stored ones."""
     options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests/book/nbval.cfg")]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *map(str, notebooks)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+    with own_kernel():
+        return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
 def failed_cells(run: subprocess.CompletedProcess) -> set[int]:
