@@ -2,16 +2,20 @@
 
 import errno
 import os
+import random
 import subprocess
 import sys
 import time
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_up import long_run, provenance, run, spec
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import Run, Store, canonical, spec_hash
+from hmlcore.results.pack import pack
 
 
 @pytest.fixture
@@ -169,11 +173,84 @@ def test_other_schema_is_named(store, monkeypatch):
         store.load("smoke", "copy")
 
 
-def test_copy_under_another_name_is_refused(store):
+@pytest.mark.parametrize("trace", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["{0}.bak", "{0}-copy", "{0} (1)", "{0}_copy", "{0}0", "{1}", "{0}.traces", "{0}.bak.claimed", "0" * 16],
+)
+def test_copy_under_another_name_is_refused(store, trace, name):
+    """It would count its seed twice, whichever way it is looked for."""
+    path = store.write(run(seed=0, trace=[{"t": 0}]))
+    digits, suffix = path.stem, ".trace.parquet" if trace else ".parquet"
+    path = path.with_name(digits + suffix)
+    copy = path.with_name(name.format(digits, digits.upper()) + suffix)
+    copy.write_bytes(path.read_bytes())
+    read = store.trace if trace else store.load
+    for act in (lambda: read("smoke", "copy"), lambda: pack(store, "smoke")):
+        with pytest.raises(HmlcoreError, match=r"it was renamed or copied; delete it$") as caught:
+            act()
+        assert str(copy) in str(caught.value) and f"run {digits}" in str(caught.value)
+    if name != "0" * 16:
+        assert store.hashes("smoke", "copy") == set(store.find(digits[:4])) == {digits}
+    copy.unlink()
+    assert store.load("smoke", "copy").seeds == [0] and len(store.trace("smoke", "copy")) == 1
+
+
+def test_a_run_in_place_of_its_trace_is_refused(store):
+    path = store.write(run(trace=[{"t": 0}]))
+    trace = path.with_name(f"{path.stem}.trace.parquet")
+    trace.write_bytes(path.read_bytes())
+    with pytest.raises(HmlcoreError, match=f"{trace.name} holds run {path.stem}: it was renamed or copied"):
+        store.trace("smoke", "copy")
+
+
+@pytest.mark.parametrize("make", [run, long_run])
+def test_every_byte_of_a_run_is_under_its_hash(store, make):
+    path, draw = store.write(make()), random.Random(0)
+    content = path.read_bytes()
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    for number in range(150):
+        broken = bytearray(content)
+        broken[-draw.randrange(1, footer if number % 2 else len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(broken)
+        with pytest.raises(HmlcoreError, match=str(path)) as caught:
+            store.load("smoke", "copy")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_was_edited_is_refused(store):
     path = store.write(run())
-    path.with_name("0" * 16 + ".parquet").write_bytes(path.read_bytes())
-    with pytest.raises(HmlcoreError, match="renamed or copied"):
+    table = pq.read_table(path)
+    column = table.column_names.index("value")
+    pq.write_table(table.set_column(column, "value", pa.array([0.99])), path)
+    with pytest.raises(HmlcoreError, match=f"{path.name} cannot be read: its content is not of the hash"):
         store.load("smoke", "copy")
+
+
+@pytest.mark.parametrize("name", ["._{}", ".{}.swp", ".~{}", ".#{}"])
+def test_names_that_begin_with_a_dot_are_not_ours(store, name):
+    """What a Mac, an editor or a sync leaves, beside loose runs, packed ones and profiles."""
+    pack_of = store.write(run(seed=0, trace=[{"t": 0}])).parent
+    pack(store, "smoke")
+    path = store.write(run(seed=1, trace=[{"t": 0}]))
+    trace = path.with_name(f"{path.stem}.trace.parquet")
+    for ours in (
+        path,
+        trace,
+        store.root / "smoke" / "copy.parquet",
+        store.root / "smoke" / "copy.traces.parquet",
+    ):
+        ours.with_name(name.format(ours.name)).write_text("junk")
+    (store.root / name.format("smoke")).mkdir()
+    (store.root / "smoke" / name.format("recall")).mkdir()
+    (store.root / "smoke" / name.format("recall") / "0.parquet").write_text("junk")
+    (pack_of.parent / name.format("recall")).mkdir()
+    (pack_of.parent / "recall").mkdir()
+    (pack_of.parent / "recall" / name.format("0.parquet")).write_text("junk")
+    assert store.load("smoke", "copy").seeds == [0, 1] and len(store.trace("smoke", "copy")) == 2
+    assert store.summary()["experiment"].tolist() == ["copy"] and len(store.hashes("smoke", "copy")) == 2
+    pack(store, "smoke")
+    assert store.load("smoke", "copy").seeds == [0, 1]
 
 
 def test_result_in_the_wrong_folder_is_refused(store):
