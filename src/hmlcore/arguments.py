@@ -1,26 +1,42 @@
 """What `hml` can be asked: every command, its options and their help."""
 
 import argparse
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from hmlcore import __version__
+from hmlcore.errors import one_line, shown
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose refusals are one line, like every other."""
 
     def error(self, message: str):
-        self.exit(2, f"hml: {message}; see {self.prog} --help\n")
+        self.exit(2, f"hml: {one_line(message)}; see {self.prog} --help\n")
 
 
 def duration(text: str) -> float:
     """Seconds in ``90``, ``90s``, ``9m`` or ``1.5h``."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not match or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration above 0, such as 90s, 9m or 1.5h")
+    if not match or not 0 < float(match[1]) < math.inf:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no duration above 0, such as 90s, 9m or 1.5h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def place(text: str) -> Path:
+    """A path that the file system understands; something need not be there."""
+    try:
+        if not text:
+            raise ValueError("it is empty")
+        Path(text).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no path: {reason}") from error
+    return Path(text)
 
 
 Verb = Callable[..., argparse.ArgumentParser]
@@ -91,7 +107,7 @@ def _run(verb: Verb) -> None:
         "(all but the first: pip install hmlcore[log])",
     )  # fmt: skip
     run.add_argument(
-        "--save-models", type=Path, metavar="FOLDER",
+        "--save-models", type=place, metavar="FOLDER",
         help="keep the trained model of each run made here, for `hml generate`; runs that the store has "
         "are skipped as ever",
     )  # fmt: skip
@@ -119,7 +135,7 @@ def _generate(verb: Verb) -> None:
         "models/bytes-0123456789abcdef.safetensors --prompt 'Once upon' --temperature 0.8 --top-p 0.95",
     )  # fmt: skip
     generate.add_argument(
-        "--checkpoint", type=Path, required=True, metavar="FILE", help="a model that `--save-models` kept"
+        "--checkpoint", type=place, required=True, metavar="FILE", help="a model that `--save-models` kept"
     )
     generate.add_argument("--prompt", required=True, metavar="TEXT", help="what the model reads first")
     generate.add_argument(
@@ -187,7 +203,7 @@ def _figures(verb: Verb) -> None:
         details="Plotly JSON for the book; SVG and PDF for the paper where a Chromium is found.",
     )  # fmt: skip
     figures.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where to (default: the profile's folder in the store)"
+        "--out", type=place, metavar="FOLDER", help="where to (default: the profile's folder in the store)"
     )
 
 
@@ -214,7 +230,7 @@ def _pack(verb: Callable) -> None:
     )  # fmt: skip
     pack.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all with runs to pack")
     pack.add_argument(
-        "--with", dest="also", nargs="+", type=Path, default=[], metavar="FILE",
+        "--with", dest="also", nargs="+", type=place, default=[], metavar="FILE",
         help="take in the runs of these packed files as well, of one experiment",
     )  # fmt: skip
     pack.add_argument(

@@ -9,10 +9,12 @@ import io
 import re
 import sys
 from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.arguments import build_parser
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.checks import check_int, check_optional, check_seed
+from hmlcore.errors import HmlcoreError, one_line, require
 
 # Importing torch takes seconds; a verb imports what it needs.
 
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.verb(options)
     except HmlcoreError as error:
-        print(f"hml: {error}", file=sys.stderr)
+        print(f"hml: {one_line(error)}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "hmlcore").split(".")[0] == "hmlcore":
@@ -100,8 +102,9 @@ def _run_together(options, group) -> int:
     specs = select([spec for grid in grids for spec in grid], _only(options.only), options.seeds)
     usual = default_jobs() if group.strategy is None else 1
     jobs, folder = usual if options.jobs is None else options.jobs, options.save_models
-    require(jobs >= 1, f"--jobs must be at least 1, got {jobs}")
-    require(not folder or not folder.is_file(), f"--save-models takes a folder, and {folder} is a file")
+    check_int("--jobs", jobs)
+    if folder is not None:
+        _make_folder("--save-models", folder)
     require(jobs == 1 or group.strategy is None, f"--jobs must be 1 with --parallel, got {jobs}")
     gpu = f" on {device_name(default_device())}" if default_device().type == "cuda" else ""
     gpu += f", by {group.world_size} processes each" if group.strategy else ""
@@ -121,11 +124,22 @@ def _run_together(options, group) -> int:
     return 1 if outcome.failed else 0
 
 
+def _make_folder(option: str, folder: Path) -> None:
+    """What is kept goes there after hours of work, so it is made before."""
+    require(not folder.is_file(), f"{option} takes a folder, and {folder} is a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HmlcoreError(f"{option}: {folder} cannot be made ({error.strerror})") from error
+
+
 def _pack(options) -> int:
     from hmlcore.results import Store
     from hmlcore.results.pack import pack
     from hmlcore.results.text import bytes_text
+    from hmlcore.studies.kit.study import check_profile
 
+    check_profile(options.profile)
     store, names = Store(paths.results()), options.experiments or [None]
     require(len(names) == 1 or not (options.also or options.drop), "--with and --drop take one experiment")
     done = 0
@@ -160,6 +174,7 @@ def _generate(options) -> int:
     from hmlcore.tasks.bpe import BPE, ByteTokenizer
 
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
+    check_optional("--seed", options.seed, check_seed)
     device = default_device()
     saved = load_model(options.checkpoint)
     tokenizer = BPE(saved.extra["tokenizer"]) if "tokenizer" in saved.extra else ByteTokenizer()
@@ -234,6 +249,8 @@ def _figures(options) -> int:
         f"no results at profile {options.profile!r} in {store.root}; make some with: "
         f"hml run EXPERIMENT --profile {options.profile}",
     )
+    if options.out is not None:
+        _make_folder("--out", options.out)
     exported = export_all(store, options.profile, options.out)
     for path in exported.files:
         print(path)

@@ -1,5 +1,6 @@
 """The one exception users are meant to see, and the phrasing every refusal shares."""
 
+import re
 from collections.abc import Iterable
 
 
@@ -28,3 +29,9 @@ def shown(value: object) -> str:
     except ValueError:  # an integer of too many digits
         text = f"{type(value).__name__} that is too long to show"
     return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"
+
+
+def one_line(message: object) -> str:
+    """`message` for a terminal: what does not print is escaped, and what fills a screen cut."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
+    return re.sub(r"\S{600,}", lambda word: f"{word[0][:60]} … {word[0][-10:]}", text)

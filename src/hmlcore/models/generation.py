@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.checks import check_fields, check_int, check_number, check_optional, check_positive
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.models.backbone import Backbone
 
 # Prompt tokens that are read at once; longer prompts go on from the state, so activations stay bounded.
@@ -165,7 +165,13 @@ def stream_text(
     )
     require(len(prompt) > 0, "prompt is empty; at least one character is needed")
     # What the command line could not decode comes back as the bytes that it was.
-    start = prompt.encode("utf-8", "surrogateescape")
+    try:
+        start = prompt.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        half = prompt[error.start]
+        raise HmlcoreError(
+            f"prompt has half a character, {half!r} at place {error.start}, which is no text"
+        ) from error
     tokens = torch.tensor([tokenizer.encode(start).tolist()], device=model.embedding.weight.device)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     decoder.decode(start)  # a character that the prompt leaves open may be closed

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 
+from hmlcore.checks import check_int, check_list, check_optional
 from hmlcore.results import Store
 from hmlcore.runner.select import select
 from hmlcore.runner.timed import measure
 from hmlcore.studies import experiments, protocol
 from hmlcore.studies.kit.study import check_profile
+
+LONGEST = 2**24
+"""Of what is timed, in tokens: a slip of the finger asks for more memory than there is."""
 
 
 def bench(
@@ -16,11 +20,12 @@ def bench(
 
     Args:
         only: as in ``select``, over mixers and ops alike.
-        lengths: in place of the profile's.
+        lengths: in place of the profile's, from 2 to LONGEST tokens.
         store: where whole grids go. A part, or other lengths, would not be comparable with what is stored of
             the rest, and is not stored.
     """
     check_profile(profile)
+    check_optional("lengths", lengths, check_list, check_int, 2, LONGEST)
     whole = not (only or lengths)
     timings = {e.name: protocol(e.name) for e in experiments().values() if not (e.trained or e.repeatable)}
     specs = select([spec for timing in timings.values() for spec in timing.grid(profile)], only)
