@@ -34,7 +34,6 @@ lint: install  ## style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 chapters: install  ## sync the notebook pairs and renew the committed chapters in book/chapters
-	@$(BIN)/jupytext --sync notebooks/*.py
 	@$(BIN)/hml book --commit-chapters
 
 figures: install  ## draw the figures and numbers of PROFILE from its results

@@ -24,6 +24,7 @@ from hmlcore.files import write_file
 from hmlcore.made import Made, no_links
 from hmlcore.notebooks import PARTIAL, captioned, check_installed, execute, plain
 from hmlcore.optional import need
+from hmlcore.pairs import sync_pairs
 from hmlcore.results import Store
 from hmlcore.results.clear import clear
 from hmlcore.runner.run import checkpoint_path
@@ -128,8 +129,14 @@ def build_book(
 
 
 def commit_chapters(profile: str = "laptop") -> list[Path]:
-    """Execute the chapters and copy them to ``book/chapters``; return the files that changed."""
+    """Sync the pairs, execute the chapters and copy them to ``book/chapters``; return the files that changed.
+
+    Raises: HmlcoreError where a notebook was edited whose script has other cells; nothing is done then.
+    """
+    check_installed()
     target = no_links(paths.project(), paths.project() / "book" / "chapters")
+    for notebook in sync_pairs(paths.project() / "notebooks", Made(workspace("pairs"))):
+        _say(f"{notebook.name}: renewed from its .py")
     target.mkdir(exist_ok=True)
     changed = []
     for chapter in execute_chapters(profile):

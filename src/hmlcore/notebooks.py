@@ -23,7 +23,7 @@ _OF_USERS = (
     "IPYTHON", "IPYKERNEL", "JUPYTER_", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "PYDEVD_", "MPLBACKEND", "PLOTLY_",
     "VSCODE_", "COLAB_", "AZURE_NOTEBOOKS_", "NTERACT_", "COCALC_", "DATABRICKS_",
 )  # fmt: skip
-_KEPT_METADATA = ("tags", "mystnb", "figure", "label")
+KEPT_METADATA = ("tags", "mystnb", "figure", "label")
 _HIDDEN_TAGS = ("parameters", "injected-parameters")
 
 
@@ -103,7 +103,7 @@ def normalise(notebook):
     notebook.metadata = nbformat.from_dict({k: notebook.metadata[k] for k in kept if k in notebook.metadata})
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in _KEPT_METADATA if k in cell.metadata})
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_METADATA if k in cell.metadata})
         tags = cell.metadata.get("tags", [])
         if set(tags) & set(_HIDDEN_TAGS) and "remove-cell" not in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]

@@ -106,22 +106,22 @@ def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool | None]:
     Args:
         ignore: paths, relative to the top of the checkout or absolute, whose changes do not count.
     """
-    top = _git(folder, "rev-parse", "--show-toplevel")
+    top = git(folder, "rev-parse", "--show-toplevel")
     # A package installed below some other project's checkout is not tracked by it.
-    if top is None or not _git(folder, "ls-files", "--", "."):
+    if top is None or not git(folder, "ls-files", "--", "."):
         return "unknown", None
     root = Path(top)
-    commit = _git(root, "rev-parse", "HEAD") or "unknown"
+    commit = git(root, "rev-parse", "HEAD") or "unknown"
     excluded = []
     for name in ignore:
         path = (root / name).resolve()
         if path != root and path.is_relative_to(root):
             excluded.append(f":(exclude,literal){path.relative_to(root).as_posix()}")
     changes = (
-        _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".", *excluded),
-        _git(folder, "ls-files", "--others", "--", "*.py"),
+        git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".", *excluded),
+        git(folder, "ls-files", "--others", "--", "*.py"),
     )
-    unseen = _git(root, "ls-files", "-v", "--", ".", *excluded)
+    unseen = git(root, "ls-files", "-v", "--", ".", *excluded)
     if commit == "unknown" or None in (*changes, unseen):
         return commit, None
     # Small letters and S: Git was told to take these for unchanged, whatever is in them.
@@ -131,7 +131,7 @@ def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool | None]:
     return commit, any(map(bool, changes))
 
 
-def _git(folder: Path, *args: str) -> str | None:
+def git(folder: Path, *args: str) -> str | None:
     """Output of one Git command, None where Git is absent or refuses.
 
     Neither another repository that a hook is of (GIT_DIR, GIT_INDEX_FILE) nor what the user set has a say. That
