@@ -121,10 +121,15 @@ def test_gradients_stay_explode_and_vanish():
 
 
 def test_bad_arguments_are_refused():
-    for steps in ([], [0], [10, 5], [3, 3]):
-        with pytest.raises(HmlcoreError, match="steps must be whole numbers from 1 on in ascending order"):
+    for steps, problem in (
+        ([], "not be empty"),
+        ([0], "be at least 1"),
+        ([10, 5], "ascend"),
+        ([3, 3], "ascend"),
+    ):
+        with pytest.raises(HmlcoreError, match=f"steps must {problem}"):
             reversal_errors(LEAPFROG, steps)
-    with pytest.raises(HmlcoreError, match="lags must be whole numbers from 0 on"):
+    with pytest.raises(HmlcoreError, match="lags must be at least 0, got -1"):
         gradient_by_lag(LEAPFROG, [-1])
     two = token_map("delta", eta=[0.1, 0.2])
     for call in (
@@ -134,7 +139,7 @@ def test_bad_arguments_are_refused():
     ):
         with pytest.raises(HmlcoreError, match="maps must hold one map, got 2"):
             call()
-    with pytest.raises(HmlcoreError, match="tokens must be a whole number of at least 1, got 0"):
+    with pytest.raises(HmlcoreError, match="tokens must be at least 1, got 0"):
         energies(LEAPFROG, ETA, 0, changing=True)
     with pytest.raises(HmlcoreError, match="cannot be undone"):
         reversal_errors(token_map("delta", eta=1.0), [1])

@@ -168,7 +168,7 @@ def test_refusals():
         (lambda: gradient_by_lag(model, tokens, [9]), r"lags must be whole numbers from 0 to 8.*\[9\]"),
         (lambda: gradient_by_lag(model, tokens[0], [1]), r"tokens must be \[B, T\]"),
         (lambda: gradient_by_lag(model, tokens, [1], count=0), "count must be at least 1, got 0"),
-        (lambda: gradient_by_lag(model, tokens, [1], chunk=0), "chunk must be at least 1 or None, got 0"),
+        (lambda: gradient_by_lag(model, tokens, [1], chunk=0), "chunk must be at least 1, got 0"),
         (lambda: state_gradient_by_lag(model, tokens, tokens, [0]), "from 1 to 8"),
         (lambda: state_gradient_by_lag(model, tokens, tokens[:1], [1]), "targets must have tokens' shape"),
         (lambda: state_gradient_by_lag(model, tokens, tokens * 0 + IGNORE, [1]), "a scored position"),

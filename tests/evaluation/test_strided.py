@@ -71,7 +71,7 @@ def test_refusals():
     model, tokens = small("gru"), torch.zeros(9, dtype=torch.long)
     with pytest.raises(HmlcoreError, match="stride must lie within 1 … context = 4, got 5"):
         strided_nats(model, tokens, 4, 5)
-    with pytest.raises(HmlcoreError, match="context = 4, got 0"):
+    with pytest.raises(HmlcoreError, match="stride must be at least 1, got 0"):
         strided_nats(model, tokens, 4, 0)
     with pytest.raises(HmlcoreError, match="context must be at least 1, got 0"):
         strided_nats(model, tokens, 0, 1)

@@ -126,12 +126,12 @@ def test_keys_and_states_are_of_length_one():
 @pytest.mark.parametrize(
     ("dynamics", "gates", "message"),
     [
-        ("quad", {}, "unknown dynamics of a matrix memory 'quad'; known: delta, euler"),
+        ("quad", {}, "unknown dynamics 'quad'; known: delta, euler"),
         ("delta", {}, "delta takes eta, got none"),
         ("delta", {"eta": 0.1, "gamma": 1.0}, "delta takes eta, got eta, gamma"),
         ("leapfrog", {"eta": -0.1, "gamma": 1.0}, r"eta must be between 0 and 100, got -0\.1"),
         ("leapfrog", {"eta": 0.1, "gamma": [0.5, 1.1]}, r"gamma must be between 0 and 1, got 1\.1"),
-        ("oscillator", {"rho": math.nan, "theta": 0.0}, "rho must be between 0 and 1, got nan"),
+        ("oscillator", {"rho": math.nan, "theta": 0.0}, "rho must be finite, got nan"),
         ("oscillator", {"rho": 1.0, "theta": 4.0}, r"theta must be between -3\.14 and 3\.14, got 4"),
         ("delta", {"eta": 0.1, "alpha": 2.0}, "alpha must be between 0 and 1, got 2"),
     ],
@@ -143,5 +143,5 @@ def test_bad_gates_are_refused(dynamics, gates, message):
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
 def test_bad_sizes_are_refused(sizes):
-    with pytest.raises(HmlcoreError, match="must be a whole number of at least 1, got 0"):
+    with pytest.raises(HmlcoreError, match="must be at least 1, got 0"):
         random_keys(*sizes, seed=0)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_bool, check_int, check_list, check_number, check_seed
 from hmlcore.errors import require
 from hmlcore.evaluation.token_map import TokenMap, norms, random_keys, random_state
 
@@ -44,6 +45,7 @@ def reversal_errors(
     Returns: an entry for every number of tokens tried: mean over sequences, each counted as LOST at most.
     """
     steps = _ascending("steps", steps)
+    d, seed = check_int("d", d), check_seed("seed", seed)
     require(len(maps.still) == 1, f"maps must hold one map, got {len(maps.still)}")
     back = maps.inverse().to(dtype)
     maps = maps.to(dtype)
@@ -84,6 +86,7 @@ def energies(
 
     Args: maps, one map (M = 1). strength: η, or θ for the oscillator. changing: every token has its own key.
     """
+    strength, changing = check_number("strength", strength), check_bool("changing", changing)
     path, key = _path(maps, tokens, changing, n, sequences, seed)
     if not changing:
         path, n = torch.einsum("bn,tpbn->tpb", key, path)[..., None], 1
@@ -102,6 +105,7 @@ def shadow_energies(
 
     Args: mixed, how far ahead in drifts: 0 for leapfrog, ½ for Euler. The rest as :func:`energies`.
     """
+    eta, mixed = float(check_number("eta", eta)), float(check_number("mixed", mixed))
     require(maps.rows == 2, "a shadow energy needs a pair (Q, P)")
     path, key = _path(maps, tokens, False, n, sequences, seed)
     x, p = torch.einsum("bn,tpbn->ptb", key, path)
@@ -148,7 +152,7 @@ def gradient_by_lag(
 def _path(maps, tokens, changing, n, sequences, seed) -> tuple[Tensor, Tensor]:
     """[tokens + 1, p, B, N] from a random state of norm 1, and the first key [B, N] in its dtype."""
     require(len(maps.still) == 1, f"maps must hold one map, got {len(maps.still)}")
-    require(type(tokens) is int and tokens >= 1, f"tokens must be a whole number of at least 1, got {tokens}")
+    tokens = check_int("tokens", tokens)
     keys = random_keys(tokens if changing else 1, sequences, n, seed)
     state = random_state(maps, sequences, n, 1, seed + 1)
     path = [state]
@@ -159,9 +163,8 @@ def _path(maps, tokens, changing, n, sequences, seed) -> tuple[Tensor, Tensor]:
 
 
 def _ascending(name: str, values: Iterable[int], least: int = 1) -> Sequence[int]:
-    values = list(values)
-    fine = bool(values) and values[0] >= least and all(a < b for a, b in itertools.pairwise(values))
-    require(fine, f"{name} must be whole numbers from {least} on in ascending order, got {values}")
+    values = check_list(name, values, check_int, least)
+    require(all(a < b for a, b in itertools.pairwise(values)), f"{name} must ascend, got {values}")
     return values
 
 

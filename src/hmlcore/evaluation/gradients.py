@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from scipy.special import stdtrit
 from torch import Tensor
 
+from hmlcore.checks import check_int, check_list, check_number, check_optional, check_seed
 from hmlcore.errors import require
 from hmlcore.evaluation.memories import (
     as_leaves,
@@ -55,7 +56,8 @@ class Slopes(NamedTuple):
 
 def directions(width: int, count: int, seed: int = 0) -> Tensor:
     """`count` random unit vectors: [count, width], in fp64."""
-    g = torch.Generator().manual_seed(seed)
+    width, count = check_int("width", width), check_int("count", count)
+    g = torch.Generator().manual_seed(check_seed("seed", seed))
     return F.normalize(torch.randn(count, width, generator=g, dtype=torch.float64), dim=-1)
 
 
@@ -75,8 +77,8 @@ def input_gradients(
             since what is kept between chunks would be larger than the graph.
     """
     check_tokens(tokens)
-    require(count >= 1, f"count must be at least 1, got {count}")
-    require(chunk is None or chunk >= 1, f"chunk must be at least 1 or None, got {chunk}")
+    count, seed = check_int("count", count), check_seed("seed", seed)
+    chunk = check_optional("chunk", chunk, check_int)
     was_training = model.training
     model.eval()
     x = model.embedding(tokens.to(model.embedding.weight.device)).detach()
@@ -177,9 +179,10 @@ def log_slope(lags: Sequence[int], values: Sequence[float]) -> Slopes:
 
     Raises: HmlcoreError for fewer than three lags, lags below 1 or alike, norms negative or not finite.
     """
-    lags, values = np.asarray(lags, float), np.asarray(values, float)
+    lags = np.asarray(check_list("lags", lags, check_number), float)
+    values = np.asarray(check_list("values", values, check_number), float)
     require(
-        lags.ndim == 1 and lags.shape == values.shape and len(set(lags.tolist())) == len(lags) >= 3,
+        lags.shape == values.shape and len(set(lags.tolist())) == len(lags) >= 3,
         f"lags must be at least three different ones with a value each, got {lags.tolist()}",
     )
     require(bool((lags >= 1).all()), f"lags must be at least 1, got {lags.tolist()}")
@@ -192,7 +195,8 @@ def early_late_ratio(lags: Sequence[int], values: Sequence[float]) -> float:
 
     A norm that underflowed counts as :data:`FLOOR`, so the ratio of one is an upper bound.
     """
-    lags, values = list(lags), np.asarray(values, float)
+    lags = check_list("lags", lags, check_number)
+    values = np.asarray(check_list("values", values, check_number), float)
     require(
         len(lags) == len(values) and len(set(lags)) >= 2,
         f"lags must be at least two different ones with a value each, got {lags}",
@@ -235,9 +239,9 @@ def _row(metric: str, lag: int, norms: Tensor) -> dict:
 
 
 def _check_lags(lags: Iterable[int], least: int, most: int) -> list[int]:
-    lags = list(lags)
+    lags = check_list("lags", lags, check_int, 0)
     require(
-        bool(lags) and all(type(lag) is int and least <= lag <= most for lag in lags),
+        all(least <= lag <= most for lag in lags),
         f"lags must be whole numbers from {least} to {most}, what the sequences have, got {lags}",
     )
     return lags

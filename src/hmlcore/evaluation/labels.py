@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_choice, check_int
 from hmlcore.models import Classifier
-from hmlcore.tasks import LabelledTask
+from hmlcore.tasks import SPLITS, LabelledTask
 
 
 @dataclass
@@ -43,6 +44,8 @@ def evaluate_labels(
     model: Classifier, task: LabelledTask, split: str, examples: int, batch_size: int, device: torch.device
 ) -> LabelScores:
     """Score `examples` examples of `task`'s split, the same ones for every model."""
+    check_choice("split", split, SPLITS)
+    examples, batch_size = check_int("examples", examples), check_int("batch_size", batch_size)
     was_training = model.training
     model.eval()
     confusion = torch.zeros(task.classes, task.classes, dtype=torch.int64)

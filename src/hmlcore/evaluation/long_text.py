@@ -6,6 +6,8 @@ import math
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int, check_list, check_text
+from hmlcore.errors import require
 from hmlcore.evaluation.strided import strided_nats
 from hmlcore.models import Backbone
 from hmlcore.models.generation import Sampling, generate
@@ -16,7 +18,7 @@ FIRST_EDGE = 64
 
 def position_edges(length: int) -> list[int]:
     """0, 64, 128, 256, … and `length`: bins that double."""
-    edges = [0]
+    length, edges = check_int("length", length), [0]
     edge = FIRST_EDGE
     while edge < length:
         edges.append(edge)
@@ -33,6 +35,7 @@ def context_rows(
     Returns: metrics ``bits_per_byte`` and ``perplexity`` (of a token), and ``bits_per_byte_at`` with the first
         token of its bin as `position`; n = tokens scored.
     """
+    windows = check_list("windows", windows, _check_window)
     sizes = torch.from_numpy(tokenizer.sizes)
     rows = []
     for context, stride in windows:
@@ -49,6 +52,12 @@ def context_rows(
             common | {"document": "all"}, {at: torch.stack(parts).sum(0) for at, parts in sums.items()}
         )
     return rows
+
+
+def _check_window(name: str, window: object) -> tuple[int, int]:
+    pair = check_list(name, window, check_int)
+    require(len(pair) == 2, f"{name} must be a context and a stride, got {pair}")
+    return tuple(pair)
 
 
 def _binned(values: Tensor) -> dict[int, Tensor]:
@@ -71,6 +80,7 @@ def _rows(common: dict, binned: dict[int, Tensor]) -> list[dict]:
 
 def sample_row(model: Backbone, tokenizer: Tokenizer, prompt: str, tokens: int, sampling: Sampling) -> dict:
     """What the model writes after `prompt`, drawn with seed 0 and stored as it came."""
+    prompt, tokens = check_text("prompt", prompt), check_int("tokens", tokens)
     device = model.embedding.weight.device
     start = torch.tensor([tokenizer.encode(prompt.encode()).tolist()], device=device)
     drawn = generate(model, start, tokens, sampling, torch.Generator(device).manual_seed(0))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int, check_seed
 from hmlcore.errors import require
 from hmlcore.evaluation.token_map import TokenMap, norms, random_keys, random_state
 
@@ -41,10 +42,9 @@ def lyapunov_exponents(
         sequences: independent ones, at least 2, for the standard error.
     Raises: HmlcoreError for sizes out of range.
     """
-    settle = tokens // 8 if settle is None else settle
-    require(tokens >= _EVERY, f"tokens must be at least {_EVERY}, got {tokens}")
-    require(sequences >= 2, f"sequences must be at least 2 for a standard error, got {sequences}")
-    require(settle >= 0, f"settle must not be negative, got {settle}")
+    tokens, sequences = check_int("tokens", tokens, _EVERY), check_int("sequences", sequences, 2)
+    settle = tokens // 8 if settle is None else check_int("settle", settle, 0)
+    n, seed = check_int("n", n), check_seed("seed", seed)
     settle, tokens = (-(-x // _EVERY) * _EVERY for x in (settle, tokens))
     keys = random_keys(settle + tokens, sequences, n, seed)
     state = random_state(maps, sequences, n, 1, seed + 1)
@@ -71,7 +71,7 @@ def mean_square_exponents(maps: TokenMap, n: int) -> Tensor:
     a p² × p² matrix whose largest eigenvalue is the growth. By Jensen's inequality it bounds the Lyapunov
     exponent from above: where it is negative, the memory is stable without any simulation.
     """
-    require(n >= 1, f"n must be at least 1, got {n}")
+    n = check_int("n", n)
 
     def squared(a: Tensor) -> Tensor:
         return torch.einsum("mij,mkl->mikjl", a, a.conj()).flatten(3).flatten(1, 2)

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hmlcore.checks import check_choice, check_int
 from hmlcore.errors import require
 from hmlcore.evaluation.labels import LabelScores, evaluate_labels
 from hmlcore.models import Backbone, Classifier
-from hmlcore.tasks import IGNORE, LabelledTask, Task
+from hmlcore.tasks import IGNORE, SPLITS, LabelledTask, Task
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Scores:
 
     def bits_by_position(self, bins: int) -> list[tuple[int, int, float, int]]:
         """(first position, last position + 1, bits per token, tokens) of `bins` equal stretches."""
+        bins = check_int("bins", bins)
         edges = torch.linspace(0, len(self.nats_at), bins + 1).round().int().tolist()
         parts = []
         for a, b in itertools.pairwise(edges):
@@ -85,9 +87,9 @@ def evaluate(
 
     Raises: HmlcoreError where examples or batch_size is below 1.
     """
-    require(examples >= 1, f"examples must be at least 1, got {examples}")
-    require(batch_size >= 1, f"batch_size must be at least 1, got {batch_size}")
-    batch_size = min(batch_size, examples)
+    check_choice("split", split, SPLITS)
+    examples = check_int("examples", examples)
+    batch_size = min(check_int("batch_size", batch_size), examples)
     require(examples % batch_size == 0, f"batch_size = {batch_size} must divide examples = {examples}")
     if isinstance(task, LabelledTask):
         return evaluate_labels(model, task, split, examples, batch_size, device)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hmlcore.errors import unknown
+from hmlcore.checks import check_choice
 from hmlcore.evaluation.op_timing import Candidate, Leaves
 from hmlcore.ops import hamiltonian as ours
 from hmlcore.ops.backend import Obstacle
@@ -160,6 +160,4 @@ CANDIDATES = {
 
 def candidate_named(name: str) -> Candidate:
     """The candidate called `name`. Raises: HmlcoreError for an unknown one."""
-    if name not in CANDIDATES:
-        raise unknown("op candidate", name, CANDIDATES)
-    return CANDIDATES[name]
+    return CANDIDATES[check_choice("op candidate", name, CANDIDATES)]

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int, check_number
 from hmlcore.errors import require
 from hmlcore.layers import HML, recording
 from hmlcore.models import Backbone
@@ -25,9 +26,9 @@ def phase_portrait(model: Backbone, tokens: Tensor, layer: int = -1) -> list[dic
     Returns: rows with t, byte (the token), q, p, kinetic, potential, alpha, beta, gamma, head.
     Raises: HmlcoreError where the block's mixer has no momentum.
     """
+    index = model.block_index(layer)
     was_training = model.training
     model.eval()
-    index = range(len(model.blocks))[layer]
     with recording(model) as traces:
         model.hidden(tokens[None].to(model.embedding.weight.device))
     trace = traces[f"blocks.{index}.mixer"]
@@ -66,7 +67,9 @@ def set_gates(layer: HML, *, beta: float, gamma: float, theta: float = 0.0) -> H
         beta, gamma: strictly between 0 and 1. theta: the oscillator's angle, in radians.
     Returns: `layer`, changed.
     """
+    theta = check_number("theta", theta)
     for name, x in (("beta", beta), ("gamma", gamma)):
+        check_number(name, x)
         require(0 < x < 1, f"{name} must be between 0 and 1, both excluded, got {x}")
     gates = layer.rule.gates
     rate = -0.5 * math.log(gamma) if layer.rows == 2 and "gamma" not in gates else 1e-12
@@ -97,7 +100,8 @@ def orbit(layer: HML, x: Tensor, token: int) -> list[dict]:
     Raises: HmlcoreError for several heads, or a token that is not in x.
     """
     require(layer.num_heads == 1, f"an orbit is of one head, the layer has num_heads = {layer.num_heads}")
-    require(0 <= token < len(x), f"token must be between 0 and {len(x) - 1}, got {token}")
+    token = check_int("token", token, 0)
+    require(token < len(x), f"token must be between 0 and {len(x) - 1}, got {token}")
     with recording(layer) as traces:
         layer(x[None])
     trace = traces[""]

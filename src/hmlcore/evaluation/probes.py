@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hmlcore.checks import check_int, check_list, check_number, check_seed
 from hmlcore.errors import require
 from hmlcore.evaluation.memories import grows, memories
 from hmlcore.evaluation.metrics import evaluate
@@ -55,15 +56,13 @@ def linear_probe(
         where a state has overflowed.
     Raises: HmlcoreError where the vocabulary has no filler, or sizes are too small.
     """
-    lags, vocab = sorted(lags), model.config.vocab_size
-    fine = bool(lags) and all(type(lag) is int and lag >= 1 for lag in lags)
-    require(fine, f"lags must be whole numbers of at least 1, got {lags}")
+    lags, vocab = sorted(check_list("lags", lags, check_int)), model.config.vocab_size
+    alphabet = check_int("alphabet", alphabet, 0)
     require(
         2 <= alphabet < vocab, f"alphabet must be between 2 and vocab_size − 1 = {vocab - 1}, got {alphabet}"
     )
-    require(sequences >= 8, f"sequences must be at least 8, got {sequences}")
-    for name, value, least in (("warmup", warmup, 0), ("batch", batch, 1), ("chunk", chunk, 1)):
-        require(value >= least, f"{name} must be at least {least}, got {value}")
+    sequences, warmup = check_int("sequences", sequences, 8), check_int("warmup", warmup, 0)
+    batch, chunk, seed = check_int("batch", batch), check_int("chunk", chunk), check_seed("seed", seed)
     chance = 1 / alphabet
     if grows(model.blocks[-1].mixer):
         return [_probe_row(lag, None, 0, chance, None, 0, _GROWS) for lag in lags]
@@ -175,8 +174,7 @@ def noise_robustness(
 
     Returns: rows with metric, level, value (accuracy) and n (sequences).
     """
-    levels = list(levels)
-    require(bool(levels) and all(s >= 0 for s in levels), f"levels must not be negative, got {levels}")
+    levels, seed = check_list("levels", levels, check_number, 0), check_seed("seed", seed)
     backbone = model.backbone if isinstance(model, Classifier) else model
     device, rows = backbone.embedding.weight.device, []
     for level in levels:

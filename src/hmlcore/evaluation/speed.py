@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.checks import check_choice, check_int, check_positive
 from hmlcore.layers.base import Mixer
 from hmlcore.ops.backend import recording_choices
 
+PRECISIONS = ("fp32", "bf16")
 Pass = Callable[[], None]
 
 
@@ -37,6 +38,8 @@ def train_pass(mixer: Mixer, x: Tensor, precision: str = "fp32") -> Pass:
     Args: precision: "fp32", or "bf16" for autocast on a GPU.
     """
 
+    check_choice("precision", precision, PRECISIONS)
+
     def run() -> None:
         with _autocast(x.device, precision):
             y, _ = mixer(x)
@@ -50,6 +53,8 @@ def train_pass(mixer: Mixer, x: Tensor, precision: str = "fp32") -> Pass:
 
 def decode_pass(mixer: Mixer, x: Tensor, steps: int, precision: str = "fp32") -> Pass:
     """`steps` times the token after x [1, T, d_model], each from the state that T tokens have left."""
+    steps = check_int("steps", steps)
+    check_choice("precision", precision, PRECISIONS)
     with torch.no_grad(), _autocast(x.device, precision):
         _, state = mixer(x)
     token = x[:, -1].detach()
@@ -67,24 +72,25 @@ def in_turns(
     device: torch.device,
     *,
     repeats: int,
-    seconds: float = float("inf"),
+    seconds: float | None = None,
     least: int = 3,
     tick: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Timing]:
     """Time each pass once a round, for up to `repeats` rounds; what goes first changes from round to round.
 
     Args:
-        seconds: after these no further round is started, once there are `least`.
+        seconds: after these no further round is started, once there are `least`; None: no limit.
         tick: told the name of every pass that was timed.
     """
-    require(repeats >= 1, f"repeats must be at least 1, got {repeats}")
+    repeats, least = check_int("repeats", repeats), check_int("least", least)
+    limit = float("inf") if seconds is None else check_positive("seconds", seconds)
     samples: dict[str, list[float]] = {name: [] for name in passes}
     paths: dict[str, dict[str, str]] = {name: {} for name in passes}
     names, begun = list(passes), time.perf_counter()
     for number in range(repeats):
         # The next round would take as long as the mean of those before.
         spent = time.perf_counter() - begun
-        if number >= min(least, repeats) and spent * (number + 1) / number > seconds:
+        if number >= min(least, repeats) and spent * (number + 1) / number > limit:
             break
         first = number % len(names) if names else 0
         for name in names[first:] + names[:first]:
@@ -158,6 +164,7 @@ def _silence() -> Iterator[None]:
 
 def copy_bandwidth(device: torch.device, repeats: int = 5) -> Timing:
     """Bytes read and written a second (in place of seconds) while copying a tensor larger than any cache."""
+    repeats = check_int("repeats", repeats)
     count = 2**28 if device.type == "cuda" else 2**24
     source = torch.ones(count, device=device)
     target = torch.empty_like(source)
@@ -166,6 +173,8 @@ def copy_bandwidth(device: torch.device, repeats: int = 5) -> Timing:
 
 def matmul_rate(device: torch.device, precision: str = "fp32", repeats: int = 5) -> Timing:
     """Floating-point operations a second (in place of seconds) of a large square matrix product."""
+    repeats = check_int("repeats", repeats)
+    check_choice("precision", precision, PRECISIONS)
     size = 8192 if device.type == "cuda" else 1024
     half = precision == "bf16" and device.type == "cuda"
     a = torch.ones(size, size, device=device, dtype=torch.bfloat16 if half else torch.float32)

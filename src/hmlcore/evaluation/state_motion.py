@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int, check_seed
 from hmlcore.errors import require
 from hmlcore.evaluation.conservation import drift
 from hmlcore.evaluation.memories import check_tokens, grows, memories, pull_back, run_blocks, states_at
@@ -29,9 +30,9 @@ def spectral_radius_proxy(
     """
     check_tokens(tokens)
     batch, length = tokens.shape
-    require(type(lag) is int and 1 <= lag <= length, f"lag must be between 1 and T = {length}, got {lag!r}")
-    for name, value in (("count", count), ("every", every)):
-        require(value >= 1, f"{name} must be at least 1, got {value}")
+    lag, count = check_int("lag", lag), check_int("count", count)
+    every, seed = check_int("every", every), check_seed("seed", seed)
+    require(lag <= length, f"lag must be between 1 and T = {length}, got {lag}")
     row = {"metric": "spectral_radius_proxy", "lag": lag, "value": None, "stderr": None, "n": batch}
     if any(grows(block.mixer) for block in model.blocks):
         return [row | {"note": "the state grows: no Jacobian maps one to the next of equal size"}]
@@ -96,13 +97,9 @@ def energy_drift(model: Backbone, tokens: Tensor, blank: int, count: int, layer:
     Raises: HmlcoreError where the block's mixer has no momentum.
     """
     check_tokens(tokens)
-    require(0 <= blank < model.config.vocab_size, f"blank must be a token of the model, got {blank}")
-    require(type(count) is int and count >= 1, f"count must be at least 1, got {count!r}")
-    require(
-        -len(model.blocks) <= layer < len(model.blocks),
-        f"layer must be one of the model's {len(model.blocks)}, got {layer}",
-    )
-    index = range(len(model.blocks))[layer]
+    blank, count = check_int("blank", blank, 0), check_int("count", count)
+    require(blank < model.config.vocab_size, f"blank must be a token of the model, got {blank}")
+    index = model.block_index(layer)
     was_training = model.training
     model.eval()
     device = model.embedding.weight.device

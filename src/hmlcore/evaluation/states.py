@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_int
 from hmlcore.models import Backbone, Classifier
 
 
@@ -20,6 +21,7 @@ def state_rows(
     Returns: rows with t, token, component, value (None where there is none yet), and floats, the size of
         the whole state after t + 1 tokens.
     """
+    components = check_int("components", components)
     backbone = model.backbone if isinstance(model, Classifier) else model
     was_training = backbone.training
     backbone.eval()

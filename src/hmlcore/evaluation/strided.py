@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hmlcore.checks import check_int
 from hmlcore.errors import require
 from hmlcore.evaluation.metrics import STRETCH
 from hmlcore.models import Backbone
@@ -31,8 +32,8 @@ def strided_nats(model: Backbone, tokens: Tensor, context: int, stride: int) -> 
     Raises: HmlcoreError for fewer than two tokens, context below 1, and a stride outside 1 … context.
     """
     require(tokens.ndim == 1 and len(tokens) >= 2, f"tokens must be [N + 1], got shape {tuple(tokens.shape)}")
-    require(context >= 1, f"context must be at least 1, got {context}")
-    require(1 <= stride <= context, f"stride must lie within 1 … context = {context}, got {stride}")
+    context, stride = check_int("context", context), check_int("stride", stride)
+    require(stride <= context, f"stride must lie within 1 … context = {context}, got {stride}")
     inputs, targets = tokens[:-1], tokens[1:]
     length = len(inputs)
     context = min(context, length)

@@ -9,13 +9,15 @@ oscillator's one row is complex. If v_t = k_tᵀS* for one S*, then S − S* obe
 there is the memory's own error, not its content.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.checks import check_choice, check_int, check_list, check_number, check_seed
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.ops import hamiltonian as stepped
 from hmlcore.ops.oscillator import write_strength
 
@@ -101,15 +103,11 @@ def token_map(dynamics: str, alpha: float | Tensor = 1.0, **knobs: float | Tenso
             all momentum), rho and theta (what is addressed turns by ρe^{iθ}).
     Raises: HmlcoreError for an unknown dynamics, other knobs, or a value outside its range.
     """
-    if dynamics not in KNOBS:
-        raise unknown("dynamics of a matrix memory", dynamics, KNOBS)
-    wanted = KNOBS[dynamics]
+    wanted = KNOBS[check_choice("dynamics", dynamics, KNOBS)]
     require(
         set(knobs) == set(wanted), f"{dynamics} takes {', '.join(wanted)}, got {', '.join(knobs) or 'none'}"
     )
-    values = torch.broadcast_tensors(
-        *(torch.atleast_1d(torch.as_tensor(x, dtype=torch.float64)) for x in (alpha, *knobs.values()))
-    )
+    values = torch.broadcast_tensors(*(_gate(name, x) for name, x in {"alpha": alpha, **knobs}.items()))
     gates = dict(zip(("alpha", *knobs), values, strict=True))
     for name, x in gates.items():
         low, high = _ALLOWED[name]
@@ -133,17 +131,24 @@ def token_map(dynamics: str, alpha: float | Tensor = 1.0, **knobs: float | Tenso
     return TokenMap(still, still - c.e[..., :, None] * c.c[..., None, :], c.e)
 
 
+def _gate(name: str, x: float | Sequence[float] | Tensor) -> Tensor:
+    """One number or one a map, as [M]."""
+    if not isinstance(x, Tensor):
+        x = check_list(name, x, check_number) if isinstance(x, list | tuple) else check_number(name, x)
+    return torch.atleast_1d(torch.as_tensor(x, dtype=torch.float64))
+
+
 def random_keys(count: int, sequences: int, n: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """Unit keys, uniform over the sphere: [count, sequences, n]; drawn in float64 whatever `dtype`."""
-    for name, x in (("count", count), ("sequences", sequences), ("n", n)):
-        require(type(x) is int and x >= 1, f"{name} must be a whole number of at least 1, got {x}")
-    g = torch.Generator().manual_seed(seed)
+    count, sequences, n = check_int("count", count), check_int("sequences", sequences), check_int("n", n)
+    g = torch.Generator().manual_seed(check_seed("seed", seed))
     return F.normalize(torch.randn(count, sequences, n, generator=g, dtype=torch.float64), dim=-1).to(dtype)
 
 
 def random_state(maps: TokenMap, sequences: int, n: int, d: int, seed: int) -> Tensor:
     """States of norm 1 to start from, the same for every map: [M, p, sequences, n, d] in the maps' dtype."""
-    g = torch.Generator().manual_seed(seed)
+    sequences, n, d = check_int("sequences", sequences), check_int("n", n), check_int("d", d)
+    g = torch.Generator().manual_seed(check_seed("seed", seed))
     wide = torch.complex128 if maps.still.is_complex() else torch.float64
     state = torch.randn(maps.rows, sequences, n, d, generator=g, dtype=wide)
     state = state / norms(state[None])[0, :, None, None]

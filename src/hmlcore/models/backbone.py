@@ -142,6 +142,13 @@ class Backbone(nn.Module):
             states.append(s)
         return self.logits(self.norm(x)), states
 
+    def block_index(self, layer: int) -> int:
+        """Which of the blocks 0, 1, … is `layer`; −1 is the last. Raises: HmlcoreError where there is none."""
+        count = len(self.blocks)
+        number = check_int("layer", layer, -LARGEST)
+        require(-count <= number < count, f"layer must be one of the model's {count}, got {number}")
+        return number % count
+
     def init_state(self, batch: int) -> list:
         """The empty memory of `batch` sequences."""
         batch, weight = check_int("batch", batch, 0), self.embedding.weight
