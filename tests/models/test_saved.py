@@ -104,6 +104,8 @@ def test_missing_and_foreign_files_are_refused_by_name(tmp_path):
         load_model(path)
     with pytest.raises(HmlcoreError, match=rf"{tmp_path} is a folder, not a saved model"):
         load_model(tmp_path)
+    with pytest.raises(HmlcoreError, match="/dev/null is a device or pipe, not a saved model"):
+        load_model("/dev/null")
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(HmlcoreError, match=rf"{path} is no hmlcore model of this version"):
         load_model(path)

@@ -57,7 +57,8 @@ def load_model(path: Path | str) -> Saved:
     """
     path = Path(path)
     require(path.exists(), f"there is no model {path}")
-    require(path.is_file(), f"{path} is a folder, not a saved model")
+    kind = "folder" if path.is_dir() else "device or pipe"
+    require(path.is_file(), f"{path} is a {kind}, not a saved model")
     try:
         metadata, tensors = read_whole(path)
     except (SafetensorError, OSError) as error:
