@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from hmlcore import cli
+from hmlcore import cli, paths
 from hmlcore.arguments import duration
 from hmlcore.layers import MIXERS
 from hmlcore.models import Backbone, BackboneConfig, Classifier
@@ -19,6 +19,7 @@ from hmlcore.models.saved import load_model, save_model
 from hmlcore.ops import backend
 from hmlcore.results import Run, Store, collect_provenance
 from hmlcore.runner import Outcome
+from hmlcore.runner.catalogue import catalogue
 from hmlcore.studies import experiments, protocol, studies
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.lra.grid import PROTOCOLS
@@ -200,6 +201,23 @@ def test_list_shows_names_and_counts(own_folders, capsys):
         ("0", str(laptop)),
         ("0", str(full)),
     ]
+
+
+@pytest.mark.parametrize("ask", [["list"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"]])
+def test_what_trains_nothing_takes_no_time(ask, own_folders, monkeypatch):
+    """Less than two seconds of processor time; the catalogue, once for all that follow, a little more."""
+    monkeypatch.setenv("HMLCORE_CACHE", str(own_folders / "cache"))
+    if ask == ["list"]:
+        before = time.process_time()
+        catalogue()
+        assert time.process_time() - before < 10  # 49, where every grid built its models to count their numbers
+    environment = os.environ | {"HMLCORE_RESULTS": str(paths.root() / "results")}
+    if ask == ["pack"]:
+        environment |= {"HMLCORE_RESULTS": str(own_folders / "results")}
+    code = "import atexit, time; from hmlcore import cli; atexit.register(lambda: print(time.process_time()));"
+    code += f"cli.main({ask})"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and float(done.stdout.split()[-1]) < 2, done.stdout[-300:] + done.stderr
 
 
 def test_run_makes_what_is_missing_and_says_so(own_folders, capsys):

@@ -55,19 +55,20 @@ def _list(options) -> int:
     from hmlcore.results import Store
     from hmlcore.runner.catalogue import catalogue
     from hmlcore.studies import studies
+    from hmlcore.studies.kit.study import PROFILES
 
     store, known = Store(paths.results()), catalogue()
     for title, entries in (("mixers", known.mixers), ("tasks", known.tasks)):
         print(title)
         for name, sentence in entries.items():
             print(f"  {name:<18} {sentence}")
-    print("studies and their experiments" + " " * 11 + "".join(f"{profile:>16}" for profile in known.grids))
+    print("studies and their experiments" + " " * 11 + "".join(f"{profile:>16}" for profile in PROFILES))
     for study in studies().values():
         print(f"  {study.name}: {study.question}")
         for experiment in study.experiments:
             line = f"    {experiment.name:<36}"
-            for profile, grids in known.grids.items():
-                asked = {digest[:16] for digest in grids[experiment.name]}
+            for profile in PROFILES:
+                asked = {digest[:16] for digest in known.grids[profile][experiment.name]}
                 stored = len(asked & store.hashes(profile, experiment.name))
                 line += f"{f'{stored}/{len(asked)} runs':>16}"
             print(line)
