@@ -265,6 +265,21 @@ def test_a_new_configuration_builds_the_model_that_we_would():
         assert torch.equal(a, b)
 
 
+def test_misspelt_fields_of_a_configuration_are_refused_and_those_of_others_kept():
+    for wrong, meant in (
+        ("mixr", "mixer"),
+        ("mixer_arg", "mixer_args"),
+        ("num_layers", "layers"),
+        ("dff", "d_ff"),
+    ):
+        with pytest.raises(
+            HmlcoreError, match=f"unknown field '{wrong}' of HmlConfig; did you mean '{meant}'?"
+        ):
+            HmlConfig(**{"my_own_note": "kept", wrong: 1})
+    config = HmlConfig(hidden_size=8, pad_token_id=3, architectures=["HmlForCausalLM"], my_own_note="kept")
+    assert (config.d_model, config.pad_token_id, config.my_own_note) == (8, 3, "kept")
+
+
 def test_a_vocabulary_can_grow(tmp_path):
     model = wrapped()
     before = model(tokens(2, 5)).logits

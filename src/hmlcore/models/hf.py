@@ -17,7 +17,7 @@ one method, which can give our answer:
 Needs transformers: ``pip install hmlcore[hf]``.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from hmlcore.models.documents import document_starts, next_positions, read_docum
 from hmlcore.models.hf_arguments import (
     DOCUMENTS,
     LOSS,
+    check_fields,
     check_labels,
     check_options,
     check_place,
@@ -59,7 +60,8 @@ except ModuleNotFoundError:
 class HmlConfig(PreTrainedConfig):
     """A :class:`~hmlcore.models.BackboneConfig` by the same names, beside what every configuration has.
 
-    Raises: HmlcoreError for tie_word_embeddings=False; the head is the embedding's own weight.
+    Raises: HmlcoreError for tie_word_embeddings=False, the head is the embedding's own weight, and for a
+        misspelt field.
     """
 
     model_type = "hml"
@@ -78,6 +80,7 @@ class HmlConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **options):
+        check_fields(self, options, [field.name for field in fields(BackboneConfig)])
         require(
             self.tie_word_embeddings, "tie_word_embeddings must be True, got False: the head has no own weight"
         )

@@ -5,7 +5,7 @@ import inspect
 
 from torch import Tensor, nn
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 
 UNSUPPORTED = ("inputs_embeds", "output_hidden_states", "output_attentions", "output_router_logits")
 DOCUMENTS = ("seq_idx", "cu_seq_lens_q", "cu_seq_lens_k")
@@ -26,6 +26,16 @@ def check_options(model: nn.Module, options: dict) -> None:
         given = options.get(option, getattr(model.config, option, None))
         require(given is None or given is False, f"{option} is not supported by {name}")
     require(options.get("is_causal") is not False, "is_causal must be True, got False: memories read forwards")
+
+
+def check_fields(config: object, options: dict, own: list[str]) -> None:
+    """Refuse fields of a configuration that are nearly called as one of its `own`; others are transformers' or
+    the user's, and kept."""
+    for option in set(options) - set(config.attribute_map):
+        if near := difflib.get_close_matches(option, own, 1, 0.7):
+            raise HmlcoreError(
+                f"unknown field {option!r} of {type(config).__name__}; did you mean {near[0]!r}?"
+            )
 
 
 def check_labels(tokens: Tensor, logits_to_keep: int | Tensor, **given: Tensor | None) -> None:
