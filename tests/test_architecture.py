@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hmlcore.files import listed
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "hmlcore"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = listed(PACKAGE, "**/*.py")
 LONGEST = 300
 
 
@@ -187,7 +189,7 @@ MACHINE = re.compile(r"""(?<![\w/:.$}\])])/(?:work|tmp|root|home|Users|mnt|scrat
 
 def text_files():
     top = [p for p in ROOT.iterdir() if p.is_file()]
-    below = [p for name in SOURCES for p in (ROOT / name).rglob("*") if p.is_file()]
+    below = [p for name in SOURCES for p in listed(ROOT / name, "**/*") if p.is_file()]
     made = {"__pycache__", "node_modules", ".ipynb_checkpoints"}
     return [p for p in (*top, *below) if p.suffix in TEXT and not made & set(p.parts)]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.files import write_file
+from hmlcore.files import listed, write_file
 from hmlcore.made import Made, no_links
 from hmlcore.notebooks import PARTIAL, captioned, check_installed, execute, plain
 from hmlcore.optional import need
@@ -113,7 +113,7 @@ def build_book(
     with tempfile.TemporaryDirectory() as stage:
         _stage(Path(stage), chapters, captions(profile))
         made.replace("src", Path(stage))
-    shown = (*store.glob("figures/*.json"), *store.glob("*.json"), paths.root() / "package-lock.json")
+    shown = (*listed(store, "figures/*.json"), *listed(store, "*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
     key = _hash(_code_key(), has_scripts, *_files(source), *shown)
     index, stamp = work / "html" / "index.html", work / "html.key"
@@ -162,7 +162,9 @@ def _stage(source: Path, chapters: list[Path], words: dict[str, str]) -> None:
     """Copy the book's sources to `source`, with these executed chapters in place of the committed, and captions
     from the stored figures."""
     root = paths.project()
-    shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("chapters", "__pycache__"))
+    shutil.copytree(
+        root / "book", source / "book", ignore=shutil.ignore_patterns("chapters", "__pycache__", ".*")
+    )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
     (source / "book" / "chapters").mkdir()
@@ -212,7 +214,8 @@ def _chapter_key(notebook: Path, store: Path, code: str) -> str:
 
 
 def _files(folder: Path, pattern: str = "*") -> list[Path]:
-    return sorted(p for p in folder.rglob(pattern) if p.is_file() and "__pycache__" not in p.parts)
+    found = (p for p in folder.rglob(pattern) if p.is_file() and not p.name.startswith("."))
+    return sorted(p for p in found if "__pycache__" not in p.parts)
 
 
 def _hash(*parts: str | Path) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 import jupytext
 import pytest
 
+from hmlcore.files import listed
+
 ROOT = Path(__file__).resolve().parents[2]
-BOOK = sorted((ROOT / "book").glob("*.md"))
+BOOK = listed(ROOT / "book", "*.md")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *BOOK]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+NOTEBOOKS = listed(ROOT / "notebooks", "*.py")
 FENCE = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

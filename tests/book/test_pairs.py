@@ -13,12 +13,13 @@ from jupytext.compare import compare_notebooks
 
 from hmlcore import book
 from hmlcore.errors import HmlcoreError
+from hmlcore.files import listed
 from hmlcore.made import Made
 from hmlcore.pairs import sync_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
+NAMES = sorted(path.stem for path in listed(NOTEBOOKS, "*.py"))
 
 
 def tagged(notebook, tag: str) -> list:
@@ -27,7 +28,7 @@ def tagged(notebook, tag: str) -> list:
 
 def test_every_notebook_is_a_pair_and_a_chapter():
     assert NAMES
-    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
+    assert sorted(path.stem for path in listed(NOTEBOOKS, "*.ipynb")) == NAMES
     assert sorted(book.chapter_names()) == NAMES
 
 

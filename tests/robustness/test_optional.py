@@ -12,6 +12,7 @@ import pytest
 import hmlcore
 from hmlcore import cli, doctor
 from hmlcore.figures.images import draw_images
+from hmlcore.files import listed
 
 PACKAGE = Path(hmlcore.__file__).parent
 
@@ -74,7 +75,7 @@ GUARDED = ("models/hf.py", "models/hf_cache.py", "ops/triton_probe.py", "ops/tri
 def test_nothing_optional_is_imported_with_a_module():
     """But where GUARDED: such an import belongs into the function that needs it, after a check."""
     known, found = ASKED | set(sys.stdlib_module_names) | {"hmlcore"}, []
-    for path in PACKAGE.rglob("*.py"):
+    for path in listed(PACKAGE, "**/*.py"):
         place = path.relative_to(PACKAGE).as_posix()
         for node in ast.parse(path.read_text("utf-8")).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -14,6 +14,7 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.made import Made, clean
 from hmlcore.results import Run, Store, collect_provenance
 from hmlcore.results.clear import clear
+from hmlcore.results.pack import pack
 from hmlcore.runner import catalogue
 from hmlcore.studies import protocol
 from hmlcore.studies.export import export_all
@@ -112,6 +113,24 @@ def test_a_store_with_a_file_that_is_not_ours_is_not_emptied(kind, tmp_path):
     assert tree(tmp_path) == before
 
 
+def test_a_copy_of_runs_is_not_ours(tmp_path):
+    """Somebody made it, to keep it: of packed runs, and of a loose one."""
+    store = Store(tmp_path)
+    store.write(made_up_run())
+    pack(store, "smoke")
+    loose, packed = store.write(made_up_run()), store.place("smoke", "copy").packed()
+    names = ((loose, f"{loose.stem}.bak.parquet"), (packed, "copy.bak.parquet"), (packed, "copy_kept.parquet"))
+    for path, name in names:
+        copy = path.with_name(name)
+        copy.write_bytes(path.read_bytes())
+        with pytest.raises(HmlcoreError, match=str(copy)):
+            clear(tmp_path, "smoke")
+        assert loose.exists() and packed.exists() and copy.exists()
+        copy.unlink()
+    leftover = write(loose.with_name(f"._{loose.name}"))  # a Mac's: it stays, and is not in the way
+    assert clear(tmp_path, "smoke") == 3 and leftover.exists() and not loose.exists()
+
+
 @pytest.mark.parametrize("place", ["smoke", "smoke/.runs", "smoke/figures", "smoke/0123456789abcdef.parquet"])
 def test_a_store_is_not_emptied_through_a_link(place, tmp_path):
     elsewhere = write(tmp_path / "elsewhere" / "copy" / "0123456789abcdef.parquet").parent.parent
@@ -124,8 +143,6 @@ def test_a_store_is_not_emptied_through_a_link(place, tmp_path):
 
 
 def test_emptying_takes_every_run_and_leaves_what_was_drawn(tmp_path):
-    from hmlcore.results.pack import pack
-
     store, run = Store(tmp_path), made_up_run()
     store.write(run)
     pack(store, "smoke")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hmlcore.files import listed
 from hmlcore.studies import protocol
 from hmlcore.studies.export import claims, figures
 from hmlcore.studies.gradients.claims import twice_the_gradient
@@ -134,7 +135,7 @@ def test_what_is_said_of_every_profile_has_no_multiple(name, text):
     assert not MULTIPLE.search(text)
 
 
-@pytest.mark.parametrize("chapter", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("chapter", listed(ROOT / "notebooks", "*.py"), ids=lambda path: path.stem)
 def test_prose_of_chapters_types_no_multiple(chapter):
     lines = chapter.read_text("utf-8").splitlines()
     prose = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))

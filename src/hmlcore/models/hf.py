@@ -25,6 +25,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hmlcore.errors import require
+from hmlcore.files import listed
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.documents import document_starts, next_positions, read_documents
@@ -265,7 +266,7 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
 def _compare_layers(folder: Path, config: HmlConfig | Path | str | None) -> None:
     """Refuse millions of layers that are not there, before they are built."""
     names: list[str] = []
-    for part in folder.glob("*.safetensors"):
+    for part in listed(folder, "*.safetensors"):
         with safe_open(part, framework="pt") as file:
             names += file.keys()
     said = (config if isinstance(config, HmlConfig) else HmlConfig.from_pretrained(config or folder)).layers

@@ -5,11 +5,10 @@ import re
 from pathlib import Path
 
 from hmlcore.errors import require
-from hmlcore.results.packed import footer
-from hmlcore.results.place import INBOX
+from hmlcore.results.merge import packed_at
+from hmlcore.results.place import INBOX, Place, digits_of
 from hmlcore.results.spec import is_name
 
-_LOOSE = re.compile(r"[0-9a-f]{16}(\.\w+)*\.parquet")  # begins as the hash of its spec does
 _AIDS = re.compile(r"[\w.-]+\.lock|\.hml-[\w-]+\.tmp")
 # Drawn from the runs: drawn anew, not deleted.
 _DRAWN = re.compile(
@@ -28,6 +27,8 @@ def clear(root: Path, profile: str) -> int:
         require(not path.is_symlink(), f"{path} is a symbolic link: {top} is not emptied; move it elsewhere")
         if path.is_dir() or not os.path.lexists(path) or _DRAWN.fullmatch(path.relative_to(top).as_posix()):
             continue
+        if path.name.startswith(".") and not _AIDS.fullmatch(path.name):  # nobody's, and in nobody's way
+            continue
         require(_is_run(path, top), f"{path} was not written by hml: {top} is not emptied; move it elsewhere")
         ours.append(path)
     for path in ours:
@@ -41,12 +42,16 @@ def clear(root: Path, profile: str) -> int:
 def _is_run(path: Path, top: Path) -> bool:
     """Whether a file holds runs, or is what writing them leaves; packed ones are looked into.
 
-    Raises: HmlcoreError where a file that is named like packed runs holds none.
+    Raises: HmlcoreError where a file that is named like packed runs holds none, or another experiment's.
     """
     folder = path.parent.relative_to(top).parts
     if _AIDS.fullmatch(path.name):
         return folder[:1] in ((), (INBOX,), ("figures",), ("tables",))
     if folder:
         experiment = folder[1:] if folder[0] == INBOX else folder
-        return len(experiment) == 1 and is_name(experiment[0]) and bool(_LOOSE.fullmatch(path.name))
-    return path.suffix == ".parquet" and footer(path) is not None
+        return len(experiment) == 1 and is_name(experiment[0]) and digits_of(path) is not None
+    place = Place(top.parent, top.name, path.name.split(".")[0])
+    for trace in (False, True):
+        if path == place.packed(trace):
+            return bool(packed_at(place, path, trace))
+    return False

@@ -28,7 +28,7 @@ def table_of(place: Place, trace: bool = False) -> pa.Table | None:
     """
     if not place.loose(trace):
         try:
-            return _packed(place, place.packed(trace), trace)[0]
+            return packed_at(place, place.packed(trace), trace)[0]
         except FileNotFoundError:
             return None
     runs = gather(place, trace).runs
@@ -79,11 +79,12 @@ def _packed_parts(place: Place, path: Path, trace: bool, digits: str, drop: Cont
     listed = footer(path)
     if listed is None or not any(digest.startswith(digits) for digest in listed.runs):
         return []
-    table, listed = _packed(place, path, trace)
+    table, listed = packed_at(place, path, trace)
     return split(path, table, listed, [d for d in listed.runs if d.startswith(digits) and d not in drop])
 
 
-def _packed(place: Place, path: Path, trace: bool) -> tuple[pa.Table, Footer]:
+def packed_at(place: Place, path: Path, trace: bool) -> tuple[pa.Table, Footer]:
+    """The rows in a packed file, and its footer. Raises HmlcoreError: it is of another place or kind."""
     table, listed = read_packed(path)
     has, wants = (("traces" if kind else "runs") for kind in (listed.trace, trace))
     require(has == wants, f"{path} has 'hmlcore_packed' {has!r} where {wants!r} belong: it was renamed")

@@ -17,6 +17,7 @@ import hmlcore
 from hmlcore import paths, studies
 from hmlcore.errors import HmlcoreError
 from hmlcore.figures.files import json_text
+from hmlcore.files import listed
 from hmlcore.kept import kept
 from hmlcore.results import spec_hash
 from hmlcore.studies.kit.study import PROFILES
@@ -66,7 +67,7 @@ def _sources() -> str:
     """A hash of every source that a grid or a docstring may come from."""
     digest = hashlib.sha256(sys.version.encode())
     for root in dict.fromkeys([*hmlcore.__path__, *studies.__path__]):
-        for path in sorted(p for pattern in ("*.py", "rates.json") for p in Path(root).rglob(pattern)):
+        for path in (p for pattern in ("**/*.py", "**/rates.json") for p in listed(Path(root), pattern)):
             digest.update(os.fsencode(path) + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -108,7 +108,9 @@ def _sources(root: Path) -> Iterator[tuple[str, bytes]]:
     paths = []
     for folder, inner, files in os.walk(root):
         inner[:] = [name for name in inner if name not in _INSTALLED | _TESTS and name[:7] != "config-"]
-        wanted = (name for name in files if name.endswith(".py") and not name.startswith(_SKIPPED_FILES))
+        wanted = (
+            name for name in files if name.endswith(".py") and not name.startswith((".", *_SKIPPED_FILES))
+        )
         paths += [Path(folder, name).relative_to(root).as_posix() for name in wanted]
     for path in sorted(paths):
         text = content(root / path).replace(b"\r\n", b"\n")
