@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.files import write_file
+from hmlcore.files import listed, write_file
 from hmlcore.made import Made
 from hmlcore.notebooks import KEPT_METADATA
 from hmlcore.results.provenance import git
@@ -29,7 +29,7 @@ def sync_pairs(folder: Path, made: Made) -> list[Path]:
     """
     import jupytext
 
-    pairs = {script: script.with_suffix(".ipynb") for script in sorted(folder.glob("*.py"))}
+    pairs = {script: script.with_suffix(".ipynb") for script in listed(folder, "*.py")}
     cells = {path: _cells(jupytext.read(path)) for pair in pairs.items() for path in pair if path.exists()}
     edited = [script for script, notebook in pairs.items() if cells.get(notebook) != cells[script]]
     for script in edited:

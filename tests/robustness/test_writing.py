@@ -198,4 +198,5 @@ def written_by(path):
 def test_nothing_else_writes_files():
     """But a switch of the system, and the book's pages, which are staged anew each time."""
     found = {call for path in listed(PACKAGE, "**/*.py") for call in written_by(path)}
-    assert found == {("files.py", "open"), ("training/monitor.py", "write_text"), ("book.py", "write_text")}
+    pages = {("book.py", "write_text"), ("made.py", "copyfile")}
+    assert found == {("files.py", "open"), ("training/monitor.py", "write_text"), *pages}
