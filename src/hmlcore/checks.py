@@ -74,18 +74,36 @@ def check_choice(name: str, value: object, known: Collection[str]) -> str:
 def check_instance(name: str, value: object, kind: type) -> Any:
     """An object of that class."""
     if not isinstance(value, kind):
-        raise _refusal(name, f"a {kind.__name__}", value)
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise _refusal(name, f"{article} {kind.__name__}", value)
     return value
 
 
-def check_list(name: str, values: object, check: Callable, *bounds: Any) -> list:
-    """Several values, one at least, each of which `check(name, value, *bounds)` lets pass."""
+def check_function(name: str, value: object) -> Callable:
+    """What can be called."""
+    if not callable(value):
+        raise _refusal(name, "a function", value)
+    return value
+
+
+def check_sentence(name: str, value: object) -> str | Callable:
+    """A text, or a function that makes one."""
+    return value if callable(value) else check_text(name, value)
+
+
+def check_tuple(name: str, values: object, check: Callable, *bounds: Any) -> tuple:
+    """Several values, or none, each of which `check(name, value, *bounds)` lets pass."""
     several = hasattr(values, "__iter__") and not isinstance(values, str | bytes | dict)
     if not several or getattr(values, "ndim", 1) != 1:
         raise _refusal(name, "a list", values)
-    found = [check(f"each of {name}", value, *bounds) for value in values]
+    return tuple(check(f"each of {name}", value, *bounds) for value in values)
+
+
+def check_list(name: str, values: object, check: Callable, *bounds: Any) -> list:
+    """The same of at least one value, as a list."""
+    found = check_tuple(name, values, check, *bounds)
     require(len(found) > 0, f"{name} must not be empty")
-    return found
+    return list(found)
 
 
 def check_arguments(name: str, values: object) -> dict[str, Any]:

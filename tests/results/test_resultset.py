@@ -101,7 +101,7 @@ def test_best_lr_by_width_and_condition(tmp_path):
         ("hml", 32, 0.001),
         ("hml", 64, 0.001),
     }
-    with pytest.raises(HmlcoreError, match="unknown run column 'pairs'"):
+    with pytest.raises(HmlcoreError, match="unknown column in by 'pairs'"):
         found.best_lr("accuracy", by=["pairs"])
 
 

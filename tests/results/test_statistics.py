@@ -85,10 +85,10 @@ def test_pairing_removes_what_the_seed_does():
     ("call", "message"),
     [
         (lambda: seed_interval([]), "values is empty"),
-        (lambda: seed_interval([1, 2], confidence=95), "confidence must be between 0 and 1, not 95"),
-        (lambda: wilson_interval(1.2, 10), "accuracy must be between 0 and 1, not 1.2"),
+        (lambda: seed_interval([1, 2], confidence=95), "confidence must be between 0 and 1, got 95"),
+        (lambda: wilson_interval(1.2, 10), "accuracy must be between 0 and 1, got 1.2"),
         (lambda: wilson_interval(float("nan"), 10), "accuracy"),
-        (lambda: wilson_interval(0.5, 0), "n must be at least 1, not 0"),
+        (lambda: wilson_interval(0.5, 0), "n must be at least 1, got 0"),
         (lambda: paired_difference({0: 1.0}, {1: 1.0}), "no seed in common"),
     ],
 )

@@ -1,8 +1,11 @@
 """Values that mean nothing almost everywhere, and what must come of each: use, or one line that refuses it."""
 
+import collections.abc
 import math
 import re
 import signal
+import types
+import typing
 from contextlib import contextmanager
 
 from hmlcore.errors import HmlcoreError
@@ -59,3 +62,23 @@ def _wrong(call, name, value, use):
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:120]}"
     return ""
+
+
+def as_declared(made):
+    """Every field of a dataclass holds what its annotation says."""
+    for name, hint in typing.get_type_hints(type(made)).items():
+        if typing.get_origin(hint) is not typing.ClassVar:
+            assert _fits(getattr(made, name), hint), f"{name} holds {getattr(made, name)!r}"
+
+
+def _fits(value, hint):
+    kind, parts = typing.get_origin(hint), typing.get_args(hint)
+    if kind in (types.UnionType, typing.Union):
+        return any(_fits(value, part) for part in parts)
+    if kind is collections.abc.Callable:
+        return callable(value)
+    if kind is tuple:
+        return type(value) is tuple and all(_fits(x, parts[0]) for x in value)
+    if hint is float:
+        return type(value) in (int, float)
+    return isinstance(value, kind or hint) and not (hint is int and value is True)

@@ -8,7 +8,8 @@ from inspect import isfunction, signature
 import numpy as np
 import pytest
 import torch
-from bad_values import answers
+from bad_values import answers, as_declared
+from made_up import run
 
 from hmlcore import ops
 from hmlcore.layers import MIXERS, build_mixer
@@ -18,6 +19,12 @@ from hmlcore.models.generation import Sampling, generate
 from hmlcore.models.generation import read as read_prompt
 from hmlcore.ops.backend import choose
 from hmlcore.ops.retention import multi_scale
+from hmlcore.results import Store
+from hmlcore.results.statistics import seed_interval, wilson_interval
+from hmlcore.studies.kit.claim import Claim
+from hmlcore.studies.kit.comparison import DEFAULT, Comparison
+from hmlcore.studies.kit.figure import Figure, TableOf
+from hmlcore.studies.kit.study import Experiment, Protocol, Study
 from hmlcore.tasks import SPLITS, TASKS, build_task
 from hmlcore.tasks.base import SyntheticTask
 from hmlcore.training import TrainingConfig, train
@@ -80,6 +87,7 @@ def test_tasks(name):
         return task
 
     def draw(task):
+        as_declared(task)
         if isinstance(task, SyntheticTask):
             assert task.batch("train", 0, 1, 0).inputs.shape == (1, task.length)
 
@@ -158,7 +166,7 @@ GOOD = TrainingConfig(steps=1, batch_size=1, seed=0, lr=0.01)
 
 
 def test_training(model):
-    assert answers(partial(replace, GOOD), [field.name for field in fields(TrainingConfig)]) == []
+    assert answers(partial(replace, GOOD), [field.name for field in fields(TrainingConfig)], as_declared) == []
     assert answers(partial(parameter_groups, model), ["weight_decay"]) == []
     good = {"lr": 0.1, "weight_decay": 0.0}
     assert answers(partial(build_optimizer, model, **good), good) == []
@@ -223,3 +231,40 @@ def test_the_choice_of_a_form():
     assert answers(lambda op: choose(op), ["op"]) == []
     assert answers(partial(choose, "attention"), ["backend"]) == []
     assert answers(multi_scale, ["num_heads"]) == []
+
+
+EXPERIMENT = Experiment("counting", "Which counts?", criterion=("accuracy", "max"))
+WORDS = {
+    Experiment: EXPERIMENT,
+    Study: Study("counting", "Which counts?", (EXPERIMENT,)),
+    Protocol: Protocol(lambda profile: []),
+    Claim: Claim("It counts", "counting", lambda results: ("confirmed", "")),
+    Figure: Figure("counting", lambda results: None, "Counting"),
+    TableOf: TableOf("counting", lambda results: None),
+    Comparison: DEFAULT,
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_studies(kind):
+    as_declared(WORDS[kind])
+    assert answers(partial(replace, WORDS[kind]), [field.name for field in fields(kind)], as_declared) == []
+
+
+def test_selections(tmp_path):
+    store = Store(tmp_path)
+    for lr in (0.1, 0.2):
+        rows = [{"metric": "accuracy", "value": lr, "n": 9, "split": split} for split in ("validation", "test")]
+        store.write(run(rows, lr=lr))
+    results = store.load("smoke", "copy")
+    assert answers(partial(results.metric, "accuracy"), ["split", "lr", "mixer", "unheard_of"]) == []
+    assert answers(results.where, ["lr", "seed", "mixer", "spec", "unheard_of"]) == []
+    assert answers(lambda metric: results.metric(metric), ["metric"]) == []
+    assert answers(partial(results.best_lr, **{"metric": "accuracy"}), ["metric", "mode", "by"]) == []
+
+
+def test_statistics():
+    good = {"accuracy": 0.5, "n": 9, "confidence": 0.95}
+    assert answers(partial(wilson_interval, **good), good) == []
+    good = {"values": [0.5, 0.6], "confidence": 0.95}
+    assert answers(partial(seed_interval, **good), good) == []

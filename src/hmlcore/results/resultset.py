@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hmlcore.errors import require, unknown
+from hmlcore.checks import check_choice, check_optional, check_text, check_tuple
+from hmlcore.errors import HmlcoreError, require, shown, unknown
 
 _REQUIRED = (
     "metric",
@@ -121,9 +122,8 @@ class ResultSet:
         Raises:
             HmlcoreError: unknown metric or column, or no row left.
         """
-        rows = self.frame[self.frame["metric"] == name]
-        if rows.empty:
-            raise unknown("metric", name, self.metrics)
+        rows = self.frame[self.frame["metric"] == check_choice("metric", name, self.metrics)]
+        split = check_optional("split", split, check_text)
         splits = sorted(set(rows["split"]))
         if split is None:
             require("test" in splits or len(splits) == 1, f"metric {name!r} has splits {splits}: name one")
@@ -151,12 +151,12 @@ class ResultSet:
         Raises:
             HmlcoreError: a mixer has no validation rows, or its learning rates share no seed.
         """
-        require(mode in ("max", "min"), f"mode must be 'max' or 'min', not {mode!r}")
-        by = [by] if isinstance(by, str) else list(by)
+        check_choice("mode", mode, ("max", "min"))
+        by = check_tuple("by", (by,) if isinstance(by, str) else by, check_text)
         runs = self.runs()
         for column in by:
             if column not in runs:
-                raise unknown("run column", column, runs.columns)
+                raise unknown("column in by", column, runs.columns)
         worst = float("-inf") if mode == "max" else float("inf")
         rows = self.metric(metric, split="validation", **conditions)
         score = rows.groupby("spec_hash")["value"].agg(lambda v: v.mean(skipna=False)).fillna(worst)
@@ -219,7 +219,10 @@ def select(frame: pd.DataFrame, conditions: dict) -> pd.DataFrame:
             frame = frame[frame[column].isna()]
         else:
             allowed = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Iterable) else list(wanted)
-            frame = frame[frame[column].isin(allowed)]
+            try:
+                frame = frame[frame[column].isin(allowed)]
+            except (TypeError, ValueError, OverflowError) as error:  # of pandas, of pyarrow and of the column
+                raise HmlcoreError(f"no {column} can be {shown(wanted)}") from error
     return frame
 
 
@@ -231,4 +234,4 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shown(conditions: dict) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in conditions.items()) or "no conditions"
+    return ", ".join(f"{key}={shown(value)}" for key, value in conditions.items()) or "no conditions"

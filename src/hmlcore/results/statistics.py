@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from hmlcore.errors import require
+from hmlcore.checks import check_int, check_number
+from hmlcore.errors import HmlcoreError, require, shown
 
 MIN_SEEDS = 5
 """Fewest seeds that get an interval."""
@@ -66,7 +67,10 @@ def seed_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate
         HmlcoreError: no values, or a confidence outside (0, 1).
     """
     _check_confidence(confidence)
-    x = np.asarray(values, dtype=float).ravel()
+    try:
+        x = np.asarray(values, dtype=float).ravel()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise HmlcoreError(f"values must be numbers, got {shown(values)}") from error
     require(x.size > 0, "values is empty: a mean needs at least one seed")
     mean = float(x.mean())
     if x.size < MIN_SEEDS or not np.isfinite(x).all():
@@ -87,8 +91,7 @@ def wilson_interval(accuracy: float, n: int, confidence: float = 0.95) -> tuple[
         n: number of examples, at least 1.
     """
     _check_confidence(confidence)
-    require(0 <= accuracy <= 1, f"accuracy must be between 0 and 1, not {accuracy!r}")
-    require(n >= 1, f"n must be at least 1, not {n!r}")
+    accuracy, n = check_number("accuracy", accuracy, 0, 1), check_int("n", n)
     p, n, z = float(accuracy), int(n), float(ndtri((1 + confidence) / 2))
     center = p + z * z / (2 * n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -123,4 +126,5 @@ def interval_note(n: int) -> str:
 
 
 def _check_confidence(confidence: float) -> None:
-    require(0 < confidence < 1, f"confidence must be between 0 and 1, not {confidence!r}")
+    check_number("confidence", confidence, 0, 1)
+    require(0 < confidence < 1, f"confidence must be between 0 and 1, both excluded, got {confidence}")

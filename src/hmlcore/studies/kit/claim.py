@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from hmlcore.checks import check_fields, check_function, check_instance, check_sentence, check_text, check_tuple
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
@@ -62,6 +63,13 @@ class Claim:
     where: Mapping = field(default_factory=dict)
     effects: tuple[Effect, ...] = (Effect("accuracy", NEAR),)
     called: str = ""
+
+    def __post_init__(self) -> None:
+        effects = (check_tuple, check_instance, Effect)
+        check_fields(
+            self, statement=(check_sentence,), experiment=(check_text,), rule=(check_function,),
+            where=(check_instance, Mapping), effects=effects, called=(check_instance, str),
+        )  # fmt: skip
 
     @property
     def name(self) -> str:

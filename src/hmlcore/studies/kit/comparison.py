@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from hmlcore.checks import check_bool, check_fields, check_instance, check_int
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.results import SCHEMA, canonical
@@ -84,6 +85,9 @@ class Comparison:
     hml: Mapping
     mlp: int
     packed: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, hml=(check_instance, Mapping), mlp=(check_int,), packed=(check_bool,))
 
     def arguments(self, mixer: str, d_model: int, heads: int, length: int) -> dict:
         """What `mixer` is given: its authors' choices, and equal state where it can be set.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from hmlcore.checks import check_bool, check_fields, check_function, check_sentence, check_text
 from hmlcore.errors import require, unknown
 from hmlcore.figures.tables import Table
 from hmlcore.results import ResultSet, Store
@@ -37,6 +38,12 @@ class Figure:
     traced: bool = False
     every_mixer: bool = False
 
+    def __post_init__(self) -> None:
+        check_fields(
+            self, experiment=(check_text,), function=(check_function,), caption=(check_sentence,),
+            traced=(check_bool,), every_mixer=(check_bool,),
+        )  # fmt: skip
+
     def words(self, specs: Sequence[Mapping]) -> str:
         """The caption, for runs of `specs`."""
         return self.caption if isinstance(self.caption, str) else self.caption(specs)
@@ -62,6 +69,9 @@ class TableOf:
 
     experiment: str
     function: Callable[[ResultSet], Table]
+
+    def __post_init__(self) -> None:
+        check_fields(self, experiment=(check_text,), function=(check_function,))
 
 
 def function_name(product: Figure | TableOf) -> str:

@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hmlcore.errors import require, unknown
+from hmlcore.checks import (
+    check_bool,
+    check_choice,
+    check_fields,
+    check_function,
+    check_instance,
+    check_optional,
+    check_text,
+    check_tuple,
+)
+from hmlcore.errors import require
 from hmlcore.results import ResultSet, Store, Tuning
 
 PROFILES = ("smoke", "laptop", "full")
@@ -50,6 +60,13 @@ class Experiment:
     trained: bool = True
     repeatable: bool = True
 
+    def __post_init__(self) -> None:
+        words = (check_tuple, check_text)
+        check_fields(
+            self, name=(check_text,), question=(check_text,), factors=words, conditions=words, mixers=words,
+            criterion=(check_optional, _check_criterion), trained=(check_bool,), repeatable=(check_bool,),
+        )  # fmt: skip
+
     @property
     def tuning(self) -> Tuning | None:
         """What chooses this experiment's learning rates, as results carry it."""
@@ -70,6 +87,10 @@ class Study:
     name: str
     question: str
     experiments: tuple[Experiment, ...]
+
+    def __post_init__(self) -> None:
+        experiments = (check_tuple, check_instance, Experiment)
+        check_fields(self, name=(check_text,), question=(check_text,), experiments=experiments)
 
 
 @dataclass(frozen=True)
@@ -92,11 +113,20 @@ class Protocol:
     side_by_side: Callable[[list[dict], Any], list] | None = None
     report: Callable[[list], str] | None = None
 
+    def __post_init__(self) -> None:
+        others = ("measure", "trace", "examine", "side_by_side", "report")
+        check_fields(self, grid=(check_function,), **dict.fromkeys(others, (check_optional, check_function)))
+
+
+def _check_criterion(name: str, value: object) -> tuple[str, str]:
+    pair = check_tuple(name, value, check_text)
+    require(len(pair) == 2, f"{name} must be a metric and max or min, got {pair}")
+    return pair[0], check_choice(name, pair[1], ("max", "min"))
+
 
 def check_profile(profile: str) -> None:
     """Refuse an unknown profile with the list of known ones."""
-    if profile not in PROFILES:
-        raise unknown("profile", profile, PROFILES)
+    check_choice("profile", profile, PROFILES)
 
 
 def field_values(spec: Mapping, field: str) -> set[str]:
