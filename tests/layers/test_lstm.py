@@ -15,7 +15,9 @@ def test_it_is_torchs_unit_between_a_convolution_and_a_map(hidden):
     layer = LSTM(6, hidden).double()
     x = normal(2, 17, 6, dtype=torch.float64)
     mixed = F.conv1d(F.pad(x.mT, (3, 0)), layer.conv[:, None], groups=6).mT
-    y, (shown, kept) = layer.unit(F.silu(mixed))
+    unit = torch.nn.LSTM(6, hidden or 6, batch_first=True, dtype=torch.float64)
+    unit.load_state_dict(layer.unit.state_dict())
+    y, (shown, kept) = unit(F.silu(mixed))
     found, state = layer(x)
     torch.testing.assert_close(found, y @ layer.out_proj.weight.T, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state.hidden, shown[0], rtol=1e-12, atol=1e-12)

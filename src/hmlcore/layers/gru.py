@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hmlcore.layers.recurrent import RecurrentUnit
 from hmlcore.ops.gru import gru
@@ -22,7 +22,7 @@ class GRU(RecurrentUnit):
     """
 
     name = "gru"
-    unit_class, state_class = nn.GRU, GRUState
+    mode, state_class = "GRU", GRUState
 
     def run(self, x, weights, hidden):
         return gru(x, weights, hidden)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from hmlcore.layers.recurrent import RecurrentUnit
 from hmlcore.ops.lstm import lstm
@@ -24,7 +24,7 @@ class LSTM(RecurrentUnit):
     """
 
     name = "lstm"
-    unit_class, state_class = nn.LSTM, LSTMState
+    mode, state_class = "LSTM", LSTMState
 
     def run(self, x, weights, hidden, cell):
         y, last = lstm(x, weights, (hidden, cell))

@@ -15,8 +15,8 @@ from hmlcore.ops.short_conv import short_conv
 class RecurrentUnit(Mixer):
     """SiLU(conv(x)) through a unit whose weights a module of torch holds, and an output projection.
 
-    A subclass names the module, the tuple of its state, of which the last is the convolution's inputs, and
-    runs it.
+    A subclass names the unit, the tuple of its state, of which the last is the convolution's inputs, and runs
+    it.
 
     Args:
         d_model: width of the residual stream.
@@ -24,7 +24,7 @@ class RecurrentUnit(Mixer):
         conv_size: taps of the causal depthwise convolution before the unit.
     """
 
-    unit_class: ClassVar[type[nn.RNNBase]]
+    mode: ClassVar[str]  # of torch's nn.RNNBase
     state_class: ClassVar[type]
 
     def __init__(self, d_model: int, hidden: int | None = None, conv_size: int = 4):
@@ -32,7 +32,8 @@ class RecurrentUnit(Mixer):
         d_model = self.d_model
         self.hidden = d_model if hidden is None else check_int("hidden", hidden)
         self.conv = conv_weight(d_model, conv_size)
-        self.unit = self.unit_class(d_model, self.hidden, batch_first=True)
+        # The base class, which is what holds the weights: torch.compile refuses its subclasses by type.
+        self.unit = nn.RNNBase(self.mode, d_model, self.hidden, batch_first=True)
         self.out_proj = nn.Linear(self.hidden, d_model, bias=False)
 
     @abstractmethod

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.recurrent import check_unit, register_unit
+from hmlcore.ops.recurrent import check_unit, one_node, register_unit
 
 
 def naive_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -32,11 +32,19 @@ def naive_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = Non
     return torch.stack(outputs, 1), state
 
 
+def _unit(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    *weights, state = tensors
+    y, last = torch.gru(x, state[None].contiguous(), weights, True, 1, 0.0, True, False, True)
+    return y, last[0]
+
+
+_fused = one_node("gru", _unit)
+
+
 def torch_gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The same through ``torch.gru`` (cuDNN on a GPU); arguments as :func:`naive_gru`."""
-    (state,) = check_unit(x, weights, state=state)
-    y, last = torch.gru(x, state[None].contiguous(), list(weights), True, 1, 0.0, True, False, True)
-    return y, last[0]
+    y, last = _fused(x, *weights, *check_unit(x, weights, state=state))
+    return y, last
 
 
 def gru(x: Tensor, weights: tuple[Tensor, ...], state: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.recurrent import check_unit, register_unit
+from hmlcore.ops.recurrent import check_unit, one_node, register_unit
 
 State = tuple[Tensor, Tensor]
 
@@ -36,11 +36,19 @@ def naive_lstm(x: Tensor, weights: tuple[Tensor, ...], state: State | None = Non
     return torch.stack(outputs, 1), (hidden, cell)
 
 
+def _unit(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    weights, start = tensors[:4], [s[None].contiguous() for s in tensors[4:]]
+    y, hidden, cell = torch.lstm(x, start, weights, True, 1, 0.0, True, False, True)
+    return y, hidden[0], cell[0]
+
+
+_fused = one_node("lstm", _unit)
+
+
 def torch_lstm(x: Tensor, weights: tuple[Tensor, ...], state: State | None = None) -> tuple[Tensor, State]:
     """The same through ``torch.lstm`` (cuDNN on a GPU); arguments as :func:`naive_lstm`."""
-    start = [s[None].contiguous() for s in _check(x, weights, state)]
-    y, hidden, cell = torch.lstm(x, start, list(weights), True, 1, 0.0, True, False, True)
-    return y, (hidden[0], cell[0])
+    y, hidden, cell = _fused(x, *weights, *_check(x, weights, state))
+    return y, (hidden, cell)
 
 
 def lstm(x: Tensor, weights: tuple[Tensor, ...], state: State | None = None) -> tuple[Tensor, State]:
