@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hmlcore import cli, paths
-from hmlcore.arguments import duration
+from hmlcore.arguments import duration, fields_of
 from hmlcore.layers import MIXERS
 from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.models.generation import generate
@@ -73,7 +73,7 @@ def test_help_of_run_shows_an_example_that_parses(capsys):
     example = re.search(r"Example: hml (run .*? --jobs \d)", " ".join(capsys.readouterr().out.split()))[1]
     options = cli._parser().parse_args(example.split())
     assert (options.experiment, options.profile, options.jobs, options.budget) == ("copy", "laptop", 2, 540)
-    assert cli._only(options.only) == {"mixer": ["hml", "attention"]} and options.seeds == [0, 1, 2]
+    assert fields_of(options.only) == {"mixer": ["hml", "attention"]} and options.seeds == [0, 1, 2]
 
 
 def test_the_version(capsys):
@@ -174,7 +174,7 @@ def test_durations(text, seconds):
 
 
 def test_only_gathers_fields():
-    assert cli._only(["mixer=hml,gru", "lr=0.003", "mixer=attention"]) == {
+    assert fields_of(["mixer=hml,gru", "lr=0.003", "mixer=attention"]) == {
         "mixer": ["hml", "gru", "attention"],
         "lr": ["0.003"],
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hmlcore import __version__
-from hmlcore.errors import one_line, shown
+from hmlcore.errors import one_line, require, shown
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,6 +37,16 @@ def place(text: str) -> Path:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise argparse.ArgumentTypeError(f"{shown(text)} is no path: {reason}") from error
     return Path(text)
+
+
+def fields_of(pairs: list[str]) -> dict[str, list[str]]:
+    """``["mixer=hml,attention", "lr=0.003"]`` to ``{"mixer": ["hml", "attention"], "lr": ["0.003"]}``."""
+    chosen: dict[str, list[str]] = {}
+    for pair in pairs:
+        field, _, values = pair.partition("=")
+        require(bool(field and values), f"--only takes FIELD=VALUE[,VALUE...], got {pair!r}")
+        chosen.setdefault(field, []).extend(values.split(","))
+    return chosen
 
 
 Verb = Callable[..., argparse.ArgumentParser]

@@ -197,7 +197,7 @@ def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:
     lines = plain(done.stdout).splitlines()
     if done.returncode:
         found = [line for line in lines if re.search(r"WARNING|ERROR|Error", line)] or lines[-15:]
-        raise HmlcoreError("the pages could not be built:\n" + "\n".join(found[:40]) + f"\nfull log: {log}")
+        raise HmlcoreError(f"the pages could not be built: {'; '.join(found[:40])}; full log: {log}")
     for line in lines:
         if line.startswith("notice:"):
             _say(line)

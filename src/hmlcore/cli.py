@@ -12,7 +12,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from hmlcore import paths
-from hmlcore.arguments import build_parser
+from hmlcore.arguments import build_parser, fields_of
 from hmlcore.checks import check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, one_line, require
 
@@ -100,7 +100,7 @@ def _run_together(options, group) -> int:
     check_log(options.log)
     # One choice over all of a family: what one member lacks, another may have.
     grids = [protocol(e.name).grid(options.profile) for e in experiments_named(options.experiment)]
-    specs = select([spec for grid in grids for spec in grid], _only(options.only), options.seeds)
+    specs = select([spec for grid in grids for spec in grid], fields_of(options.only), options.seeds)
     usual = default_jobs() if group.strategy is None else 1
     jobs, folder = usual if options.jobs is None else options.jobs, options.save_models
     check_int("--jobs", jobs)
@@ -229,7 +229,7 @@ def _bench(options) -> int:
     from hmlcore.runner.bench import bench
 
     tables = bench(
-        options.profile, Store(paths.results()), only=_only(options.only), lengths=options.lengths,
+        options.profile, Store(paths.results()), only=fields_of(options.only), lengths=options.lengths,
         force=options.force,
     )  # fmt: skip
     for table in tables:
@@ -279,16 +279,6 @@ def _doctor(options) -> int:
     text, healthy = report()
     print(text)
     return 0 if healthy else 1
-
-
-def _only(pairs: list[str]) -> dict[str, list[str]]:
-    """``["mixer=hml,attention", "lr=0.003"]`` to ``{"mixer": ["hml", "attention"], "lr": ["0.003"]}``."""
-    chosen: dict[str, list[str]] = {}
-    for pair in pairs:
-        field, _, values = pair.partition("=")
-        require(bool(field and values), f"--only takes FIELD=VALUE[,VALUE...], got {pair!r}")
-        chosen.setdefault(field, []).extend(values.split(","))
-    return chosen
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -80,7 +80,7 @@ def execute(notebook: Path, out: Path, parameters: dict) -> None:
         first = next((line for line in error.source.splitlines() if line.strip()), "")
         raise HmlcoreError(
             f"chapter {notebook.stem} failed in cell {error.exec_count} ({first.strip()!r}): "
-            f"{error.ename}: {plain(error.evalue)}\nexecuted so far: {partial}"
+            f"{error.ename}: {plain(error.evalue)}; executed so far: {partial}"
         ) from error
     except (CellExecutionError, DeadKernelError, RuntimeError) as error:
         raise HmlcoreError(f"chapter {notebook.stem} could not be executed: {plain(str(error))}") from error

@@ -50,16 +50,16 @@ def _check_nothing_is_lost(script: Path, notebook: Path, cells: dict[Path, _Cell
     ours = [cell for cell in cells[script] if cell not in cells[notebook]]
     theirs = [cell for cell in cells[notebook] if cell not in cells[script]]
     raise HmlcoreError(
-        f"{notebook.name} was edited and {script.name} has other cells, so neither is written over.\n"
-        f"only in {script.name}: {_shown(ours)}\nonly in {notebook.name}: {_shown(theirs)}\n"
-        f"to keep the notebook's: jupytext --to py:percent {notebook}\n"
+        f"{notebook.name} was edited and {script.name} has other cells, so neither is written over; "
+        f"only in {script.name}: {_shown(ours)}; only in {notebook.name}: {_shown(theirs)}; "
+        f"to keep the notebook's: jupytext --to py:percent {notebook}; "
         f"to keep the script's: jupytext --to ipynb --update {script}"
     )
 
 
 def _shown(cells: _Cells) -> str:
     """The first lines of cells, as text."""
-    return "; ".join(repr(next(iter(source.splitlines()), "")) for _, source, _ in cells[:5]) or "their order"
+    return ", ".join(repr(next(iter(source.splitlines()), "")) for _, source, _ in cells[:5]) or "their order"
 
 
 def _cells(notebook) -> _Cells:
