@@ -1,9 +1,12 @@
 """Every argument of everything public, given what means nothing: used, or refused in one line that names it."""
 
 import json
+import re
 from dataclasses import asdict, fields, replace
 from functools import partial
-from inspect import isfunction, signature
+from importlib import import_module
+from inspect import isabstract, isclass, isfunction, signature
+from pkgutil import walk_packages
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import torch
 from bad_values import answers, as_declared
 from made_up import run
 
-from hmlcore import ops
+from hmlcore import layers, models, ops, tasks, training
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
 from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
@@ -21,6 +24,7 @@ from hmlcore.ops.backend import choose
 from hmlcore.ops.retention import multi_scale
 from hmlcore.results import Store
 from hmlcore.results.statistics import seed_interval, wilson_interval
+from hmlcore.studies import kit
 from hmlcore.studies.kit.claim import Claim
 from hmlcore.studies.kit.comparison import DEFAULT, Comparison
 from hmlcore.studies.kit.figure import Figure, TableOf
@@ -268,3 +272,32 @@ def test_statistics():
     assert answers(partial(wilson_interval, **good), good) == []
     good = {"values": [0.5, 0.6], "confidence": 0.95}
     assert answers(partial(seed_interval, **good), good) == []
+
+
+# Classes that others build, of arguments that were checked, and what holds results of a run.
+PARTS = {
+    "HyenaFilter", "RotaryAttention", "SoftNorm", "HeadNorm", "SwiGLU", "Trace", "Network", "Rotation",
+    "Nonlinear", "Stepped", "Lanes", "Windows", "Corpus", "Documents", "Tokens", "BPE", "CarriedState", "Muon",
+    "MuonAdamW", "ProcessGroup", "Reporter", "Tracker", "Trainer", "Progress", "Paused",
+    *(kind.__name__ for kind in FAMILY.values()),
+}  # fmt: skip
+
+
+def asked(package):
+    """The names of public classes whose constructor takes a number or a word; tuples hold what was made, and what
+    transformers asks for has tests of its own."""
+    names = [found.name for found in walk_packages(package.__path__, f"{package.__name__}.")]
+    for module in (import_module(name) for name in names if not name.startswith("hmlcore.models.hf")):
+        for name, kind in vars(module).items():
+            public = isclass(kind) and kind.__module__ == module.__name__ and name[0] != "_"
+            if public and not isabstract(kind) and not issubclass(kind, tuple | BaseException):
+                hints = [str(p.annotation) for p in signature(kind).parameters.values()]
+                if any(re.search(r"\b(int|float|str|bool)\b", hint) and "Tensor" not in hint for hint in hints):
+                    yield name
+
+
+def test_every_class_is_asked():
+    thrown = {cls.__name__ for cls in (*MIXERS.values(), *TASKS.values(), *WORDS)}
+    thrown |= {"BackboneConfig", "Classifier", "Sampling", "TrainingConfig"}
+    found = {name for package in (layers, models, tasks, training, kit) for name in asked(package)}
+    assert found - PARTS == thrown

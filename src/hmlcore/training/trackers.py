@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from hmlcore import paths
-from hmlcore.errors import unknown
+from hmlcore.checks import check_choice
 from hmlcore.optional import need
 from hmlcore.results import canonical, spec_hash
 
@@ -111,8 +111,7 @@ def check_log(name: str | None) -> None:
     """Refuse, before any work, a tracker that is unknown or whose package is absent; None is fine."""
     if name is None:
         return
-    if name not in TRACKERS:
-        raise unknown("tracker in --log", name, TRACKERS)
+    check_choice("tracker in --log", name, TRACKERS)
     if package := TRACKERS[name].package:
         need(f"--log {name}", "log", package)
 
