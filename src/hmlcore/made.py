@@ -78,7 +78,7 @@ class Made:
         paths = [self._path(name) for name in gone]
         for path in paths:
             path.unlink(missing_ok=True)
-        _without_empty(self.folder, paths)
+        without_empty(self.folder, paths)
         self._list(self.names() - gone)
 
     def clean(self) -> None:
@@ -102,7 +102,7 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _without_empty(top: Path, paths: list[Path]) -> None:
+def without_empty(top: Path, paths: list[Path]) -> None:
     """Delete the folders below `top` that held `paths` and hold nothing now, the innermost first."""
     for folder in sorted({p for path in paths for p in path.parents if top in p.parents}, reverse=True):
         remove_if_empty(folder)

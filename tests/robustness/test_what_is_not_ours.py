@@ -151,9 +151,12 @@ def test_emptying_takes_every_run_and_leaves_what_was_drawn(tmp_path):
     write(tmp_path / "smoke" / ".hml-host-1-01234567-0.tmp")
     drawn = write(tmp_path / "smoke" / "figures" / "copy.svg")
     other = write(tmp_path / "laptop" / "figures" / "copy.svg")
+    empty = tmp_path / "smoke" / "for_later"
+    empty.mkdir()
     assert clear(tmp_path, "smoke") >= 4
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == {drawn, other}
     assert clear(tmp_path, "full") == 0
+    assert empty.is_dir() and not (tmp_path / "smoke" / ".runs").exists()
 
 
 def test_a_made_folder_keeps_what_is_not_ours(tmp_path):

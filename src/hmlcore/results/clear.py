@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from hmlcore.errors import require
+from hmlcore.made import without_empty
 from hmlcore.results.merge import packed_at
 from hmlcore.results.place import INBOX, Place, digits_of
 from hmlcore.results.spec import is_name
@@ -33,9 +34,7 @@ def clear(root: Path, profile: str) -> int:
         ours.append(path)
     for path in ours:
         path.unlink(missing_ok=True)
-    for folder in sorted((p for p in (top, *top.rglob("*")) if p.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    without_empty(root, ours)
     return len(ours)
 
 
