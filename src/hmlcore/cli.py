@@ -9,12 +9,12 @@ import io
 import re
 import sys
 from contextlib import nullcontext, redirect_stdout
-from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.arguments import build_parser, fields_of
 from hmlcore.checks import check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, one_line, require
+from hmlcore.files import make_folder
 
 # Importing torch takes seconds; a verb imports what it needs.
 
@@ -105,7 +105,7 @@ def _run_together(options, group) -> int:
     jobs, folder = usual if options.jobs is None else options.jobs, options.save_models
     check_int("--jobs", jobs)
     if folder is not None:
-        _make_folder("--save-models", folder)
+        make_folder("--save-models", folder)
     require(jobs == 1 or group.strategy is None, f"--jobs must be 1 with --parallel, got {jobs}")
     gpu = f" on {device_name(default_device())}" if default_device().type == "cuda" else ""
     gpu += f", by {group.world_size} processes each" if group.strategy else ""
@@ -123,15 +123,6 @@ def _run_together(options, group) -> int:
     if outcome.interrupted:
         return 130
     return 1 if outcome.failed else 0
-
-
-def _make_folder(option: str, folder: Path) -> None:
-    """What is kept goes there after hours of work, so it is made before."""
-    require(not folder.is_file(), f"{option} takes a folder, and {folder} is a file")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HmlcoreError(f"{option}: {folder} cannot be made ({error.strerror})") from error
 
 
 def _pack(options) -> int:
@@ -251,7 +242,7 @@ def _figures(options) -> int:
         f"hml run EXPERIMENT --profile {options.profile}",
     )
     if options.out is not None:
-        _make_folder("--out", options.out)
+        make_folder("--out", options.out)
     exported = export_all(store, options.profile, options.out)
     for path in exported.files:
         print(path)

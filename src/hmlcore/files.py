@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from hmlcore.errors import HmlcoreError
+from hmlcore.errors import HmlcoreError, require
 
 # A temporary file names its writer: the machine, the process, and which of those that had this number.
 _HOST = re.sub(r"\W", "_", platform.node())[:32]
@@ -63,6 +63,19 @@ def write_file(
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def make_folder(option: str, folder: Path) -> None:
+    """Make the folder that `option` names: what is kept goes there after hours of work.
+
+    Raises: HmlcoreError where a file is there, or nothing can be made or written.
+    """
+    require(not folder.is_file(), f"{option} takes a folder, and {folder} is a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HmlcoreError(f"{option}: {folder} cannot be made ({error.strerror})") from error
+    require(os.access(folder, os.W_OK), f"{option}: nothing can be written to {folder}")
 
 
 def sweep(folder: Path) -> None:
