@@ -284,8 +284,8 @@ PARTS = {
 
 
 def asked(package):
-    """The names of public classes whose constructor takes a number or a word, but for tuples, which hold what was
-    made, and what transformers asks for, which has tests of its own."""
+    """The names of public classes whose constructor takes a number or a word, but for tuples, which hold what
+    was made, and what transformers asks for, which has tests of its own."""
     names = [found.name for found in walk_packages(package.__path__, f"{package.__name__}.")]
     for module in (import_module(name) for name in names if not name.startswith("hmlcore.models.hf")):
         for name, kind in vars(module).items():
