@@ -4,6 +4,7 @@
 that of the rest of the graph, and wrong without a word.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -47,6 +48,23 @@ class _Refused(torch.autograd.Function):
         refusal(*ctx.names)(ctx)
 
 
+def only_once(name: str, law: str) -> Callable:
+    """For the backward pass of an autograd Function that saves all its operands: its gradient is refused."""
+
+    def decorate(backward: Callable) -> Callable:
+        @functools.wraps(backward)
+        def guarded(ctx, *grads):
+            with torch.no_grad():
+                found = backward(ctx, *grads)
+            if not torch.is_grad_enabled() or torch.compiler.is_compiling():  # without create_graph
+                return found
+            return _Refused.apply((name, law), len(found), *found, *ctx.saved_tensors, *grads)
+
+        return guarded
+
+    return decorate
+
+
 class _Once(torch.autograd.Function):
     """Tensors as they are, whose gradients depend on them as well as on what comes from above."""
 
@@ -70,7 +88,7 @@ class _Once(torch.autograd.Function):
 
 
 def once(name: str, law: str, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """`tensors`, to be given to code whose gradient cannot be differentiated: that is refused with an
+    """`tensors`, to be given to code of others whose gradient cannot be differentiated: that is refused with an
     HmlcoreError, whatever path of the graph asks for it, in the words of :func:`refusal`."""
     needed = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
     # A compiled graph is differentiated once only, and says so itself.

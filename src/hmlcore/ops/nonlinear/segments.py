@@ -15,13 +15,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hmlcore.checks import check_int
 from hmlcore.ops.matrix_memory import each_sequence
 from hmlcore.ops.nonlinear.naive import Net, check_nonlinear
 from hmlcore.ops.nonlinear.potentials import LogCosh, Network
-from hmlcore.ops.once import once
+from hmlcore.ops.once import only_once
 from hmlcore.ops.precision import without_autocast
 
 SEGMENT = 32
@@ -177,13 +176,13 @@ class _Segments(torch.autograd.Function):
             outputs.append(_sum(read.addcmul_(part.r_p, states[1:, 1]), -3))
         ctx.size = size
         ctx.invert = are_steady(x.alpha, size) if reversible else [False] * len(bounds)
-        ctx.save_for_backward(starts, *tensors)
+        ctx.save_for_backward(state, starts, *tensors)
         return torch.cat(outputs), starts[-1].clone()
 
     @staticmethod
-    @once_differentiable
+    @only_once("segment_nonlinear", "naive_nonlinear")
     def backward(ctx, d_outputs, d_state):
-        starts, *tensors = ctx.saved_tensors
+        _, starts, *tensors = ctx.saved_tensors
         x, potential = _parts(tensors)
         bounds = split_segments(len(x.k), ctx.size)
         path = starts.new_empty(min(ctx.size, len(x.k)) + 1, *starts.shape[1:])
@@ -253,7 +252,6 @@ def segment_nonlinear(
     )
     weights = () if net is None else (x.to(state.dtype) for x in net)
     start = state.permute(2, 1, 3, 0, 4).contiguous()
-    given = once("segment_nonlinear", "naive_nonlinear", start, *tokens, *weights)
-    o, end = _Segments.apply(segment, reversible, *given)
+    o, end = _Segments.apply(segment, reversible, start, *tokens, *weights)
     end = end.permute(3, 1, 0, 2, 4).contiguous() if output_final_state else None
     return o.squeeze(2).permute(2, 0, 1, 3).to(v.dtype), end

@@ -15,12 +15,11 @@ SSD has one decay a head: with L_ts = exp Σ_{s<j≤t} Δ_j A inside a chunk it 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hmlcore.checks import check_int, check_optional
 from hmlcore.ops.diagonal_scan.scan import sweep_
 from hmlcore.ops.matrix_memory import decay_matrix
-from hmlcore.ops.once import once
+from hmlcore.ops.once import only_once
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.selective_scan.naive import check_selective, check_ssd
 
@@ -37,20 +36,20 @@ def _chunk_states(dt: Tensor, a: Tensor, x: Tensor, b: Tensor, state: Tensor) ->
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, dt, a, b, c, state, size):
-        outputs, starts = [], []
+        outputs, starts, first = [], [], state
         for x_c, dt_c, b_c, c_c in zip(*(y.split(size, 1) for y in (dt * x, dt, b, c)), strict=True):
             starts.append(state)
             _, h = _chunk_states(dt_c, a, x_c, b_c, state)
             outputs.append((h @ c_c[..., None]).squeeze(-1))
             state = h[:, -1].clone()
         ctx.size = size
-        ctx.save_for_backward(x, dt, a, b, c, torch.stack(starts))
+        ctx.save_for_backward(x, dt, a, b, c, first, torch.stack(starts))
         return torch.cat(outputs, 1), state
 
     @staticmethod
-    @once_differentiable
+    @only_once("chunk_selective_scan", "naive_selective_scan")
     def backward(ctx, dy, dstate):
-        x, dt, a, b, c, starts = ctx.saved_tensors
+        x, dt, a, b, c, _, starts = ctx.saved_tensors
         da, pieces = torch.zeros_like(a), []
         parts = zip(*(y.split(ctx.size, 1) for y in (dt * x, dt, b, c, dy)), starts, strict=True)
         for x_c, dt_c, b_c, c_c, dy_c, start in reversed(list(parts)):
@@ -83,10 +82,7 @@ def chunk_selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """:func:`naive_selective_scan`, `chunk_size` tokens at a time; the other arguments as there."""
     chunk_size = check_int("chunk_size", chunk_size)
-    given = once(
-        "chunk_selective_scan", "naive_selective_scan", *check_selective(x, dt, a, b, c, initial_state)
-    )
-    y, state = _SelectiveScan.apply(*given, chunk_size)
+    y, state = _SelectiveScan.apply(*check_selective(x, dt, a, b, c, initial_state), chunk_size)
     return y.to(x.dtype), state
 
 

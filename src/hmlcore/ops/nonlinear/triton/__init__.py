@@ -6,7 +6,6 @@ from checkpoint to checkpoint. All arithmetic is fp32 (a network's products are 
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hmlcore.checks import check_int
 from hmlcore.errors import require
@@ -14,7 +13,7 @@ from hmlcore.ops import extras
 from hmlcore.ops.matrix_memory import each_sequence
 from hmlcore.ops.nonlinear.naive import Net, check_nonlinear
 from hmlcore.ops.nonlinear.segments import KEPT, SEGMENT, products
-from hmlcore.ops.once import once
+from hmlcore.ops.once import only_once
 from hmlcore.ops.precision import without_autocast
 
 LARGEST = 128  # key channels, without a network
@@ -34,16 +33,16 @@ class _Kernels(torch.autograd.Function):
 
         o, final, starts = forward(Operands(*operands), state, sizes)
         ctx.sizes = sizes
-        ctx.save_for_backward(starts, final, *operands)
+        ctx.save_for_backward(state, starts, final, *operands)
         return o, final
 
     @staticmethod
-    @once_differentiable
+    @only_once("triton_nonlinear", "naive_nonlinear")
     def backward(ctx, d_o, d_final):
         from hmlcore.ops.nonlinear.triton.backward import backward
         from hmlcore.ops.nonlinear.triton.forward import Operands
 
-        starts, final, *operands = ctx.saved_tensors
+        _, starts, final, *operands = ctx.saved_tensors
         x, sizes = Operands(*operands), ctx.sizes
         kept = products(x.alpha.transpose(0, 1), sizes.S)  # [segments, B, H]
         steady = (kept >= KEPT).permute(1, 2, 0).flatten(0, 1)
@@ -95,8 +94,7 @@ def triton_nonlinear(
     network = (alpha,) * 4 if net is None else (push.float(), *(x.float() for x in net))
     operands = (x.contiguous() for x in (*tokens, *network))
     hidden = 0 if net is None else net.weight.shape[1]
-    given = once("triton_nonlinear", "naive_nonlinear", state.contiguous(), *operands)
-    o, final = _Kernels.apply(_sizes(k, v, hidden, segment), *given)
+    o, final = _Kernels.apply(_sizes(k, v, hidden, segment), state.contiguous(), *operands)
     return o.to(v.dtype), final if output_final_state else None
 
 
