@@ -196,6 +196,50 @@ def test_sequences_of_a_batch_do_not_meet(case):
     close(mixer(x[1:2])[0], y[1:2])
 
 
+def without_gradient(mixer, x, state=None):
+    with torch.no_grad():
+        return mixer(x, state)
+
+
+def stays_in_its_future(mixer, x, value, dies=True):
+    """Tokens of one sequence become `value`; if it `dies` of that, nothing of it is finite any more."""
+    exact, last = without_gradient(mixer, x)
+    for t in (0, 9, x.shape[1] - 2):
+        changed = x.clone()
+        changed[1, t, 3] = value
+        y, state = without_gradient(mixer, changed)
+        after, _ = without_gradient(mixer, x, state)
+        close(y[1, :t], exact[1, :t], 1e-6)  # not its bits: a transform rounds by all that it is given
+        wanted = (exact, without_gradient(mixer, x, last)[0], *last)
+        for a, b in zip((y, after, *state), wanted, strict=True):
+            close(a[[0, 2]], b[[0, 2]], 1e-6)
+        assert not dies or not (y[1, t:].isfinite().any() or after[1].isfinite().any())
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("backend", ["", "naive", "retention=parallel"], ids=["fastest", "naive", "parallel"])
+@every_mixer
+def test_what_is_not_finite_stays_in_its_sequence_and_future(case, backend, value, monkeypatch):
+    if "retention" in backend and case != "retnet":
+        return
+    monkeypatch.setenv("HMLCORE_BACKEND", backend)
+    # A window forgets, and of an infinity a unit may recover, whose gates it shuts.
+    forgets = ["window_attention", *(["gru", "lstm"] if value == torch.inf else [])]
+    x = normal(3, 12 if backend else 70, WIDTH)
+    stays_in_its_future(make(case), x, value, dies=CASES[case][0] not in forgets)
+
+
+@every_mixer
+def test_so_it_does_where_values_are_not_looked_at(case, monkeypatch):
+    """On a GPU and in a compiled graph, marks are made whether there is something to mark or not."""
+    mixer, x = make(case), normal(3, 70, WIDTH)
+    looked, state = without_gradient(mixer, x)
+    monkeypatch.setattr("hmlcore.ops.finite.visible", lambda x: False)
+    unlooked, last = without_gradient(mixer, x)
+    assert torch.equal(unlooked, looked) and all(map(torch.equal, state, last))
+    stays_in_its_future(mixer, x, torch.nan, dies=case != "window_attention")
+
+
 @pytest.mark.parametrize("backend", ["", "naive", "retention=parallel"], ids=["fastest", "naive", "parallel"])
 @every_mixer
 def test_a_batch_of_none_is_a_batch(case, backend, monkeypatch):

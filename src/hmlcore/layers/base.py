@@ -23,6 +23,11 @@ class Mixer(nn.Module, ABC):
     The state is a NamedTuple of tensors, passed in and returned, never kept in the module.
     A mixer that `packs` also takes ``cu_seqlens``: the bounds of sequences that lie end to end in x.
     One pass, any chunking and single steps agree; y_t depends on x_≤t only.
+
+    That holds of what is not finite too. A NaN in token t, or a number out of the dtype's range, spoils y_≥t
+    and the state of its sequence (window attention's until the window has passed), and nothing before it or in
+    another sequence. ``HMLCORE_CHECK_GATES=1`` refuses such gates of HML instead. Gradients are NaN with it.
+    A batch of no sequences has outputs and states of none. A second derivative is right or refused.
     """
 
     name: ClassVar[str]

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.finite import confined
 from hmlcore.ops.once import once
 from hmlcore.ops.self_check import form_error, normals
 
@@ -64,7 +65,8 @@ def sdpa_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """The op through whichever form suits the device; arguments as :func:`naive_attention`."""
-    return backend.choose("attention", q.device).form.function(q, k, v)
+    form = backend.choose("attention", q.device).form
+    return confined(lambda x: (form.function(q, **x), None), q, {"k": k, "v": v})[0]
 
 
 def _self_check(form, naive, device) -> float:

@@ -7,6 +7,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops import backend
 from hmlcore.ops.attention import check_shapes, rotate
+from hmlcore.ops.finite import confined
 from hmlcore.ops.once import once
 from hmlcore.ops.self_check import form_error, normals
 
@@ -78,7 +79,13 @@ def blocked_window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -
 
 def window_attention(q: Tensor, k: Tensor, v: Tensor, present: Tensor) -> Tensor:
     """The op through whichever form suits the device; arguments as :func:`naive_window_attention`."""
-    return backend.choose("window_attention", q.device).form.function(q, k, v, present)
+    form = backend.choose("window_attention", q.device).form
+    window = k.shape[1] - q.shape[1] + 1
+
+    def run(x: dict) -> tuple[Tensor, None]:
+        return form.function(q, **x, present=present), None
+
+    return confined(run, q, {"k": k, "v": v}, window=window)[0]
 
 
 def _self_check(form, naive, device) -> float:

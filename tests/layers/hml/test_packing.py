@@ -53,6 +53,21 @@ def with_gradients(run, layer, x, state):
 
 
 @every_case
+def test_what_is_not_finite_stays_in_its_packed_sequence(case):
+    layer, x = make(case), normal(1, BOUNDS[-1], WIDTH)
+    spoilt = x.clone()
+    spoilt[0, 10, 3] = torch.nan  # of the fourth, 7 … 22
+    with torch.no_grad():
+        (y, state), (exact, last) = (layer(z, cu_seqlens=BOUNDS) for z in (spoilt, x))
+    others = [i for i in range(COUNT) if i != 3]
+    for a, b in zip((y[0, :10], y[0, 23:], *state), (exact[0, :10], exact[0, 23:], *last), strict=True):
+        a, b = (a, b) if len(a) > COUNT else (a[others], b[others])
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert not y[:, 10:23].isfinite().any()
+    assert not state.memory[3].isfinite().all()
+
+
+@every_case
 @pytest.mark.parametrize("given", [True, False], ids=["from a state", "from nothing"])
 def test_packed_sequences_are_separate_sequences(case, given):
     layer, x = make(case, torch.float64), normal(1, BOUNDS[-1], WIDTH, dtype=torch.float64).requires_grad_()

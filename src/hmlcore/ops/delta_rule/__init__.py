@@ -8,6 +8,7 @@ from hmlcore.ops import backend
 from hmlcore.ops.delta_rule.chunk import chunk_delta_rule
 from hmlcore.ops.delta_rule.fla import FLA, fla_delta_rule
 from hmlcore.ops.delta_rule.naive import delta_rule_step, naive_delta_rule
+from hmlcore.ops.finite import confined
 from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.self_check import seeded
 
@@ -20,7 +21,8 @@ def delta_rule(q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, beta: Tensor,
     """The op through whichever form suits the tensors' device; arguments as ``naive_delta_rule``."""
     given = (q, k, v, log_alpha, beta, options.get("initial_state"))
     form = backend.choose("delta_rule", k.device, given=given).form
-    return form.function(q, k, v, log_alpha, beta, **options)
+    tokens = {"k": k, "v": v, "log_alpha": log_alpha, "beta": beta}
+    return confined(lambda x: form.function(q, *x.values(), **options), q, tokens, options.get("cu_seqlens"))
 
 
 @seeded

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
+from hmlcore.ops.finite import confined
 from hmlcore.ops.hamiltonian.chunk import chunk_hamiltonian, default_chunk_size
 from hmlcore.ops.hamiltonian.dynamics import Coefficients, delta, euler, leapfrog
 from hmlcore.ops.hamiltonian.naive import naive_hamiltonian
@@ -21,7 +22,13 @@ __all__ = [
 def hamiltonian(r: Tensor, k: Tensor, v: Tensor, coefficients: Coefficients, **options):
     """The op through whichever form suits the tensors and their device; arguments as ``naive_hamiltonian``."""
     given = (r, k, v, *coefficients, options.get("initial_state"))
-    return backend.choose("hamiltonian", k.device, given=given).form.function(r, k, v, coefficients, **options)
+    form = backend.choose("hamiltonian", k.device, given=given).form
+
+    def run(x: dict) -> tuple[Tensor, Tensor | None]:
+        k, v, *gates = x.values()
+        return form.function(r, k, v, Coefficients(*gates), **options)
+
+    return confined(run, r, {"k": k, "v": v, **coefficients._asdict()}, options.get("cu_seqlens"))
 
 
 @seeded

@@ -1,16 +1,17 @@
 """Refusals shared by every form of the op, before any work starts.
 
-Shapes and devices are always checked. Values are checked on a CPU only: on a GPU a look at them waits for
-the device. ``HMLCORE_CHECK_GATES=1`` checks them everywhere, and the bound of stability with them.
+Shapes and devices are always checked. The range of gates is checked on a CPU only: on a GPU a look at them
+waits for the device. ``HMLCORE_CHECK_GATES=1`` checks it everywhere, and with it the bound of stability and
+that gates are finite; else NaN goes its way (`ops/finite.py`).
 """
 
 import functools
-import os
 
 import torch
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require
+from hmlcore.ops.finite import asked, check_finite, visible
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 
 
@@ -81,35 +82,33 @@ def check_shapes(
 
 
 def check_coefficients(coefficients: Coefficients) -> None:
-    """Refuse gates outside their range and numbers that are not finite; where asked, unstable steps too."""
+    """Refuse gates outside their range; where asked, numbers that are not finite and unstable steps too."""
     x = coefficients
     check_log_gates(log_alpha=x.log_alpha)
     if x.log_gamma is not None and visible(x.log_gamma):
         alpha, gamma = x.log_alpha.detach(), x.log_gamma.detach()
         # Momentum keeps αγ: a rule with a momentum gate of its own, μ = αγ ≤ 1, has γ = μ/α.
-        if not (within := gamma <= -alpha).all():
+        if (beyond := outside(gamma > -alpha, gamma)).any():
             raise HmlcoreError(
                 "log_gamma must be at most 0, or -log_alpha (gamma times alpha in [0, 1]), "
-                f"got {float(gamma[~within][0]):g} where log_alpha is {float(alpha[~within][0]):g}"
+                f"got {float(gamma[beyond][0]):g} where log_alpha is {float(alpha[beyond][0]):g}"
             )
     check_finite(**{f"coefficients.{name}": getattr(x, name) for name in ("drift", "c", "e", "f")})
-    if _asked() and visible(x.e):
+    if asked() and visible(x.e):
         check_stability(x)
 
 
+def outside(beyond: Tensor, x: Tensor) -> Tensor:
+    """`beyond`, and where asked what is NaN, of which no comparison holds."""
+    return beyond | x.detach().isnan() if asked() else beyond
+
+
 def check_log_gates(**gates: Tensor | None) -> None:
-    """Refuse logarithms of gates above 0 or NaN. −inf, a gate that is shut, is the limit and is allowed."""
+    """Refuse logarithms of gates above 0. −inf, a gate that is shut, is the limit and is allowed."""
     for name, x in gates.items():
-        if x is not None and visible(x) and not (x.detach() <= 0).all():
+        if x is not None and visible(x) and outside(x.detach() > 0, x).any():
             gate = name.removeprefix("log_")
             raise HmlcoreError(f"{name} must be at most 0 ({gate} in [0, 1]), got {float(x.detach().max()):g}")
-
-
-def check_finite(**tensors: Tensor | None) -> None:
-    """Refuse NaN and infinity."""
-    for name, x in tensors.items():
-        if x is not None and visible(x) and not (found := x.detach().isfinite()).all():
-            raise HmlcoreError(f"{name} must be finite, got {float(x.detach()[~found][0]):g}")
 
 
 def check_stability(coefficients: Coefficients) -> None:
@@ -128,15 +127,3 @@ def check_stability(coefficients: Coefficients) -> None:
         at = excess.argmax()
         found, bound = float(strength.flatten()[at]), float((strength - excess).flatten()[at])
         raise HmlcoreError(f"beta times h squared must be below 2(1 + gamma) = {bound:g}, got {found:g}")
-
-
-def _asked() -> bool:
-    return os.environ.get("HMLCORE_CHECK_GATES", "") == "1"
-
-
-def visible(x: Tensor) -> bool:
-    """Whether the values of `x` are looked at."""
-    # A compiled graph has no values yet, and a look at them would break it in two.
-    if torch.compiler.is_compiling():
-        return False
-    return x.device.type == "cpu" or (x.device.type != "meta" and _asked())

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from hmlcore.errors import require
 from hmlcore.ops import backend
+from hmlcore.ops.finite import bad_tokens, cleaned, marked, marks
 from hmlcore.ops.precision import without_autocast
 from hmlcore.ops.self_check import form_error, normals
 
@@ -74,7 +75,17 @@ def fft_long_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tup
 
 def long_conv(x: Tensor, weight: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The op through whichever form suits the device; arguments as :func:`naive_long_conv`."""
-    return backend.choose("long_conv", x.device).form.function(x, weight, state)
+    form = backend.choose("long_conv", x.device).form
+    state = x.new_zeros(len(x), 0, x.shape[-1]) if state is None else state
+    # One token is a plain sum.
+    bad = None if x.shape[1] == 1 else [bad_tokens({"x": y}) if y.numel() else None for y in (state, x)]
+    if bad is None or all(b is None for b in bad):
+        return form.function(x, weight, state)
+    none = [torch.zeros(y.shape[:2], dtype=torch.bool, device=y.device) for y in (state, x)]
+    before, now = (y if b is None else b for b, y in zip(bad, none, strict=True))
+    y, inputs = form.function(cleaned(x, now), weight, cleaned(state, before))
+    bad = torch.cat((before, now), 1)
+    return marked(y, marks(bad)[:, state.shape[1] :]), marked(inputs, marks(bad, window=1))
 
 
 backend.register(

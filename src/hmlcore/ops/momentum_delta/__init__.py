@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
+from hmlcore.ops.finite import confined
 from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.momentum_delta.chunk import chunk_momentum_delta
 from hmlcore.ops.momentum_delta.naive import momentum_delta_step, naive_momentum_delta
@@ -15,9 +16,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-def momentum_delta(q: Tensor, k: Tensor, v: Tensor, *gates: Tensor, **options):
+def momentum_delta(
+    q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, log_mu: Tensor, beta: Tensor, eta: Tensor,
+    p: Tensor | None = None, **options,
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """The op through whichever form suits the tensors' device; arguments as ``naive_momentum_delta``."""
-    return backend.choose("momentum_delta", k.device).form.function(q, k, v, *gates, **options)
+    form = backend.choose("momentum_delta", k.device).form
+    tokens = {"k": k, "v": v, "log_alpha": log_alpha, "log_mu": log_mu, "beta": beta, "eta": eta, "p": p}
+    return confined(lambda x: form.function(q, *x.values(), **options), q, tokens, options.get("cu_seqlens"))
 
 
 @seeded

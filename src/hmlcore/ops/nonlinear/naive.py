@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.ops.hamiltonian.check import check_finite, check_log_gates
+from hmlcore.ops.finite import check_finite, visible
+from hmlcore.ops.hamiltonian.check import check_log_gates, outside
 from hmlcore.ops.matrix_memory import check_memory, each_sequence
 from hmlcore.ops.precision import without_autocast
 
@@ -101,10 +102,9 @@ def check_nonlinear(
         require(x.device == k.device, f"{name} is on {x.device} but k is on {k.device}")
     check_log_gates(log_alpha=log_alpha)
     check_finite(beta=beta, push=push, **{name: x for name, (x, _) in wanted.items()})
-    # Elsewhere a look at the values would wait for the device, and a compiled graph has none.
-    if k.device.type == "cpu" and not torch.compiler.is_compiling():
+    if visible(drift):
         turn = (drift * pull).detach()
-        if not ((turn >= 0) & (turn <= STABLE)).all():
+        if outside((turn < 0) | (turn > STABLE), turn).any():
             worst = turn.flatten()[(turn - 1).abs().argmax()]
             raise HmlcoreError(f"drift times pull must be between 0 and 2 (a stable step), got {worst:g}")
     return state

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
+from hmlcore.ops.finite import confined
 from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.oscillator.chunk import chunk_oscillator
 from hmlcore.ops.oscillator.naive import (
@@ -27,7 +28,8 @@ def oscillator(
 ) -> tuple[Tensor, Tensor | None]:
     """The op through whichever form suits the tensors' device; arguments as ``naive_oscillator``."""
     form = backend.choose("oscillator", k.device).form
-    return form.function(q, k, v, log_alpha, log_rho, theta, **options)
+    tokens = {"k": k, "v": v, "log_alpha": log_alpha, "log_rho": log_rho, "theta": theta}
+    return confined(lambda x: form.function(q, *x.values(), **options), q, tokens, options.get("cu_seqlens"))
 
 
 @seeded

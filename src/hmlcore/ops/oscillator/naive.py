@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from hmlcore.errors import require
-from hmlcore.ops.hamiltonian.check import check_finite, check_log_gates
+from hmlcore.ops.finite import check_finite
+from hmlcore.ops.hamiltonian.check import check_log_gates
 from hmlcore.ops.matrix_memory import check_memory, each_sequence, over_time
 from hmlcore.ops.precision import without_autocast
 

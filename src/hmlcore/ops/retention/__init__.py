@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hmlcore.checks import check_int
 from hmlcore.ops import backend
+from hmlcore.ops.finite import confined
 from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.retention.fla import FLA, fla_retention
 from hmlcore.ops.retention.naive import naive_retention, retention_step
@@ -30,7 +31,12 @@ def multi_scale(num_heads: int) -> list[float]:
 def retention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, **options):
     """The op through whichever form suits the tensors' device; arguments as ``naive_retention``."""
     given = (q, k, v, log_gamma, options.get("initial_state"))
-    return backend.choose("retention", k.device, given=given).form.function(q, k, v, log_gamma, **options)
+    form = backend.choose("retention", k.device, given=given).form
+
+    def run(x: dict) -> tuple[Tensor, Tensor | None]:
+        return form.function(q, *x.values(), log_gamma, **options)
+
+    return confined(run, q, {"k": k, "v": v}, options.get("cu_seqlens"))
 
 
 @seeded

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
+from hmlcore.ops.finite import confined
 from hmlcore.ops.selective_scan.chunk import chunk_selective_scan, chunk_ssd
 from hmlcore.ops.selective_scan.fla import FLA, fla_ssd
 from hmlcore.ops.selective_scan.naive import naive_selective_scan, naive_ssd, selective_scan_step, ssd_step
@@ -27,7 +28,9 @@ def ssd(
 ) -> tuple[Tensor, Tensor]:
     """The op through whichever form suits the device; arguments as :func:`naive_ssd`."""
     arguments = (x, dt, a, b, c, initial_state)
-    return backend.choose("ssd", x.device, given=arguments).form.function(*arguments)
+    form = backend.choose("ssd", x.device, given=arguments).form
+    tokens = {"x": x, "dt": dt, "b": b}
+    return confined(lambda given: form.function(**given, a=a, c=c, initial_state=initial_state), c, tokens)
 
 
 def _self_check(x, dt, a, b, state):

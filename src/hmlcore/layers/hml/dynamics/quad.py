@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hmlcore.layers.hml.dynamics.base import Dynamics
 from hmlcore.ops.diagonal_scan import block_scan
-from hmlcore.ops.hamiltonian.check import check_finite
+from hmlcore.ops.finite import check_finite
 from hmlcore.ops.packing import own, repack, unpack
 from hmlcore.ops.precision import without_autocast
 
