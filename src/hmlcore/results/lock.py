@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hmlcore.errors import HmlcoreError
 
+_FAR = 1 << 20
+
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -27,6 +29,25 @@ def locked(path: Path) -> Iterator[None]:
             reason = error.strerror or error
             raise HmlcoreError(f"cannot lock {path}: {reason}; pack on a disk of this machine") from error
         yield  # closing the file ends the lock, and so does the end of the process
+
+
+def try_lock(handle: int) -> bool | None:
+    """Lock an open file until it is closed, if nobody else holds it: whether it is; None without such locks."""
+    try:
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            os.lseek(handle, _FAR, os.SEEK_SET)  # what is locked there cannot be read
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _wait(handle: int) -> None:

@@ -2,7 +2,8 @@
 
 ``<root>/<profile>/<experiment>.parquet`` holds the packed runs, ``<experiment>.traces.parquet`` their traces.
 ``<root>/<profile>/.runs/<experiment>/<first 16 digits of the spec's hash>.parquet`` is a run that nobody packed
-yet, beside its ``.trace.parquet``. ``<root>/<profile>/<experiment>/``, where these once lay, still counts.
+yet, beside its ``.trace.parquet``; ``<root>/<profile>/<experiment>/``, where these once lay, still counts.
+``.<digits>.claim`` in the inbox says that somebody makes that run just now (:mod:`hmlcore.results.claims`).
 """
 
 import re

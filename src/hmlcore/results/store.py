@@ -7,6 +7,7 @@ writers can work at once; :func:`hmlcore.results.pack.pack` puts them into the o
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import write_file
+from hmlcore.results.claims import claimed
 from hmlcore.results.files import loose_bytes
 from hmlcore.results.merge import gather, table_of
 from hmlcore.results.packed import footer, join
@@ -47,6 +49,14 @@ class Store:
         place, name = self.place(spec["profile"], spec["experiment"]), loose_name(spec_hash(spec))
         former = place.former / name
         return former if former.is_file() else place.inbox / name
+
+    def claim(self, spec: dict) -> AbstractContextManager[str]:
+        """Hold the run of `spec` while it is made, if nobody else does: who does, or "".
+
+        A run must be looked for again once it is held. Raises HmlcoreError: the disk refuses.
+        """
+        place = self.place(spec["profile"], spec["experiment"])
+        return claimed(place.inbox / f".{spec_hash(spec)[:16]}.claim")
 
     def has(self, spec: dict) -> bool:
         """Whether the run of `spec` is finished and stored. Reads no rows.
