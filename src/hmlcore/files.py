@@ -27,16 +27,18 @@ def write_file(
     content: bytes | str | Callable[[BinaryIO], object],
     what: str = "",
     check: Callable[[Path], None] | None = None,
+    durable: bool = True,
 ) -> None:
     """Write `path`: a reader sees the old file or the new one, also when the writer is killed or the disk full.
 
-    The file is durable, and its mode what the umask says. Where `path` is a link, the file that it points to is
-    written. What dead writers left in the folder goes.
+    Its mode is what the umask says. Where `path` is a link, the file that it points to is written. What dead
+    writers left in the folder goes.
 
     Args:
         content: the bytes, a text (UTF-8), or what fills an open binary file.
         what: the kind of file, for errors: "checkpoint".
         check: is given the new file, durable but under another name, before it takes the place of the old.
+        durable: it outlives a loss of power; what is made again in a moment need not wait for the disk.
 
     Raises:
         HmlcoreError: the disk refuses (full, read-only), or something else than a file is there.
@@ -51,11 +53,13 @@ def write_file(
             temporary = beside
             _fill(file, content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if check is not None:
             check(temporary)
         temporary.replace(target)
-        fsync_folder(target.parent)
+        if durable:
+            fsync_folder(target.parent)
     except OSError as error:
         named = f"the {what} {path}" if what else path
         raise HmlcoreError(f"cannot write {named}: {error.strerror or error}") from error
@@ -80,11 +84,16 @@ def make_folder(option: str, folder: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Delete what killed writers left in `folder`: temporary files of ours, no others."""
-    for stray in folder.glob(".hml-*.tmp"):
-        if match := _TEMPORARY.fullmatch(stray.name):
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith(".hml-")]
+    except OSError:  # there is no such folder, or it is not ours to look into
+        return
+    for name in names:
+        if match := _TEMPORARY.fullmatch(name):
             with suppress(OSError):
-                if _is_dead(*match.groups(), age=time.time() - stray.stat().st_mtime):
-                    stray.unlink()
+                if _is_dead(*match.groups(), age=time.time() - (folder / name).stat().st_mtime):
+                    (folder / name).unlink()
 
 
 def listed(folder: Path, pattern: str = "*") -> list[Path]:

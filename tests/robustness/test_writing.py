@@ -57,7 +57,7 @@ WRITERS = {
     "run": (".runs/copy", lambda at, size: Store(at / "..").write(long_run(seed=size, profile=at.name))),
     "packed": ("smoke/copy.parquet", packed),
     "figures": ("f.json", lambda at, size: write_files(at, {"f.json": "1" * 2000 * size})),
-    "corpus": ("k1.json", lambda at, size: cached(at, f"k{size}", lambda: [("a", bytes(2000))])),
+    "corpus": ("k1.kept", lambda at, size: cached(at, f"k{size}", lambda: [("a", bytes(2000))])),
     "expressions": ("listops", expressions),
 }
 
@@ -83,7 +83,7 @@ def test_every_file_has_the_mode_that_the_umask_says(writer):
     assert {stat.S_IMODE(p.stat().st_mode) for p in below(path)} == {0o644}
     os.umask(0o077)
     write(2)
-    path = path if path.is_dir() or path.name != "k1.json" else path.with_name("k2.json")
+    path = path if path.is_dir() or path.name != "k1.kept" else path.with_name("k2.kept")
     assert 0o600 in {stat.S_IMODE(p.stat().st_mode) for p in below(path)}
 
 

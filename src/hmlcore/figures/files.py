@@ -23,5 +23,5 @@ def write_files(folder: Path, content: dict[str, str | bytes]) -> list[Path]:
             not (folder / name).is_symlink(),
             f"{folder / name} is a symbolic link: nothing is written through it",
         )
-        write_file(folder / name, text)
+        write_file(folder / name, text, durable=False)
     return [folder / name for name in content]
