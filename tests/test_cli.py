@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -396,59 +395,3 @@ def test_a_reader_that_leaves_early_is_no_error():
     command = f'"{sys.executable}" -u -m hmlcore.cli list | head -n 1'
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "mixers\n", "")
-
-
-def start_grid():
-    """`hml run copy` in the smoke profile, two at a time, in a process group of its own as in a terminal."""
-    command = [sys.executable, "-u", "-m", "hmlcore.cli", "run", "copy", "--profile", "smoke", "--jobs", "2"]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-
-
-def interrupt(process):
-    """Ctrl-C: the terminal sends the signal to the whole group. Returns what was printed."""
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        return process.communicate(timeout=240)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def alone_in_its_group(process):
-    """No worker outlives the command."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def test_ctrl_c_in_the_middle_of_a_grid_keeps_what_is_finished(own_folders):
-    store, deadline = Store(own_folders / "results"), time.monotonic() + 400
-    with start_grid() as process:
-        while not store.has_any("smoke", "copy") and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        out, err = interrupt(process)
-    assert process.returncode == 130, (out, err)
-    assert "Traceback" not in err
-    finished = len(store.load("smoke", "copy").hashes)
-    assert 1 <= finished < 9
-    assert re.search(rf"^{finished} made, 0 already stored, .*paused", out, re.MULTILINE)
-    assert "the same command resumes what was paused and starts what is left" in out
-    assert alone_in_its_group(process)
-
-
-def test_ctrl_c_at_once_is_as_quiet():
-    """While the workers are still starting, when Python would print a traceback for each."""
-    with start_grid() as process:
-        assert process.stdout.readline() == "copy, smoke profile: 9 runs, 2 at a time\n"
-        time.sleep(1)
-        out, err = interrupt(process)
-    assert process.returncode == 130, (out, err)
-    assert "Traceback" not in err
-    assert out.startswith("0 made, 0 already stored")
-    assert alone_in_its_group(process)

@@ -10,7 +10,7 @@ import re
 import sys
 from contextlib import nullcontext, redirect_stdout
 
-from hmlcore import paths
+from hmlcore import interrupts, paths
 from hmlcore.arguments import build_parser, fields_of
 from hmlcore.checks import check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, one_line, require
@@ -20,35 +20,35 @@ from hmlcore.files import make_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 if all went well, 1 if a run or check failed, 2 for bad input, 130 for Ctrl-C."""
+    """Run one command; 0 if all went well, 1 if a run or check failed, 2 for bad input; asked to stop, 128 and
+    the signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed."""
     for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a character gets its number
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        return options.verb(options)
+        with interrupts.listening():
+            return options.verb(options)
     except HmlcoreError as error:
-        print(f"hml: {one_line(error)}", file=sys.stderr)
-        return 2
+        return _ended(2, one_line(error))
     except ModuleNotFoundError as error:
         if (error.name or "hmlcore").split(".")[0] == "hmlcore":
             raise
-        print(
-            f"hml: the package {error.name!r} is not installed: pip install 'hmlcore[book,hf,log]'",
-            file=sys.stderr,
-        )
-        return 2
+        return _ended(2, f"the package {error.name!r} is not installed: pip install 'hmlcore[book,hf,log]'")
     except KeyboardInterrupt:
-        print("hml: interrupted; finished runs are in the store", file=sys.stderr)
-        return 130
+        return _ended(128 + interrupts.asked_by(), "interrupted; finished runs are in the store")
     except BrokenPipeError:  # `hml list | head`
         sys.stderr.close()
         return 0
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print(f"hml: the disk is full ({error.filename}); finished runs are in the store", file=sys.stderr)
-        return 1
+        return _ended(1, f"the disk is full ({error.filename}); finished runs are in the store")
+
+
+def _ended(code: int, why: str) -> int:
+    print(f"hml: {why}", file=sys.stderr)
+    return code
 
 
 def _list(options) -> int:
@@ -120,9 +120,7 @@ def _run_together(options, group) -> int:
     print(outcome.report())
     if outcome.paused or outcome.left:
         print("the same command resumes what was paused and starts what is left")
-    if outcome.interrupted:
-        return 130
-    return 1 if outcome.failed else 0
+    return 128 + interrupts.asked_by() if outcome.interrupted else int(bool(outcome.failed))
 
 
 def _pack(options) -> int:

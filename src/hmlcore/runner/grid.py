@@ -1,23 +1,22 @@
 """Many runs: skip what the store has, resume what was interrupted, use several processes, stop in time."""
 
 import json
-import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from hmlcore import interrupts
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
+from hmlcore.runner import workers
 from hmlcore.runner.run import checkpoint_path, execute
 from hmlcore.runner.select import label
 from hmlcore.runner.timed import is_side_by_side, measure, whole_grid
@@ -28,21 +27,27 @@ from hmlcore.training.trackers import check_log
 
 @dataclass
 class Outcome:
-    """What became of a grid's runs: labels of each kind, and the errors that stopped some."""
+    """What became of a grid's runs: labels of each kind, who else makes which, and what stopped some."""
 
     stored: int = 0
     made: list[str] = field(default_factory=list)
     paused: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
     def report(self) -> str:
         """One line for people."""
         parts = [f"{len(self.made)} made", f"{self.stored} already stored"]
-        for name, runs in (("paused", self.paused), ("not started", self.left), ("failed", self.failed)):
+        for name, runs in (
+            ("paused", self.paused), ("not started", self.left), ("failed", self.failed),
+            ("under way elsewhere", self.elsewhere),
+        ):  # fmt: skip
             if runs:
                 parts.append(f"{len(runs)} {name}")
+        if self.elsewhere:
+            parts[-1] += f" ({'; '.join(sorted(set(self.elsewhere.values())))})"
         return ", ".join(parts)
 
 
@@ -64,8 +69,8 @@ def run_grid(
 ) -> Outcome:
     """Make every run of `specs` that the store lacks.
 
-    A failed run does not stop the others. Ctrl-C saves a checkpoint of each run under way; finished
-    runs are in the store already.
+    A failed run does not stop the others. Ctrl-C (from the command line SIGTERM and SIGHUP too) saves a
+    checkpoint of each run under way; finished runs are in the store already.
 
     Args:
         budget: seconds; nothing is started after them, and runs under way pause with a checkpoint.
@@ -94,9 +99,7 @@ def run_grid(
     )
     missing = [s for s in missing if s not in timed]
     for experiment in dict.fromkeys(s["experiment"] for s in timed):
-        anew = whole_grid([s for s in timed if s["experiment"] == experiment])
-        outcome.stored -= sum(s in anew and store.has(s) for s in specs)
-        _side_by_side(anew, store, outcome, force)
+        _side_by_side([s for s in timed if s["experiment"] == experiment], specs, store, outcome, force)
     if missing and jobs == 1:
         _in_this_process(missing, store, outcome, deadline, force, log, save_models, group)
     elif missing:
@@ -104,12 +107,21 @@ def run_grid(
     return outcome
 
 
-def _side_by_side(specs: list[dict], store: Store, outcome: Outcome, force: bool) -> None:
+def _side_by_side(missing: list[dict], specs: list[dict], store: Store, outcome: Outcome, force: bool) -> None:
     """Timings: all of a grid together, in this process alone and before others take the cores."""
-    names = [label(s) for s in specs]
+    anew = whole_grid(missing)
+    names = [label(s) for s in anew]
     try:
-        measure(specs, store, force=force)
-        outcome.made += names
+        with store.claim(anew[0]) as holder:  # who has the first measures all
+            if holder:
+                outcome.elsewhere |= {label(s): holder for s in missing}
+                return
+            if all(map(store.has, missing)):
+                outcome.stored += len(missing)
+                return
+            outcome.stored -= sum(s in anew and store.has(s) for s in specs)
+            measure(anew, store, force=force)
+            outcome.made += names
     except KeyboardInterrupt:
         outcome.interrupted = True
         outcome.left += names
@@ -136,39 +148,6 @@ def _absent_data(specs: list[dict]) -> dict[str, str]:
     return problems
 
 
-def _interrupt_once(_signal, _frame) -> None:
-    """A second Ctrl-C (the terminal and the parent both send one) must not cut the checkpoint short."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-# A Ctrl-C that reached this worker while it was starting up or between two runs.
-_asked_to_stop = False
-
-
-def _idle_worker() -> None:
-    def remember(_signal, _frame) -> None:
-        global _asked_to_stop
-        _asked_to_stop = True
-
-    signal.signal(signal.SIGINT, remember)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Ctrl-C waits; a process started meanwhile is born with it blocked, and says when it is ready."""
-    if not hasattr(signal, "pthread_sigmask"):  # not POSIX
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _attempt(
     spec: dict,
     root: Path,
@@ -176,37 +155,49 @@ def _attempt(
     force: bool,
     log: str | None,
     models: Path | None,
-    threads: int | None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple:
-    """Run one spec; what happened as plain data, so that it travels between processes."""
+    """Run one spec that nobody else has made or makes; what happened as plain data, which travels."""
+    store = Store(root)
+
+    def had() -> tuple | None:
+        if holder := claim.enter_context(store.claim(spec)):
+            return "elsewhere", holder
+        return ("stored", "") if store.has(spec) else None
+
     try:
-        if threads is not None:
-            torch.set_num_threads(threads)
-            signal.signal(signal.SIGINT, _interrupt_once)
-            if _asked_to_stop:
-                return "left", ""
-        execute(
-            spec, Store(root), deadline=deadline, force=force, label=label(spec), log=log, save_models=models,
-            group=group,
-        )  # fmt: skip
-        return "made", ""
+        with ExitStack() as claim:
+            if found := group.on_first(had):
+                return found
+            execute(
+                spec, store, deadline=deadline, force=force, label=label(spec), log=log, save_models=models,
+                group=group,
+            )  # fmt: skip
+            return "made", ""
     except Paused as paused:
         return "paused", str(paused)
     except KeyboardInterrupt:
         return "interrupted", ""
     except HmlcoreError as error:
         return "failed", str(error)
-    finally:
-        if threads is not None:
-            _idle_worker()
+
+
+def _attempt_in_worker(threads: int, *arguments) -> tuple:
+    torch.set_num_threads(threads)
+    try:
+        with workers.interruptible():
+            return _attempt(*arguments)
+    except KeyboardInterrupt:  # it came while the worker was starting up or between two runs
+        return "left", ""
 
 
 def _note(outcome: Outcome, spec: dict, result: tuple, bar: tqdm) -> None:
     kind, detail = result
     name = label(spec)
-    if kind == "failed":
-        outcome.failed[name] = detail
+    if kind in ("failed", "elsewhere"):
+        getattr(outcome, kind)[name] = detail
+    elif kind == "stored":
+        outcome.stored += 1
     elif kind == "interrupted":
         outcome.interrupted = True
         outcome.paused.append(name)
@@ -227,15 +218,13 @@ def _in_this_process(specs, store, outcome, deadline, force, log, models, group)
                 outcome.left += [label(s) for s in specs[i:]]
                 return
             bar.set_postfix_str(label(spec))
-            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, models, None, group), bar)
+            _note(outcome, spec, _attempt(spec, store.root, deadline, force, log, models, group), bar)
 
 
 def _in_processes(specs, store, outcome, deadline, jobs, force, log, models) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    # Threads and CUDA do not survive a fork.
-    context = multiprocessing.get_context("spawn")
     waiting, running = list(specs), {}
-    with _bar(len(specs)) as bar, ProcessPoolExecutor(jobs, context, _idle_worker) as pool:
+    with _bar(len(specs)) as bar, workers.pool(jobs) as pool:
 
         def collect(done: set[Future]) -> None:
             for future in done:
@@ -250,20 +239,16 @@ def _in_processes(specs, store, outcome, deadline, jobs, force, log, models) -> 
             while waiting or running:
                 late = deadline is not None and time.monotonic() >= deadline
                 while waiting and len(running) < jobs and not late and not outcome.interrupted:
-                    with _interrupts_blocked():
-                        future = pool.submit(
-                            _attempt, waiting[0], store.root, deadline, force, log, models, threads
-                        )
-                        running[future] = waiting.pop(0)
+                    task = threads, waiting[0], store.root, deadline, force, log, models
+                    future = workers.submit(pool, _attempt_in_worker, *task)
+                    running[future] = waiting.pop(0)
                 if not running:
                     break
                 collect(wait(running, return_when=FIRST_COMPLETED).done)
         except BrokenProcessPool:  # one died and took the others with it; what they ran has failed
             collect(wait(running).done)
         except KeyboardInterrupt:
-            # The terminal sends the signal to the workers too; one that came from elsewhere is passed on.
             outcome.interrupted = True
-            for process in list((pool._processes or {}).values()):
-                os.kill(process.pid, signal.SIGINT)
+            workers.stop(pool, interrupts.asked_by())
             collect(wait(running).done)
     outcome.left += [label(s) for s in waiting]

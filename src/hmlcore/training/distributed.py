@@ -3,7 +3,7 @@
 All processes walk through the same program. Every one draws the same batch and reads its own rows of it;
 gradients, losses and norms are sums over all, so that each knows the same and does the same. What only one may
 do (show progress, write files, measure the trained model) the first does, and shares what came of it. Nobody
-else listens to Ctrl-C or to the clock, or some would stop while others wait for them.
+else listens to requests to stop or to the clock, or some would stop while others wait for them.
 
     ddp   every process holds the whole model: torch.nn.parallel.DistributedDataParallel
     fsdp  every process holds a part of weights, gradients and optimiser: torch.distributed.fsdp.fully_shard
@@ -23,9 +23,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.interrupts import asked, handled_by, listening
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Continued, Labelled
-from hmlcore.training.interrupts import handled_by
 from hmlcore.training.objective import Objective
 from hmlcore.training.sharding import sharded, whole
 
@@ -220,10 +220,10 @@ def process_group(strategy: str | None, arguments: str = "run EXPERIMENT") -> It
     try:
         group = ProcessGroup(strategy, dist.get_rank(), dist.get_world_size())
 
-        def remember(_signal, _frame) -> None:
-            group.asked_to_stop = True
+        def remember(signum, _frame) -> None:
+            group.asked_to_stop |= asked(signum)
 
-        with handled_by(remember if group.is_first else signal.SIG_IGN):
+        with listening(remember if group.is_first else signal.SIG_IGN):
             yield group
     finally:
         dist.destroy_process_group()

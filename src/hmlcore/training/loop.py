@@ -14,13 +14,13 @@ from tqdm import tqdm
 from hmlcore.checks import check_instance, check_number, check_optional
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import sweep
+from hmlcore.interrupts import uninterrupted
 from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Continued, Labelled, Task
 from hmlcore.training.checkpoint import Damaged, Saved, collected, load_checkpoint, set_aside, write_checkpoint
 from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup
 from hmlcore.training.energy import blank_of, energy_change
-from hmlcore.training.interrupts import uninterrupted
 from hmlcore.training.monitor import Reporter
 from hmlcore.training.objective import on_device, scored
 from hmlcore.training.optim import build_optimizer, learning_rate, set_rate
