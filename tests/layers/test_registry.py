@@ -85,13 +85,13 @@ def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(
         HmlcoreError,
         match="unknown argument of mixer 'hml' 'heads'; known: conv_size, damping, dynamics, head_dim, "
-        r"num_heads, rotation_heads, theta$",
+        r"norm, num_heads, rotation_heads, rotor_start, rotors, skip, theta$",
     ):
         build_mixer("hml", 8, heads=2)
     with pytest.raises(
         HmlcoreError,
         match="unknown argument of mixer 'hml' 'theta'; known: conv_size, damping, dynamics, head_dim, "
-        r"injection, num_heads, rotation_heads, step_size$",
+        r"injection, norm, num_heads, rotation_heads, rotor_start, rotors, skip, step_size$",
     ):
         build_mixer("hml", 8, dynamics="leapfrog", theta="few")
     with pytest.raises(HmlcoreError, match="unknown dynamics 'verlet'; known: delta"):
