@@ -6,9 +6,11 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from tiny_grids import command, context
+from tiny_grids import command, context, make_on_terminal
+from tiny_runs import tiny
 
 from hmlcore.results import Store
+from hmlcore.runner.run import checkpoint_path
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals are POSIX")
 LONG = "run copy --log terminal"
@@ -84,3 +86,23 @@ def test_workers_end_with_a_parent_that_is_killed(own_folders):
         await_text(UNDER_WAY, output, process)
         process.kill()
     assert process.exitcode == -signal.SIGKILL and alone_in_its_group(process, seconds=10)
+
+
+def test_a_closed_terminal_is_a_request(own_folders):
+    """Nothing can be printed any more; the checkpoint is written all the same."""
+    terminal, end = os.openpty()
+    spec = tiny(steps=100_000)
+    process = context().Process(target=make_on_terminal, args=(os.ttyname(end), [spec], own_folders))
+    process.start()
+    try:
+        while not checkpoint_path(spec).exists():
+            time.sleep(0.02)
+        os.close(end)
+        os.close(terminal)
+        os.kill(process.pid, signal.SIGHUP)
+        process.join(60)
+        assert process.exitcode == 0, "the grid went on, or had an error"
+    finally:
+        process.kill()
+        process.join()
+    assert checkpoint_path(spec).exists() and not Store(own_folders / "results").has(spec)

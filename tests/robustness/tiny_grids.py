@@ -62,3 +62,12 @@ def make(specs, folder: Path, result=None) -> None:
         outcome = grid.run_grid(specs, Store(folder / "results"))
     if result is not None:
         result.put(outcome)
+
+
+def make_on_terminal(name: str, specs, folder: Path) -> None:
+    """:func:`make`, showing its progress on a terminal."""
+    stream = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    for standard in (1, 2):
+        os.dup2(stream, standard)
+    os.close(stream)
+    make(specs, folder)
