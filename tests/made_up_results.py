@@ -471,6 +471,28 @@ def potentials_run(mixer, seed, variant="leapfrog", task="recall", lr=0.01, **ch
     return Run(spec("potentials", mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+COUNTERS = {"4 rotors": "hml", "delta": "hml", "gated DeltaNet": "gated_deltanet", "GRU": "gru"}
+
+
+def counting_run(
+    mixer, seed, variant="4 rotors", task="parity", experiment="counting", lr=0.01, **changes
+) -> Run:
+    """Rotors drift, and do not where they are snapped; the others guess beyond their training."""
+    here, rows = {"variant": variant, "task": task}, []
+    for length in (8, 32, 512):
+        split = "validation" if length == 8 or experiment == "rotor_starts" else "test"
+        place = {**here, "length": length, "split": split, "n": 64}
+        learned = 1.0 if length <= 8 else 0.5 + (0.3 if variant == "4 rotors" else 0.01 * seed)
+        snapped = 1.0 if variant == "4 rotors" else learned
+        for end, value in (("", learned), ("_snapped", snapped)):
+            rows.append({**place, "metric": f"accuracy{end}", "value": value})
+        rows.append({**place, "metric": "bits_snapped", "value": 1.01 - snapped})
+    rows.append({**here, "metric": "lattice", "split": "validation", "value": 60 * (variant == "4 rotors")})
+    named = {**here, "train": [{"task": "word_problem", "length": 8}], **changes}
+    named["evaluate"] = [{"task": "word_problem", "length": n, "split": "test"} for n in (32, 512)]
+    return Run(spec(experiment, mixer, seed, lr=lr, **named), provenance(), rows)
+
+
 BOOKS = ("Emma", "Kim", "Persuasion", "Villette & <Co>")
 READ = {"bpe": (256, 1024, 8192), "bytes": (256, 16_384)}  # contexts; a book has 6,000 tokens, or bytes thrice
 WINDOWED = (*ALL_MIXERS, "window_attention")
@@ -545,6 +567,10 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
         for variant in POTENTIALS:
             for task in ("recall", "sums modulo 3"):
                 store.write(potentials_run("hml", seed, variant, task, profile=profile))
+        for variant, mixer in COUNTERS.items():
+            for task in ("parity", "sums modulo 5"):
+                for experiment in ("counting", "rotor_starts"):
+                    store.write(counting_run(mixer, seed, variant, task, experiment, profile=profile))
     return store
 
 

@@ -15,6 +15,7 @@ from made_up_results import (
     bytes_run,
     controlled_run,
     copy_run,
+    counting_run,
     frontier_run,
     gradient_run,
     listops_run,
@@ -70,6 +71,7 @@ MAKE = {
     "synthetic_ablation": ablation_run,
     "pg19": book_run,
     "potentials": potentials_run,
+    "counting": counting_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 FIGURES, TABLES = figures(), tables()

@@ -11,7 +11,7 @@ from hmlcore.checks import check_choice, check_fields, check_int
 from hmlcore.errors import require, unknown
 from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
-GROUPS = ("Z2", "Z3", "Z5", "S3")
+GROUPS = ("Z2", "Z3", "Z5", "Z6", "Z7", "S3")
 
 
 @cache
@@ -34,7 +34,7 @@ def multiplication(group: str) -> np.ndarray:
 class WordProblem(SyntheticTask):
     """The running product of uniform group elements: targets[t] = x_1·x_2·…·x_t.
 
-    Group "Z2" is parity, "Zm" addition modulo m, "S3" the smallest group that does not commute.
+    Group "Z2" is parity, "Zm" addition modulo m ("Z6": both 2 and 3), "S3" the smallest that does not commute.
     No position can be answered from its neighbourhood, and each answer is uniform over the group.
 
     Args:

@@ -1,0 +1,136 @@
+"""The claims of counting and the rules that decide them, fixed before the measurement.
+
+A run has solved its sums where at least .99 of the answers at the longest length are right. HML's rotors are
+judged as they are after snapping, unless a rule says otherwise. A modulus counts where some baseline reaches
+.9 at the longest length of training: otherwise it is "not measured at this size".
+"""
+
+import pandas as pd
+
+from hmlcore.results import ResultSet
+from hmlcore.results.statistics import paired_difference
+from hmlcore.studies.kit.claim import (
+    CONFIRMED,
+    NEAR,
+    REFUTED,
+    UNDECIDED,
+    Claim,
+    Effect,
+    Verdict,
+    listed,
+    times,
+    trained_on,
+)
+from hmlcore.studies.kit.paired import LEVEL, holm, p_above
+
+SOLVED = 0.99
+BASELINES = ("delta", "gated DeltaNet", "GRU")
+RIVALS = ("delta", "gated DeltaNet")
+
+
+def at(results: ResultSet, length: int | None = None, metric: str = "accuracy_snapped") -> pd.DataFrame:
+    """Test accuracy at a length, the longest if None: columns task, variant, seed, value."""
+    rows = results.metric(metric)
+    return rows[rows["length"] == (rows["length"].max() if length is None else length)]
+
+
+def rotors(results: ResultSet) -> str:
+    """The variant that has rotors."""
+    (name,) = set(at(results)["variant"]) - set(BASELINES)
+    return name
+
+
+def solved(results: ResultSet, variant: str, metric: str = "accuracy_snapped") -> dict[str, float]:
+    """Task → share of seeds that solve it."""
+    rows = at(results, metric=metric)
+    rows = rows[rows["variant"] == variant]
+    return rows.assign(solved=rows["value"] >= SOLVED).groupby("task")["solved"].mean().to_dict()
+
+
+def measured(results: ResultSet) -> list[str]:
+    """Tasks that some baseline has learned at the longest length of training."""
+    rows = at(results, max(trained_on(results, "length")))
+    best = rows[rows["variant"].isin(BASELINES)].groupby(["task", "variant"])["value"].mean()
+    best = best.groupby("task").max()
+    return sorted(best[best >= 0.9].index)
+
+
+def rotors_count(results: ResultSet) -> Verdict:
+    """The share of seeds in which snapped rotors solve each modulus.
+
+    Confirmed: nine of ten in every modulus. Refuted: less than half in three moduli or more.
+    """
+    shares = solved(results, rotors(results))
+    evidence = "seeds that solve it: " + listed(shares, "{:.0%}")
+    if all(share >= 0.9 for share in shares.values()):
+        return CONFIRMED, evidence
+    return (REFUTED if sum(share < 0.5 for share in shares.values()) >= 3 else UNDECIDED), evidence
+
+
+def snapping_keeps_the_count(results: ResultSet) -> Verdict:
+    """Accuracy at the longest length, snapped less as learned, mean over moduli, seed by seed.
+
+    Confirmed: the mean is at least .02 and its interval above 0. Refuted: the mean is below .02.
+    """
+    name = rotors(results)
+    by = [
+        (rows[rows["variant"] == name]).groupby("seed")["value"].mean().to_dict()
+        for rows in (at(results), at(results, metric="accuracy"))
+    ]
+    found = paired_difference(*by)
+    low, high = found.estimate.low, found.estimate.high
+    bounds = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+    evidence = f"snapped − as learned: {found.estimate.mean:+.3f}{bounds}, {len(found.seeds)} seeds"
+    if found.estimate.mean < NEAR:
+        return REFUTED, evidence
+    return (CONFIRMED if low is not None and low > 0 else UNDECIDED), evidence
+
+
+def snapping_costs_nothing(results: ResultSet) -> Verdict:
+    """Accuracy at the longest length of training, in each run: what snapping takes.
+
+    Confirmed: no run loses more than .02. Refuted: more than one in ten does.
+    """
+    length, name = max(trained_on(results, "length")), rotors(results)
+    keys = ["task", "seed"]
+    snapped, learned = (
+        rows[rows["variant"] == name].set_index(keys)["value"]
+        for rows in (at(results, length), at(results, length, "accuracy"))
+    )
+    lost = learned - snapped
+    share = float((lost > NEAR).mean())
+    evidence = f"the most that a run loses: {lost.max():.3f}; {share:.0%} of {len(lost)} lose more than {NEAR}"
+    return (CONFIRMED if share == 0 else REFUTED if share > 0.1 else UNDECIDED), evidence
+
+
+def rotors_beat_the_delta_rule(results: ResultSet) -> Verdict:
+    """Accuracy at the longest length, against the delta rule and matched gated DeltaNet, in measured moduli.
+
+    Confirmed: above both in every one, by paired t-tests at .05 after Holm. Refuted: in none.
+    """
+    tasks, name = measured(results), rotors(results)
+    if not tasks:
+        return UNDECIDED, "not measured at this size: no baseline learns a modulus in training"
+    rows = at(results)
+    by = {key: part.set_index("seed")["value"].to_dict() for key, part in rows.groupby(["task", "variant"])}
+    p = {(t, r): p_above(by[t, name], by[t, r]) for t in tasks for r in RIVALS}
+    above = {key for key, value in holm(p).items() if value < LEVEL}
+    gaps = {task: paired_difference(by[task, name], by[task, RIVALS[1]]).estimate.mean for task in tasks}
+    evidence = f"above in {len(above)} of {len(p)} comparisons; − gated DeltaNet: {listed(gaps, '{:+.3f}')}"
+    return (CONFIRMED if len(above) == len(p) else REFUTED if not above else UNDECIDED), evidence
+
+
+_EFFECTS = (Effect("accuracy_snapped", NEAR), Effect("accuracy", NEAR))
+CLAIMS = [
+    Claim(
+        lambda specs: "Snapped rotors follow sums modulo 2, 3, 5, 6 and 7 at "
+        f"{times(specs, 'length')} their training, in nine seeds of ten",
+        "counting", rotors_count, effects=_EFFECTS,
+    ),
+    Claim("Snapping keeps a count that drifts as it was learned", "counting", snapping_keeps_the_count,
+          effects=_EFFECTS),
+    Claim("Snapping costs nothing at the lengths of training", "counting", snapping_costs_nothing,
+          effects=_EFFECTS),
+    Claim("Rotors count where the delta rule with the same start and layout does not", "counting",
+          rotors_beat_the_delta_rule, effects=_EFFECTS),
+]  # fmt: skip

@@ -1,0 +1,145 @@
+"""The grids of counting: rotors and rates are chosen with two seeds, then ten others are tested."""
+
+from pathlib import Path
+
+from hmlcore.evaluation.metrics import Scores, evaluate
+from hmlcore.evaluation.snapping import choose_lattice
+from hmlcore.studies.kit.comparison import (
+    case_spec,
+    chosen_rate,
+    measure,
+    read_rates,
+    scored,
+    task_from,
+    task_spec,
+)
+from hmlcore.studies.kit.study import Protocol
+
+GROUPS = {
+    "parity": "Z2", "sums modulo 3": "Z3", "sums modulo 5": "Z5", "sums modulo 6": "Z6", "sums modulo 7": "Z7",
+}  # fmt: skip
+CHOSEN_ON = ("parity", "sums modulo 5")
+LATTICES = (60, 84, 420)
+"""Of turns: 60 holds 2, 3, 4, 5, 6, 10, 12; 84 also 7; 420 all of them, more finely."""
+
+ROTORS: dict[str, dict] = {
+    "1 slow rotor, a head turns": {"rotors": 1, "rotation_heads": 1},
+    "4 rotors at .2, heads turn": {"rotors": 4, "rotor_start": 0.2, "rotation_heads": 4},
+    "4 rotors at .2": {"rotors": 4, "rotor_start": 0.2},
+    "4 rotors from .01 to .5": {"rotors": 4},
+    "8 rotors from .01 to .5": {"rotors": 8},
+}
+"""What HML is given beside dynamics "delta"; scales are turns a token."""
+BASELINES = ("delta", "gated DeltaNet", "GRU")
+CHOSEN = "8 rotors from .01 to .5"
+"""What `rotor_starts` chose: the least mean of bits_snapped over both tasks, at the better rate of each."""
+
+# Symbols trained on; tested at, with examples; validation beyond the training for snapping, and for choosing.
+_SETTINGS = {
+    "smoke": dict(
+        tuning=[0, 1], fresh=[2, 3], lrs=[1e-2], steps=3, batch_size=4, d_model=16, heads=2, layers=1,
+        examples=4, train=[8], test={8: 4, 32: 4}, snap=16, choose=32,
+    ),
+    "laptop": dict(
+        tuning=[0, 1], fresh=list(range(10, 20)), lrs=[3e-3, 1e-2], steps=2400, batch_size=16, d_model=32,
+        heads=4, layers=1, examples=256, train=[8, 16, 32, 64],
+        test={64: 256, 256: 64, 1024: 32, 4096: 16, 16_384: 8}, snap=256, choose=1024,
+    ),
+    "full": dict(
+        tuning=[0, 1], fresh=list(range(10, 20)), lrs=[1e-3, 3e-3, 1e-2], steps=20_000, batch_size=128,
+        d_model=128, heads=4, layers=1, examples=1024, train=[8, 16, 32, 64],
+        test={64: 1024, 256: 256, 1024: 128, 4096: 64, 16_384: 32}, snap=256, choose=1024,
+    ),
+}  # fmt: skip
+
+
+def _sums(task: str, length: int, s: dict) -> dict:
+    """Beyond training only the end is scored: what comes before was trained on."""
+    beyond = {"scored": min(32, length // 2)} if length > max(s["train"]) else {}
+    return task_spec("word_problem", group=GROUPS[task], length=length, **beyond)
+
+
+def arguments(variant: str, s: dict) -> tuple[str, dict]:
+    """The mixer of a variant and its arguments: one row of twice the heads, d_model / heads channels each."""
+    size = {"num_heads": 2 * s["heads"], "head_dim": s["d_model"] // s["heads"]}
+    if variant == "GRU":
+        return "gru", {"conv_size": 4}
+    if variant == "gated DeltaNet":
+        return "gated_deltanet", size | {"expand_v": 1, "gate_init": "slow"}
+    return "hml", size | {"dynamics": "delta"} | ROTORS.get(variant, {})
+
+
+def _spec(experiment: str, profile: str, task: str, variant: str, seed: int, lr: float) -> dict:
+    s = _SETTINGS[profile]
+    mixer, given = arguments(variant, s)
+    own = {"train": [_sums(task, length, s) for length in s["train"]], "test": []}
+    choice = experiment == "rotor_starts"
+    if choice:
+        beyond = [_sums(task, s["choose"], s) | {"examples": max(1, s["examples"] // 8)}]
+    else:
+        own["test"] = [_sums(task, length, s) | {"examples": n} for length, n in s["test"].items()]
+        beyond = []
+    spec = case_spec(
+        experiment, profile, task, s | own, mixer, seed, lr, variant=variant, mixer_args=given,
+        optimizer="muon", snapping={"lattices": list(LATTICES), **_snapped_on(task, s)},
+    )  # fmt: skip
+    spec["evaluate"] = scored(beyond, "validation", s["examples"]) + spec["evaluate"]
+    return spec
+
+
+def _snapped_on(task: str, s: dict) -> dict:
+    (entry,) = scored([_sums(task, s["snap"], s)], "validation", s["examples"] // 4 or 1)
+    return {"on": entry}
+
+
+def starts_grid(profile: str) -> list[dict]:
+    """The runs among which rotors and rates are chosen: nothing here is tested."""
+    s = _SETTINGS[profile]
+    return [
+        _spec("rotor_starts", profile, task, variant, seed, lr)
+        for seed in s["tuning"]
+        for task in CHOSEN_ON
+        for lr in s["lrs"]
+        for variant in (*ROTORS, *BASELINES)
+    ]
+
+
+def counting_grid(profile: str) -> list[dict]:
+    """Ten fresh seeds of what was chosen, and of the baselines, each at its rate."""
+    s, rates = _SETTINGS[profile], read_rates(Path(__file__).parent)
+    return [
+        _spec("counting", profile, task, variant, seed, _rate(rates, profile, task, variant, s["lrs"]))
+        for seed in s["fresh"]
+        for task in GROUPS
+        for variant in (CHOSEN, *BASELINES)
+    ]
+
+
+def _rate(rates: dict, profile: str, task: str, variant: str, lrs: list[float]) -> float:
+    tuned_on = task if task in CHOSEN_ON else "sums modulo 5"
+    mixer, _ = arguments(variant, {"heads": 1, "d_model": 1})
+    return chosen_rate(rates, profile, "rotor_starts", f"{tuned_on}, {variant}", mixer, lrs)
+
+
+def examine(model, _untrained, spec: dict) -> list[dict]:
+    """Snap the rotors where validation says so, and score everything again; without rotors nothing changes."""
+    device = next(model.parameters()).device
+
+    def scores(entry: dict) -> Scores:
+        return evaluate(model, task_from(entry), entry["split"], entry["examples"], entry["batch_size"], device)
+
+    snapping = spec["snapping"]
+    lattice = choose_lattice(model, snapping["lattices"], lambda: scores(snapping["on"]).bits_per_token)
+    rows = [{"metric": "lattice", "split": "validation", "value": lattice}]
+    for entry in spec["evaluate"]:
+        found, task = scores(entry), task_from(entry)
+        here = {**task.conditions(), "length": task.length, "split": entry["split"], "n": found.tokens}
+        rows.append(here | {"metric": "accuracy_snapped", "value": found.accuracy})
+        rows.append(here | {"metric": "bits_snapped", "value": found.bits_per_token})
+    return rows
+
+
+PROTOCOLS = {
+    "rotor_starts": Protocol(starts_grid, measure, examine=examine),
+    "counting": Protocol(counting_grid, measure, examine=examine),
+}

@@ -1,0 +1,116 @@
+"""The rules of counting, driven to each verdict; its grids, and what its rotors are snapped to."""
+
+import pytest
+import torch
+from made_up_claims import decided, made_up
+
+from hmlcore.models import Backbone, BackboneConfig
+from hmlcore.runner.model import build_model
+from hmlcore.studies import protocol
+from hmlcore.studies.counting.claims import (
+    rotors_beat_the_delta_rule,
+    rotors_count,
+    snapping_costs_nothing,
+    snapping_keeps_the_count,
+)
+from hmlcore.studies.counting.grid import BASELINES, CHOSEN, GROUPS, ROTORS
+from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
+from hmlcore.studies.kit.comparison import task_from
+from hmlcore.studies.kit.study import PROFILES
+
+MIXER = {"gated DeltaNet": "gated_deltanet", "GRU": "gru"}
+
+
+def sums(tmp_path, snapped, learned=None, near=(1.0, 1.0), rivals=0.5, gate=1.0, seeds=6):
+    """Accuracy of rotors at 512 symbols, by modulus, snapped and as learned; and at 8, snapped and learned."""
+    runs = []
+    for task, value in snapped.items():
+        for variant in ("4 rotors", *BASELINES):
+            own = variant == "4 rotors"
+            far = (value, value if learned is None else learned) if own else (rivals, rivals)
+            rows = [
+                {"metric": metric, "length": length, "value": v}
+                for length, pair in ((8, near if own else (gate, gate)), (512, far))
+                for metric, v in zip(("accuracy_snapped", "accuracy"), pair, strict=True)
+            ]
+            fields = {"variant": variant, "task": task, "train": [{"task": "word_problem", "length": 8}]}
+            runs.append((MIXER.get(variant, "hml"), fields, rows))
+    return made_up(tmp_path, "counting", runs, seeds)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [((1, 1, 1, 1, 0.99), CONFIRMED), ((1, 1, 1, 1, 0.98), UNDECIDED), ((1, 0.9, 0.9, 1, 0.5), REFUTED)],
+)
+def test_the_share_of_seeds_that_solve_a_modulus(tmp_path, values, verdict):
+    results = sums(tmp_path, dict(zip(GROUPS, values, strict=True)))
+    assert decided(rotors_count, results)[0] == verdict
+
+
+@pytest.mark.parametrize(("learned", "verdict"), [(0.7, CONFIRMED), (0.99, REFUTED), (1.0, REFUTED)])
+def test_what_snapping_keeps(tmp_path, learned, verdict):
+    assert decided(snapping_keeps_the_count, sums(tmp_path, {"parity": 1.0}, learned))[0] == verdict
+
+
+def test_few_seeds_do_not_decide(tmp_path):
+    results = sums(tmp_path, {"parity": 1.0}, 0.7, seeds=3)
+    assert decided(snapping_keeps_the_count, results)[0] == UNDECIDED
+    assert decided(rotors_beat_the_delta_rule, results)[0] == REFUTED
+
+
+@pytest.mark.parametrize(("snapped", "verdict"), [(0.99, CONFIRMED), (0.9, REFUTED)])
+def test_what_snapping_costs(tmp_path, snapped, verdict):
+    assert decided(snapping_costs_nothing, sums(tmp_path, {"parity": 1.0}, near=(snapped, 1.0)))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("own", "rivals", "gate", "verdict"),
+    [(1.0, 0.5, 1.0, CONFIRMED), (0.5, 0.5, 1.0, REFUTED), (1.0, 0.5, 0.8, UNDECIDED)],
+)
+def test_rotors_against_the_delta_rule(tmp_path, own, rivals, gate, verdict):
+    found = decided(
+        rotors_beat_the_delta_rule, sums(tmp_path, dict.fromkeys(GROUPS, own), None, (1, 1), rivals, gate)
+    )
+    assert found[0] == verdict
+    assert ("not measured" in found[1]) == (gate < 0.9)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_fresh_seeds_meet_at_equal_parameters_and_floats(profile):
+    starts, tests = (protocol(name).grid(profile) for name in ("rotor_starts", "counting"))
+    assert not {s["seed"] for s in starts} & {s["seed"] for s in tests}
+    assert not any(entry["split"] == "test" for spec in starts for entry in spec["evaluate"])
+    for task in GROUPS:
+        mine = [s for s in tests if s["task"] == task]
+        assert {s["variant"] for s in mine} == {CHOSEN, *BASELINES} and CHOSEN in ROTORS
+        assert len({s["model"]["target_parameters"] for s in mine}) == 1
+        given = [s["model"]["mixer_args"] for s in mine if s["variant"] != "GRU"]
+        assert len({a["num_heads"] * a["head_dim"] ** 2 for a in given}) == 1
+        assert all(s["optimizer"] == "muon" for s in mine)
+
+
+def test_a_drifting_rotor_is_snapped_and_scored_again():
+    """One that turns by almost a half for every 1 is right for a while, and for ever where it is snapped."""
+    (spec, *_) = [
+        s for s in protocol("counting").grid("smoke") if s["variant"] == CHOSEN and s["task"] == "parity"
+    ]
+    spec["model"]["mixer_args"] |= {"rotors": 1, "rotor_start": 0.01}
+    model = build_model(spec, task_from(spec["train"][0]))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+        model.embedding.weight[0, 0] = model.embedding.weight[1, 1] = 1
+        block = model.blocks[0]
+        for norm in (block.mixer_norm, block.mlp_norm, model.norm):
+            norm.weight.fill_(1)
+        size = float(block.mixer_norm(model.embedding.weight)[1, 1])
+        block.mixer.rotation.weight[0, 1] = 0.495 / 0.1 / size
+        # cos Φ > 0: even. The answer outweighs the token that is read.
+        block.mixer.rotor_proj.weight[0, 0], block.mixer.rotor_proj.weight[1, 0] = 9, -9
+    rows = protocol("counting").examine(model, None, spec)
+    (lattice,) = [row["value"] for row in rows if row["metric"] == "lattice"]
+    longest = [r["value"] for r in rows if r["metric"] == "accuracy_snapped" and r["length"] == 32]
+    assert lattice == 60 and longest == [1.0]
+    block.mixer.snap(None)
+    before = protocol("counting").examine(Backbone(BackboneConfig(2, "gru", 16, 1, 8)), None, spec)
+    assert [r["value"] for r in before if r["metric"] == "lattice"] == [0]
