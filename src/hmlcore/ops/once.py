@@ -33,15 +33,10 @@ def _views(tensors):
 class _Refused(torch.autograd.Function):
     """The first `count` of tensors, depending on all of them; refused if differentiated."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(names, count, *tensors):
+    def forward(ctx, names, count, *tensors):
+        ctx.names = names
         return _views(tensors[:count])
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.names = inputs[0]
 
     @staticmethod
     def backward(ctx, *_):
@@ -68,17 +63,12 @@ def only_once(name: str, law: str) -> Callable:
 class _Once(torch.autograd.Function):
     """Tensors as they are, whose gradients depend on them as well as on what comes from above."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(names, *tensors):
-        return _views(tensors)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.names, *tensors = inputs
+    def forward(ctx, names, *tensors):
+        ctx.names = names
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
+        return _views(tensors)
 
     @staticmethod
     def backward(ctx, *grads):
@@ -91,5 +81,6 @@ def once(name: str, law: str, *tensors: Tensor | None) -> tuple[Tensor | None, .
     """`tensors`, to be given to code of others whose gradient cannot be differentiated: that is refused with an
     HmlcoreError, whatever path of the graph asks for it, in the words of :func:`refusal`."""
     needed = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
-    # A compiled graph is differentiated once only, and says so itself.
-    return _Once.apply((name, law), *tensors) if needed and not torch.compiler.is_compiling() else tensors
+    # A compiled graph is differentiated once only and says so itself; torch.func takes no such node.
+    bare = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return _Once.apply((name, law), *tensors) if needed and not bare else tensors
