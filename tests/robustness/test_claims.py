@@ -70,6 +70,18 @@ def test_what_a_killed_command_had_is_taken_over_at_once(own_folders):
     assert left_behind(own_folders / "results") == []
 
 
+def test_what_one_left_that_was_killed_when_its_run_was_stored_goes(own_folders):
+    """Nobody makes that run again, so nobody would take its claim."""
+    spec, store = tiny(), Store(own_folders / "results")
+    run_grid([spec], store)
+    stray = store.path(spec).with_name(f".{store.path(spec).stem}.claim")
+    stray.write_text(json.dumps(SIGNED | {"machine": claims._machine()}))
+    with store.claim(tiny(seed=1)):
+        assert run_grid([spec], store).report() == "0 made, 1 already stored"
+        assert len(left_behind(own_folders / "results")) == 1, "what is held stays"
+    assert not stray.exists()
+
+
 @pytest.fixture
 def claim(tmp_path):
     return tmp_path / "runs" / ".0123456789abcdef.claim"

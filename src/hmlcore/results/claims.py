@@ -50,6 +50,13 @@ def claimed(path: Path) -> Iterator[str]:
                 path.unlink()
 
 
+def sweep_claims(folder: Path) -> None:
+    """Delete the claims in `folder` that the dead left, as one that was killed when its run was stored."""
+    for path in folder.glob(f".{'[0-9a-f]' * 16}.claim"):
+        with suppress(HmlcoreError), claimed(path):
+            pass
+
+
 def _take(path: Path) -> BinaryIO | str:
     """The claim, locked and signed, or who holds it."""
     while True:

@@ -16,6 +16,7 @@ from hmlcore import interrupts
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
+from hmlcore.results.claims import sweep_claims
 from hmlcore.runner import workers
 from hmlcore.runner.run import checkpoint_path, execute
 from hmlcore.runner.select import label
@@ -104,6 +105,9 @@ def run_grid(
         _in_this_process(missing, store, outcome, deadline, force, log, save_models, group)
     elif missing:
         _in_processes(missing, store, outcome, deadline, min(jobs, len(missing)), force, log, save_models)
+    for profile, experiment in sorted({(s["profile"], s["experiment"]) for s in specs}):
+        if group.is_first:
+            sweep_claims(store.place(profile, experiment).inbox)
     return outcome
 
 
