@@ -71,15 +71,16 @@ def test_what_a_killed_command_had_is_taken_over_at_once(own_folders):
 
 
 def test_what_one_left_that_was_killed_when_its_run_was_stored_goes(own_folders):
-    """Nobody makes that run again, so nobody would take its claim."""
+    """Nobody makes that run again, so nobody would take its claim or its checkpoint."""
     spec, store = tiny(), Store(own_folders / "results")
     run_grid([spec], store)
     stray = store.path(spec).with_name(f".{store.path(spec).stem}.claim")
     stray.write_text(json.dumps(SIGNED | {"machine": claims._machine()}))
+    runs.checkpoint_path(spec).write_bytes(b"done with")
     with store.claim(tiny(seed=1)):
         assert run_grid([spec], store).report() == "0 made, 1 already stored"
         assert len(left_behind(own_folders / "results")) == 1, "what is held stays"
-    assert not stray.exists()
+    assert not stray.exists() and not runs.checkpoint_path(spec).exists()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,10 +105,18 @@ def run_grid(
         _in_this_process(missing, store, outcome, deadline, force, log, save_models, group)
     elif missing:
         _in_processes(missing, store, outcome, deadline, min(jobs, len(missing)), force, log, save_models)
-    for profile, experiment in sorted({(s["profile"], s["experiment"]) for s in specs}):
-        if group.is_first:
-            sweep_claims(store.place(profile, experiment).inbox)
+    if group.is_first:
+        _sweep(specs, store)
     return outcome
+
+
+def _sweep(specs: list[dict], store: Store) -> None:
+    """Delete what those left that were killed when their run was stored: the checkpoint, and the claim."""
+    for spec in filter(store.has, specs):
+        with suppress(OSError):
+            checkpoint_path(spec).unlink(missing_ok=True)
+    for profile, experiment in sorted({(s["profile"], s["experiment"]) for s in specs}):
+        sweep_claims(store.place(profile, experiment).inbox)
 
 
 def _side_by_side(missing: list[dict], specs: list[dict], store: Store, outcome: Outcome, force: bool) -> None:
