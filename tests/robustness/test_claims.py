@@ -76,6 +76,7 @@ def test_what_one_left_that_was_killed_when_its_run_was_stored_goes(own_folders)
     run_grid([spec], store)
     stray = store.path(spec).with_name(f".{store.path(spec).stem}.claim")
     stray.write_text(json.dumps(SIGNED | {"machine": claims._machine()}))
+    runs.checkpoint_path(spec).parent.mkdir(exist_ok=True)
     runs.checkpoint_path(spec).write_bytes(b"done with")
     with store.claim(tiny(seed=1)):
         assert run_grid([spec], store).report() == "0 made, 1 already stored"
