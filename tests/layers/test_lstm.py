@@ -38,3 +38,13 @@ def test_a_state_of_another_layer_is_refused():
     state = LSTM(6, 4).init_state(2)
     with pytest.raises(HmlcoreError, match=r"state must have shape \(2, 6\), got \(2, 4\)"):
         LSTM(6)(normal(2, 3, 6), LSTMState(*state))
+
+
+def test_a_forget_bias_opens_the_forget_gate_and_nothing_else():
+    torch.manual_seed(0)
+    plain = LSTM(6).unit.bias_ih_l0
+    torch.manual_seed(0)
+    open_gate = LSTM(6, forget_bias=1.0).unit.bias_ih_l0
+    difference = (open_gate - plain).view(4, 6)
+    assert torch.equal(difference.abs() > 0.5, torch.tensor([[False], [True], [False], [False]]).expand(4, 6))
+    torch.testing.assert_close(difference[1], torch.ones(6))

@@ -163,3 +163,16 @@ def test_tokens_must_be_a_batch_of_sequences():
         make("gru")(tokens(4))
     with pytest.raises(HmlcoreError, match="T = 0"):
         make("gru")(tokens(2, 0))
+
+
+def test_the_embedding_starts_as_wide_as_configured_and_nothing_else_differs():
+    torch.manual_seed(0)
+    narrow = Backbone(BackboneConfig(500, "gru", 64))
+    torch.manual_seed(0)
+    wide = Backbone(BackboneConfig(500, "gru", 64, embedding_std=0.12))
+    assert float(narrow.embedding.weight.std()) == pytest.approx(0.02, rel=0.02)
+    torch.testing.assert_close(wide.embedding.weight, 6 * narrow.embedding.weight)
+    for name, x in narrow.state_dict().items():
+        assert name == "embedding.weight" or torch.equal(x, wide.state_dict()[name])
+    with pytest.raises(HmlcoreError, match="embedding_std must be above 0"):
+        BackboneConfig(500, "gru", embedding_std=0)

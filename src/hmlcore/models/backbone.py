@@ -15,6 +15,7 @@ from hmlcore.checks import (
     check_instance,
     check_int,
     check_number,
+    check_positive,
     check_text,
 )
 from hmlcore.errors import require
@@ -30,6 +31,7 @@ class BackboneConfig:
         mixer: a name of the mixer registry; mixer_args: its arguments.
         d_model, layers: width of the residual stream and number of blocks.
         d_ff: width of the SwiGLU MLP.
+        embedding_std: standard deviation that the embedding, and with it the head, starts with.
     Raises: HmlcoreError for a size below 1; what is wrong with a mixer's arguments its constructor says.
     """
 
@@ -39,10 +41,12 @@ class BackboneConfig:
     layers: int = 2
     d_ff: int = 128
     mixer_args: dict[str, Any] = field(default_factory=dict)
+    embedding_std: float = 0.02
 
     def __post_init__(self) -> None:
         sizes = dict.fromkeys(("vocab_size", "d_model", "layers", "d_ff"), (check_int,))
-        check_fields(self, mixer=(check_text,), mixer_args=(check_arguments,), **sizes)
+        words = {"mixer": (check_text,), "mixer_args": (check_arguments,)}
+        check_fields(self, embedding_std=(check_positive,), **words, **sizes)
 
 
 class SwiGLU(nn.Module):
@@ -105,11 +109,11 @@ class Backbone(nn.Module):
 
     def reset_parameters(self) -> None:
         """Linear maps normal with standard deviation 1/√fan_in, those that write to the residual
-        stream divided by √(2 · layers) more; embedding .02. Gates keep the biases of their layer."""
+        stream divided by √(2 · layers) more; embedding as configured. Gates keep the biases of their layer."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
-        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.embedding.weight, std=self.config.embedding_std)
         with torch.no_grad():
             for block in self.blocks:
                 for out in (*block.mixer.output_projections, block.mlp.down):

@@ -77,6 +77,7 @@ class HmlConfig(PreTrainedConfig):
     layers: int = 2
     d_ff: int = 128
     mixer_args: dict | None = None
+    embedding_std: float = 0.02
     use_cache: bool = True
     tie_word_embeddings: bool = True
 
@@ -92,8 +93,9 @@ class HmlConfig(PreTrainedConfig):
     def backbone(self) -> BackboneConfig:
         """What determines the backbone."""
         return BackboneConfig(
-            self.vocab_size, self.mixer, self.d_model, self.layers, self.d_ff, dict(self.mixer_args)
-        )
+            self.vocab_size, self.mixer, self.d_model, self.layers, self.d_ff, dict(self.mixer_args),
+            self.embedding_std,
+        )  # fmt: skip
 
 
 class HmlForCausalLM(PreTrainedModel, GenerationMixin):

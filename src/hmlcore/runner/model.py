@@ -11,8 +11,9 @@ def model_config(spec: dict, vocab_size: int) -> BackboneConfig:
     """The backbone of a spec: its MLP width chosen to meet ``model.target_parameters`` within 1%."""
     model = spec["model"]
     config = BackboneConfig(
-        vocab_size, spec["mixer"], model["d_model"], model["layers"], mixer_args=model["mixer_args"]
-    )
+        vocab_size, spec["mixer"], model["d_model"], model["layers"], mixer_args=model["mixer_args"],
+        embedding_std=model.get("embedding_std", 0.02),
+    )  # fmt: skip
     return match_parameters(config, model["target_parameters"])
 
 
