@@ -155,23 +155,17 @@ def interpret():
         print(json.dumps([f"{dynamics}, compiled", gaps]), flush=True)
 
 
-@pytest.fixture(scope="module")
-def interpreted():
-    """What :func:`interpret` prints, by name, and the end of what it says of errors."""
-    return as_a_program(__file__, TRITON_INTERPRET="1")
-
-
 @every_dynamics
-def test_the_kernels_operator_is_registered_well(interpreted, dynamics):
-    found, failure = interpreted
+def test_the_kernels_operator_is_registered_well(dynamics):
+    found, failure = as_a_program(__file__, TRITON_INTERPRET="1")
     assert f"{dynamics}, registered" in found, failure
     statuses = found[f"{dynamics}, registered"]
     assert len(statuses) >= 5 and set(statuses.values()) == {"SUCCESS"}
 
 
 @every_dynamics
-def test_the_kernels_compile_in_one_piece(interpreted, dynamics):
-    found, failure = interpreted
+def test_the_kernels_compile_in_one_piece(dynamics):
+    found, failure = as_a_program(__file__, TRITON_INTERPRET="1")
     assert f"{dynamics}, compiled" in found, failure
     assert max(found[f"{dynamics}, compiled"].values()) < 1e-6
 

@@ -5,12 +5,11 @@ errors, with outputs poisoned before they are written and every address checked;
 compiles the kernel for a Hopper GPU.
 """
 
-import json
 import os
 
 import pytest
 import torch
-from kernel_programs import as_a_program, watch_addresses
+from kernel_programs import assert_compiled, assert_right, compile_kernel, interpret
 from memory_cases import DYNAMICS, coefficients, draw, errors
 
 from hmlcore.errors import HmlcoreError
@@ -130,28 +129,14 @@ CASES = {
 }
 
 
-def interpret():
+def interpret_all():
     from hmlcore.ops.hamiltonian.triton import recurrent
 
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    assert torch.empty(3).isnan().all()
-    check = watch_addresses()
-    # Triton 3.6 and NumPy 2.4 disagree about arrays of one as loop bounds.
-    recurrent.range = lambda stop: range(int(stop.handle.data.item()) if hasattr(stop, "handle") else int(stop))
-    import numpy as np
-
-    with pytest.raises(AssertionError, match="out of bounds"):  # no tensor has been given yet
-        check(np.array([8]), np.array([True]))
-    for name, case in CASES.items():
-        print(json.dumps([name, {what: str(gap) for what, gap in case().items()}]), flush=True)
+    interpret(CASES, recurrent)
 
 
 def compile_all():
-    """For compute capability 9.0, both numbers of rows, operands in fp32 and bf16."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-
+    """Both numbers of rows, operands in fp32 and bf16."""
     from hmlcore.ops.hamiltonian.triton.recurrent import _recur, block
 
     for rows, operand, n, d in (
@@ -164,29 +149,16 @@ def compile_all():
         fixed = {"H": 2, "N": n, "D": d, "ROWS": rows, "BN": bn, "BD": bd}
         kinds = {x: operand if x in ("r", "k", "v", "o") else "*fp32" for x in _recur.arg_names}
         kinds |= dict.fromkeys(fixed, "constexpr") | {"tokens": "i32"}
-        source = triton.compiler.ASTSource(_recur, kinds, fixed)
-        compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
-        print(json.dumps([f"{rows} {operand} {n} {d}", len(compiled.asm["cubin"])]), flush=True)
-
-
-@pytest.fixture(scope="module")
-def interpreted():
-    """Case → errors, from the interpreter."""
-    return as_a_program(__file__, TRITON_INTERPRET="1")
+        compile_kernel(f"{rows} {operand} {n} {d}", _recur, kinds, fixed)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_kernel_is_the_law_in_the_interpreter(interpreted, case):
-    found, failure = interpreted
-    assert case in found, failure
-    off = {name: gap for name, gap in found[case].items() if not float(gap) < 2e-6}
-    assert not off
+def test_the_kernel_is_the_law_in_the_interpreter(case):
+    assert_right(__file__, case, 2e-6)
 
 
 def test_the_kernel_compiles(tmp_path):
-    found, failure = as_a_program(__file__, TRITON_CACHE_DIR=str(tmp_path))
-    assert len(found) == 4, failure
-    assert all(size > 0 for size in found.values())
+    assert_compiled(__file__, tmp_path, 4)
 
 
 # Anywhere.
@@ -313,4 +285,4 @@ def test_the_kernel_is_the_law_on_a_gpu(dynamics, n, d, narrow):
 
 
 if __name__ == "__main__":
-    interpret() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()
+    interpret_all() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()

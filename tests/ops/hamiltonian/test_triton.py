@@ -2,16 +2,14 @@
 
 On a GPU they are tested at real sizes. Without one they run in Triton's interpreter at small sizes, in fp32,
 where Triton is installed: this file, run as a program with TRITON_INTERPRET=1, prints each case and its errors.
-There every output is poisoned before it is written, and every address of every load and store is checked.
 Without that variable the program compiles every kernel for a Hopper GPU, which takes none.
 """
 
-import json
 import os
 
 import pytest
 import torch
-from kernel_programs import as_a_program, watch_addresses
+from kernel_programs import assert_compiled, assert_right, compile_kernel, interpret
 from memory_cases import DYNAMICS, assert_close, coefficients, draw, errors, everything
 
 from hmlcore.errors import HmlcoreError
@@ -86,31 +84,14 @@ CASES = {
 }  # fmt: skip
 
 
-def count_with_integers():
-    """Let the kernels' loops count to a number; Triton 3.6 and NumPy 2.4 disagree about arrays of one."""
+def interpret_all():
     from hmlcore.ops.hamiltonian.triton import backward, forward, gates
 
-    def loop(*bounds):
-        return range(*(int(b.handle.data.item()) if hasattr(b, "handle") else int(b) for b in bounds))
-
-    forward.range = backward.range = gates.range = loop
-
-
-def interpret():
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    assert torch.empty(3).isnan().all()
-    watch_addresses()
-    count_with_integers()
-    for name, case in CASES.items():
-        print(json.dumps([name, {what: str(gap) for what, gap in case().items()}]), flush=True)
+    interpret(CASES, backward, forward, gates)
 
 
 def compile_all():
-    """Every kernel for compute capability 9.0, both numbers of rows, both kinds of operands; prints each."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-
+    """Every kernel, both numbers of rows, both kinds of operands."""
     from hmlcore.ops.hamiltonian.triton import backward, forward
 
     in_fp32 = {"log_alpha", "log_gamma", "drift", "c", "e", "f", "reach", "phi", "initial", "final"}
@@ -125,30 +106,16 @@ def compile_all():
             kinds = {x: "*fp32" if x.removeprefix("d_") in in_fp32 else operand for x in kernel.arg_names}
             kinds |= {x: "constexpr" for x in kinds.keys() & fixed.keys()} | {"tokens": "i32"}
             given = {x: fixed[x] for x in kinds.keys() & fixed.keys()}
-            source = triton.compiler.ASTSource(kernel, kinds, given)
-            compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
-            print(json.dumps([f"{name} {rows} {precision}", len(compiled.asm["cubin"])]), flush=True)
-
-
-@pytest.fixture(scope="module")
-def interpreted():
-    """Case → errors, from the interpreter."""
-    return as_a_program(__file__, TRITON_INTERPRET="1")
+            compile_kernel(f"{name} {rows} {precision}", kernel, kinds, given)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_kernels_are_naive_in_the_interpreter(interpreted, case):
-    found, failure = interpreted
-    assert case in found, failure
-    off = {name: gap for name, gap in found[case].items() if not float(gap) < 3e-5}
-    assert not off
+def test_the_kernels_are_naive_in_the_interpreter(case):
+    assert_right(__file__, case, 3e-5)
 
 
 def test_the_kernels_compile(tmp_path):
-    """The interpreter runs what the compiler may refuse."""
-    found, failure = as_a_program(__file__, TRITON_CACHE_DIR=str(tmp_path))
-    assert len(found) == 3 * len(KERNELS), failure
-    assert all(size > 0 for size in found.values())
+    assert_compiled(__file__, tmp_path, 3 * len(KERNELS))
 
 
 # Anywhere.
@@ -267,4 +234,4 @@ def test_the_op_runs_the_kernels_on_a_gpu(cuda, monkeypatch):
 
 
 if __name__ == "__main__":
-    interpret() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()
+    interpret_all() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()

@@ -2,16 +2,14 @@
 
 On a GPU they are tested at real sizes. Without one they run in Triton's interpreter at small sizes, where
 Triton is installed: this file, run as a program with TRITON_INTERPRET=1, prints each case and its errors.
-There every output is poisoned before it is written, and every address of every load and store is checked.
 Without that variable the program compiles both kernels for a Hopper GPU, which takes none.
 """
 
-import json
 import os
 
 import pytest
 import torch
-from kernel_programs import as_a_program, watch_addresses
+from kernel_programs import assert_compiled, assert_right, compile_kernel, interpret
 from matrix_memory_cases import convert
 from memory_cases import assert_close, errors
 from nonlinear_cases import apply, draw, everything
@@ -75,34 +73,17 @@ CASES = {
 } | {"mlp, a wide network": lambda: small("mlp", 9, hidden=19)}
 
 
-def count_with_integers():
-    """Let the kernels' loops count to a number; Triton 3.6 and NumPy 2.4 disagree about arrays of one."""
+def interpret_all():
     from hmlcore.ops.nonlinear.triton import backward, forward
 
-    def loop(*bounds):
-        return range(*(int(b.handle.data.item()) if hasattr(b, "handle") else int(b) for b in bounds))
-
-    forward.range = backward.range = loop
-
-
-def interpret():
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    assert torch.empty(3).isnan().all()
-    watch_addresses()
-    count_with_integers()
-    for name, case in CASES.items():
-        print(json.dumps([name, {what: str(gap) for what, gap in case().items()}]), flush=True)
+    interpret(CASES, backward, forward)
 
 
 VARIANTS = [(net, scratch) for net in (False, True) for scratch in (False, True)]
 
 
 def compile_all():
-    """Both kernels for compute capability 9.0, with and without a network and a scratch; prints each."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-
+    """Both kernels, with and without a network and a scratch."""
     from hmlcore.ops.nonlinear.triton import backward, forward
 
     for net, scratch in VARIANTS:
@@ -112,31 +93,16 @@ def compile_all():
             given = {name: value for name, value in fixed.items() if name in kernel.arg_names}
             kinds = {name: "constexpr" if name in given else "*fp32" for name in kernel.arg_names}
             kinds |= {"tokens": "i32"} | ({"flags": "*i32"} if "flags" in kinds else {})
-            source = triton.compiler.ASTSource(kernel, kinds, given)
-            compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
-            name = f"{kernel.fn.__name__} {net} {scratch}"
-            print(json.dumps([name, len(compiled.asm["cubin"])]), flush=True)
-
-
-@pytest.fixture(scope="module")
-def interpreted():
-    """Case → errors, from the interpreter."""
-    return as_a_program(__file__, TRITON_INTERPRET="1")
+            compile_kernel(f"{kernel.fn.__name__} {net} {scratch}", kernel, kinds, given)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_kernels_are_naive_in_the_interpreter(interpreted, case):
-    found, failure = interpreted
-    assert case in found, failure
-    off = {name: gap for name, gap in found[case].items() if not float(gap) < 3e-5}
-    assert not off
+def test_the_kernels_are_naive_in_the_interpreter(case):
+    assert_right(__file__, case, 3e-5)
 
 
 def test_the_kernels_compile(tmp_path):
-    """The interpreter runs what the compiler may refuse."""
-    found, failure = as_a_program(__file__, TRITON_CACHE_DIR=str(tmp_path))
-    assert len(found) == len(KERNELS) * len(VARIANTS), failure
-    assert all(size > 0 for size in found.values())
+    assert_compiled(__file__, tmp_path, len(KERNELS) * len(VARIANTS))
 
 
 # Anywhere.
@@ -228,4 +194,4 @@ def test_the_op_runs_the_kernels_on_a_gpu(cuda, monkeypatch):
 
 
 if __name__ == "__main__":
-    interpret() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()
+    interpret_all() if os.environ.get("TRITON_INTERPRET") == "1" else compile_all()
