@@ -22,6 +22,7 @@ from hmlcore.evaluation import (
     op_timing,
     physics,
     probes,
+    snapping,
     speed,
     state_motion,
     states,
@@ -85,6 +86,10 @@ MEASURES = {
     probes.noise_robustness: (
         dict(model=backbone(vocab=10), task=COPY),
         dict(levels=[0.1], examples=2, batch_size=1, seed=0),
+    ),
+    snapping.choose_lattice: (
+        dict(model=backbone("hml", rotors=2), loss=lambda: 0.0),
+        dict(lattices=[60]),
     ),
     speed.train_pass: (dict(mixer=build_mixer("gru", 8), x=X), dict(precision="fp32")),
     speed.decode_pass: (dict(mixer=build_mixer("gru", 8), x=X), dict(steps=1, precision="fp32")),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from torch import nn
 
+from hmlcore.checks import check_int, check_tuple
 from hmlcore.layers import HML
 
 
@@ -18,8 +19,9 @@ def choose_lattice(model: nn.Module, lattices: Iterable[int], loss: Callable[[],
     Args: loss, of the model as it is, on validation data longer than those of training: what a learned turn
         misses adds up over the sequence, so that it shows there.
     Returns: the lattice, 0 where nothing is rounded; the model is left with it.
+    Raises: HmlcoreError for a lattice below 1.
     """
-    layers = rotor_layers(model)
+    lattices, layers = check_tuple("lattices", lattices, check_int), rotor_layers(model)
     if not layers:
         return 0
 
