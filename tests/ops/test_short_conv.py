@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.ops.short_conv import conv1d_short_conv, naive_short_conv, short_conv
+from hmlcore.ops import shifted_conv
+from hmlcore.ops.short_conv import conv1d_short_conv, naive_short_conv, shifted_short_conv, short_conv
 
-FORMS = pytest.mark.parametrize("form", [naive_short_conv, conv1d_short_conv, short_conv])
+FORMS = pytest.mark.parametrize("form", [naive_short_conv, conv1d_short_conv, shifted_short_conv, short_conv])
 
 
 def normal(*shape, seed=0):
@@ -105,3 +106,27 @@ def test_packing_that_does_not_fit_is_refused(form):
     ]:
         with pytest.raises(HmlcoreError, match=message):
             form(x, weight, state, bounds)
+
+
+@pytest.mark.parametrize("block", [1, 9, 27, 2**18])
+def test_blocks_of_any_size_are_the_whole(block, monkeypatch):
+    """And so is the gradient of a gradient, which goes through the convolution of torch."""
+    monkeypatch.setattr(shifted_conv, "BLOCK", block)
+    inputs = [normal(2, 11, 3), normal(3, 4, seed=1), normal(2, 3, 3, seed=2)]
+    inputs = [x.requires_grad_() for x in inputs]
+    results = []
+    for form in (naive_short_conv, shifted_short_conv):
+        y, _ = form(*inputs)
+        grads = torch.autograd.grad(y.sin().sum(), inputs, retain_graph=True)
+        first = torch.autograd.grad(y.sin().sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(sum(g.cos().sum() for g in first), inputs)
+        results.append((*grads, *first, *second))
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_shifted_sums_are_for_what_they_do_not_round():
+    x, weight = normal(1, 5, 3), normal(3, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert short_conv(x.float(), weight.float())[0].dtype == torch.bfloat16
+    assert short_conv(x.half(), weight.half())[0].dtype == torch.float16

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.errors import require
@@ -13,6 +12,7 @@ from hmlcore.ops.extras import imports_on_cuda, no_kernel
 from hmlcore.ops.once import once
 from hmlcore.ops.packing import check_cu_seqlens, own
 from hmlcore.ops.self_check import form_error, normals
+from hmlcore.ops.shifted_conv import shifted_conv, whole_conv
 
 Bounds = Tensor | Sequence[int] | None
 
@@ -86,11 +86,14 @@ def conv1d_short_conv(
     x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
 ) -> tuple[Tensor, Tensor]:
     """The same through ``F.conv1d``; arguments as :func:`naive_short_conv`."""
+    return _windowed(lambda window: whole_conv(window, weight.to(x.dtype)), x, weight, state, cu_seqlens)
 
-    def convolve(window: Tensor) -> Tensor:
-        return F.conv1d(window.mT, weight[:, None].to(x.dtype), groups=weight.shape[0]).mT
 
-    return _windowed(convolve, x, weight, state, cu_seqlens)
+def shifted_short_conv(
+    x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
+) -> tuple[Tensor, Tensor]:
+    """The same as shifted sums, block by block; arguments as :func:`naive_short_conv`."""
+    return _windowed(lambda window: shifted_conv(window, weight.to(x.dtype)), x, weight, state, cu_seqlens)
 
 
 def causal_conv1d_short_conv(
@@ -116,6 +119,16 @@ def _unfit(x: Tensor, weight: Tensor, state: Tensor | None) -> str | None:
     return no_kernel(x, weight, state)
 
 
+def _only_cpu(device: torch.device) -> str | None:
+    return None if device.type == "cpu" else "it is for CPUs"
+
+
+def _narrow(x: Tensor, weight: Tensor, state: Tensor | None) -> str | None:
+    if torch.is_autocast_enabled(x.device.type):
+        return "autocast is to choose its dtype"
+    return None if x.dtype.itemsize >= 4 else f"its sums would be rounded at every tap in {x.dtype}"
+
+
 def short_conv(
     x: Tensor, weight: Tensor, state: Tensor | None = None, cu_seqlens: Bounds = None
 ) -> tuple[Tensor, Tensor]:
@@ -134,6 +147,9 @@ backend.register(
             "the CUDA kernel of causal-conv1d",
             kernel=True,
             unfit=_unfit,
+        ),
+        backend.Form(
+            "shifted", shifted_short_conv, _only_cpu, "shifted sums in the cache of a CPU", unfit=_narrow
         ),
         backend.Form("conv1d", conv1d_short_conv, backend.anywhere, "torch's depthwise conv1d, any device"),
         backend.Form("naive", naive_short_conv, backend.anywhere, "a sum per token, the law"),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hmlcore.checks import check_choice
 from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
 from hmlcore.ops import oscillator as ops
+from hmlcore.ops.hamiltonian import delta, hamiltonian
 
 THETA = ("head", "token", "few")
 
@@ -50,6 +51,7 @@ class Oscillator(Dynamics):
         theta = check_choice("theta", theta, THETA)
         self.damping = check_damping(damping)
         heads = max(1, num_heads // 4) if theta == "few" else num_heads
+        self.still = num_heads - heads  # the first heads, whose θ is 0
         shape = (heads,) if theta == "head" else (heads, d_model)
         self.theta = nn.Parameter(torch.zeros(shape))
 
@@ -58,16 +60,24 @@ class Oscillator(Dynamics):
         log_alpha, log_rho = damped(self.damping, log_alpha, F.logsigmoid(-raw["beta"]))
         if theta.ndim == 2:
             theta = torch.pi * torch.tanh(0.1 * F.linear(x, theta))
-            theta = F.pad(theta, (self.num_heads - theta.shape[-1], 0))
+            theta = F.pad(theta, (self.still, 0))
         theta = theta.expand_as(log_rho)
         named = {"beta": -torch.expm1(log_rho), "alpha": log_alpha.exp(), "theta": theta}
         return OscillatorCoefficients(log_alpha, log_rho, theta), named
 
     def scan(self, r, k, v, c, memory, cu_seqlens=None):
-        o, end = ops.oscillator(
-            r, k, v, *c, initial_state=memory.squeeze(2), output_final_state=True, cu_seqlens=cu_seqlens
-        )
-        return o, end[:, :, None]
+        options = {"output_final_state": True, "cu_seqlens": cu_seqlens}
+        split = (self.still, self.num_heads - self.still)
+        *still, moving = zip(*(x.split([n for n in split if n], 2) for x in (r, k, v, *c)), strict=True)
+        *rest, start = memory.split([n for n in split if n], 1)
+        o, end = ops.oscillator(*moving, initial_state=start.squeeze(2), **options)
+        if not still:
+            return o, end[:, :, None]
+        # Real arithmetic where nothing turns: complex numbers cost four times as much.
+        (*rkv, log_alpha, log_rho, _), first = still[0], rest[0]
+        rule = delta(log_alpha, -torch.expm1(log_rho))
+        other, before = hamiltonian(*rkv, rule, initial_state=first, **options)
+        return torch.cat((other, o), 2), torch.cat((before, end[:, :, None]), 1)
 
     def advance(self, r, k, v, c, memory):
         o, memory = ops.oscillator_step(r, k, v, *c, memory.squeeze(2))
