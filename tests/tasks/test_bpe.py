@@ -141,8 +141,12 @@ LOSSES = {
     "no e": (lambda parts: without(parts, "e"), "1 bytes are no tokens, e.g. b'e'"),
     "no 0xff": (lambda parts: without(parts, "ÿ"), r"1 bytes are no tokens, e.g. b'\\xff'"),
     "a gap": (set_to("model", "vocab", "Zz", 777), "its numbers have gaps"),
-    "ends of words": (set_to("model", "end_of_word_suffix", "s"), "what is decoded is not"),
-    "continuations": (set_to("model", "continuing_subword_prefix", "s"), ""),
+    "ends of words": (set_to("model", "end_of_word_suffix", "s"), "end_of_word_suffix"),
+    # At some of these the library may end the process.
+    "continuations": (set_to("model", "continuing_subword_prefix", "a"), "continuing_subword_prefix"),
+    "merges of nothing": (set_to("model", "merges", 0, ["a", ""]), "its merges have"),
+    "merges into nothing": (set_to("model", "merges", 0, ["ÿ", "ÿ"]), "its merges have"),
+    "other models": (set_to("model", "type", "WordPiece"), "its type is WordPiece"),
 }
 
 

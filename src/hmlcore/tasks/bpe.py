@@ -144,8 +144,13 @@ def _sample(corpus: Corpus):
         yield text.decode("utf-8", "ignore")  # a document cut short may end inside a character
 
 
-# What may stand in no tokenizer here, as it adds to a text, or takes from it, what no sample need show.
+# What may stand in no tokenizer here, as it adds to a text, or takes from it, what no sample need show; the
+# library ends the process at some of it.
 _PLAIN = {"truncation": None, "padding": None, "normalizer": None, "post_processor": None, "added_tokens": []}
+_PLAIN_MODEL = {
+    "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+    "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+}  # fmt: skip
 # Every byte that UTF-8 has, both cases, runs of all kinds of space, and letters that have several spellings.
 _SAMPLE = (
     "".join(map(chr, (*range(0x800), *range(0x800, 0x110000, 0x800)))).encode("utf-8", "ignore")
@@ -155,12 +160,15 @@ _SAMPLE = (
 
 def _require_lossless(parts: dict) -> None:
     """Raises: HmlcoreError where a tokenizer, as JSON, has a part that may change or cut a text."""
-    for part, plain in _PLAIN.items():
-        require(parts.get(part, plain) == plain, f"its {part} is {str(parts.get(part))[:60]}")
+    for held, allowed in ((parts, _PLAIN), (parts["model"], _PLAIN_MODEL)):
+        for part, plain in allowed.items():
+            require(held.get(part, plain) == plain, f"its {part} is {str(held.get(part))[:60]}")
+    pieces, merges = parts["model"]["vocab"], parts["model"]["merges"]
+    wrong = [pair for pair in merges if len(pair) != 2 or not {*pair, "".join(pair)} <= pieces.keys()]
+    require(not wrong, f"its merges have {str(wrong[:1])[1:-1][:60]}, not two tokens that make a third")
     before = parts.get("pre_tokenizer") or {}
     plain = before.get("type") == "ByteLevel" and before.get("add_prefix_space") is False
     require(plain, f"its pre_tokenizer is {str(before)[:60]}")
-    require(parts["model"].get("dropout") is None, f"its dropout is {parts['model'].get('dropout')}")
 
 
 def _byte_characters() -> list[str]:
