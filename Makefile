@@ -43,4 +43,4 @@ lab: install  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 clean:     ## remove what was built (not .venv, not results), and nothing else
-	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$(sh tools/find-python) || exit 1; PYTHONPATH=src "$$python" -m hmlcore.made .
+	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$(sh tools/find-python) || exit 1; PYTHONPATH=src "$$python" -m hmlcore.manifest .

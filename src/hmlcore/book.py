@@ -1,7 +1,7 @@
 """From notebooks to pages: papermill executes the chapters, Jupyter Book builds the site.
 
 Everything is written below ``_build/<profile>``, so building never changes a committed file, and only what was
-written there before is written over (:mod:`hmlcore.made`):
+written there before is written over (:mod:`hmlcore.manifest`):
 
     notebooks/X.ipynb ─ papermill ─► chapters/X.ipynb ─► src/ (the book, staged) ─► html/index.html
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import listed, write_file
-from hmlcore.made import Made, no_links
+from hmlcore.manifest import Manifest, no_links
 from hmlcore.notebooks import PARTIAL, captioned, check_installed, execute, plain
 from hmlcore.optional import need
 from hmlcore.pairs import sync_pairs
@@ -69,7 +69,7 @@ def execute_chapters(
     store, code = paths.results() / profile, _code_key()
     names, executed, folder = chapter_names(), [], work / "chapters"
     kinds = (".ipynb", ".key", PARTIAL)
-    Made(work).claim("store.key", *(f"chapters/{name}{kind}" for name in names for kind in kinds))
+    Manifest(work).claim("store.key", *(f"chapters/{name}{kind}" for name in names for kind in kinds))
     made_by = work / "store.key"
     if fresh and profile == _EPHEMERAL and not _matches(made_by, code):
         _empty(profile)
@@ -108,7 +108,7 @@ def build_book(
         for notice in export_all(Store(paths.results()), profile, images=False).notices:
             _say(f"notice: {notice}")
     store = paths.results() / profile
-    source, made = work / "src", Made(work)
+    source, made = work / "src", Manifest(work)
     made.claim("html.key", "book.log")
     with tempfile.TemporaryDirectory() as stage:
         _stage(Path(stage), chapters, captions(profile))
@@ -135,7 +135,7 @@ def commit_chapters(profile: str = "laptop") -> list[Path]:
     """
     check_installed()
     target = no_links(paths.project(), paths.project() / "book" / "chapters")
-    for notebook in sync_pairs(paths.project() / "notebooks", Made(workspace("pairs"))):
+    for notebook in sync_pairs(paths.project() / "notebooks", Manifest(workspace("pairs"))):
         _say(f"{notebook.name}: renewed from its .py")
     target.mkdir(exist_ok=True)
     changed = []

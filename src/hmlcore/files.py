@@ -1,6 +1,7 @@
 """Files as all of the package writes and finds them: whole or not at all, and none that is not ours."""
 
 import errno
+import json
 import os
 import platform
 import re
@@ -67,6 +68,24 @@ def write_file(
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def write_files(folder: Path, content: dict[str, str | bytes]) -> list[Path]:
+    """Write every file of `content` below `folder`, each of which can be drawn again in a moment; their paths.
+
+    Raises: HmlcoreError where one cannot be written, or is a link.
+    """
+    for name, text in content.items():
+        path = folder / name
+        require(not path.is_symlink(), f"{path} is a symbolic link: nothing is written through it")
+        write_file(path, text, durable=False)
+    return [folder / name for name in content]
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """`value` as sorted JSON, equal for equal values; on one line without spaces if no `indent` is given."""
+    separators = None if indent else (",", ":")
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=indent, separators=separators) + "\n"
 
 
 def make_folder(option: str, folder: Path) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.files import listed, write_file
-from hmlcore.made import Made
+from hmlcore.manifest import Manifest
 from hmlcore.notebooks import KEPT_METADATA
 from hmlcore.results.provenance import git
 
 _Cells = list[tuple]
 
 
-def sync_pairs(folder: Path, made: Made) -> list[Path]:
+def sync_pairs(folder: Path, made: Manifest) -> list[Path]:
     """Renew every notebook of `folder` whose script has other cells; returns those.
 
     A notebook is written over only where nothing is lost by that: its cells are the committed ones, or those
@@ -74,7 +74,7 @@ def _key(cells: _Cells) -> str:
     return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()
 
 
-def _synced(made: Made, notebook: Path) -> str:
+def _synced(made: Manifest, notebook: Path) -> str:
     """The hash of a notebook as it was last synced, nothing if it never was."""
     key = made.folder / f"{notebook.stem}.key"
     return key.read_text("utf-8") if key.name in made.names() and key.is_file() else ""

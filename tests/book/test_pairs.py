@@ -14,7 +14,7 @@ from jupytext.compare import compare_notebooks
 from hmlcore import book
 from hmlcore.errors import HmlcoreError
 from hmlcore.files import listed
-from hmlcore.made import Made
+from hmlcore.manifest import Manifest
 from hmlcore.pairs import sync_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ class Pair:
     """A committed script and its notebook, in a repository of their own."""
 
     def __init__(self, root: Path):
-        self.folder, self.made = root / "notebooks", Made(root / "_build" / "pairs")
+        self.folder, self.made = root / "notebooks", Manifest(root / "_build" / "pairs")
         self.folder.mkdir()
         self.script, self.notebook = self.folder / "one.py", self.folder / "one.ipynb"
         shutil.copy(NOTEBOOKS / "jupytext.toml", self.folder)

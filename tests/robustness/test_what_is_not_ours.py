@@ -11,7 +11,7 @@ import pytest
 
 from hmlcore import book, cli, paths
 from hmlcore.errors import HmlcoreError
-from hmlcore.made import Made, clean
+from hmlcore.manifest import Manifest, clean
 from hmlcore.results import Run, Store, collect_provenance
 from hmlcore.results.clear import clear
 from hmlcore.results.pack import pack
@@ -160,7 +160,7 @@ def test_emptying_takes_every_run_and_leaves_what_was_drawn(tmp_path):
 
 
 def test_a_made_folder_keeps_what_is_not_ours(tmp_path):
-    made, new = Made(tmp_path / "work"), tmp_path / "new"
+    made, new = Manifest(tmp_path / "work"), tmp_path / "new"
     write(new / "a" / "1"), write(new / "b")
     made.replace("html", new)
     mine = write(tmp_path / "work" / "html" / "a" / "mine")
@@ -179,7 +179,7 @@ def test_a_made_folder_keeps_what_is_not_ours(tmp_path):
 
 @pytest.mark.parametrize("link", ["html", "html/a", "html/a/1"])
 def test_a_made_folder_follows_no_link(link, tmp_path):
-    made, new = Made(tmp_path / "work"), tmp_path / "new"
+    made, new = Manifest(tmp_path / "work"), tmp_path / "new"
     write(new / "a" / "1")
     made.replace("html", new)
     write(tmp_path / "elsewhere" / "a" / "1"), write(tmp_path / "elsewhere" / "1")
@@ -196,12 +196,12 @@ def test_a_made_folder_follows_no_link(link, tmp_path):
 def test_a_list_that_names_a_place_outside_is_not_believed(tmp_path):
     mine = write(tmp_path / "mine")
     write(tmp_path / "work" / ".hmlcore-made", f"../mine\n{mine}\n")
-    Made(tmp_path / "work").clean()
+    Manifest(tmp_path / "work").clean()
     assert mine.exists()
 
 
 def test_make_clean_takes_only_what_was_made(tmp_path):
-    made = Made(tmp_path / "_build" / "smoke")
+    made = Manifest(tmp_path / "_build" / "smoke")
     write(tmp_path / "new" / "index.html")
     made.replace("html", tmp_path / "new")
     mine = write(tmp_path / "_build" / "notes.txt")

@@ -16,8 +16,7 @@ from made_up import long_run
 import hmlcore
 from hmlcore import files
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.files import write_files
-from hmlcore.files import listed, write_file
+from hmlcore.files import listed, write_file, write_files
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.models.saved import save_model
 from hmlcore.results import Store
@@ -198,6 +197,6 @@ def written_by(path):
 def test_nothing_else_writes_files():
     """But a switch of the system, claims, which are held open, and the book's pages, which are staged anew."""
     found = {call for path in listed(PACKAGE, "**/*.py") for call in written_by(path)}
-    pages = {("book.py", "write_text"), ("made.py", "copyfile")}
+    pages = {("book.py", "write_text"), ("manifest.py", "copyfile")}
     held = {("results/claims.py", "open")}
     assert found == {("files.py", "open"), ("training/monitor.py", "write_text"), *held, *pages}

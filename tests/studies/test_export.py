@@ -7,8 +7,8 @@ import pytest
 from made_up_results import MIXERS, bytes_run, copy_run, loaded, recall_run
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.files import json_text
 from hmlcore.figures.images import chromium, draw_images
+from hmlcore.files import json_text
 from hmlcore.results import Store
 from hmlcore.results.pack import pack
 from hmlcore.results.tuning import tuned

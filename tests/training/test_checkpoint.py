@@ -7,11 +7,9 @@ import random
 import pytest
 import torch
 from easy import fit, make_config, make_model
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.models.tensor_file import digest
 from hmlcore.training.checkpoint import Damaged, collected, load_checkpoint, write_checkpoint
 from hmlcore.training.optim import build_optimizer
 
@@ -55,23 +53,6 @@ def test_round_trip(trained):
     assert torch.equal(torch.get_rng_state(), state)
     same(model, optimizer, other, restored)
     assert [f.name for f in file.parent.iterdir()] == ["run.safetensors"]
-
-
-def test_a_checkpoint_goes_on_whose_layers_owned_what_dynamics_learn(trained):
-    """Weights and what the optimiser knows of them; the names are those of an earlier version."""
-    model, optimizer, file = trained
-    with safe_open(file, framework="pt") as old:
-        tensors = {name.replace(".rule.", "."): old.get_tensor(name) for name in old.keys()}  # noqa: SIM118
-        metadata = old.metadata()
-    entries = ("model.{}", "optimizer.{}.exp_avg", "optimizer.{}.exp_avg_sq", "optimizer.{}.step")
-    assert {entry.format("blocks.0.mixer.theta") for entry in entries} <= tensors.keys()
-    texts = metadata["run"], metadata["progress"]
-    save_file(tensors, file, metadata | {"sha256": digest(tensors, *texts)})
-    other = make_model(seed=9)
-    restored = build_optimizer(other, 0.01, 0.1)
-    load_checkpoint(file, other, restored, "run-a")
-    same(model, optimizer, other, restored)
-    assert optimizer.state[model.blocks[0].mixer.rule.theta]["exp_avg"].any()
 
 
 def refused(file, message, kind=HmlcoreError, **options):

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from hmlcore.errors import require
-from hmlcore.made import without_empty
+from hmlcore.manifest import without_empty
 from hmlcore.results.merge import packed_at
 from hmlcore.results.place import INBOX, Place, digits_of
 from hmlcore.results.spec import is_name

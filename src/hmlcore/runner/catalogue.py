@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 import hmlcore
 from hmlcore import paths, studies
+from hmlcore.cache import cached_file
 from hmlcore.errors import HmlcoreError
-from hmlcore.figures.files import json_text
-from hmlcore.files import listed
-from hmlcore.kept import kept
+from hmlcore.files import json_text, listed
 from hmlcore.results import spec_hash
 from hmlcore.studies.kit.study import PROFILES
 
@@ -36,7 +35,7 @@ def catalogue() -> Catalogue:
     sources = _sources()
     file = paths.cache() / f"catalogue-{sources[:16]}.kept"
     try:
-        text = kept(file, lambda: [json_text(_made(sources)._asdict()).encode()]).tobytes()
+        text = cached_file(file, lambda: [json_text(_made(sources)._asdict()).encode()]).tobytes()
     except HmlcoreError:  # a cache that cannot be written is made anew every time
         return _made(sources)
     for old in file.parent.glob("catalogue-*.kept"):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from hmlcore.errors import require
-from hmlcore.figures.files import json_text, write_files
+from hmlcore.files import json_text, write_files
 from hmlcore.results import Store
 from hmlcore.studies import folder_of, get_experiment
 

@@ -15,9 +15,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import HmlcoreError, require, unknown
-from hmlcore.figures.files import json_text, write_files
 from hmlcore.figures.images import draw_images
-from hmlcore.files import listed
+from hmlcore.files import json_text, listed, write_files
 from hmlcore.results import SCHEMA, ResultSet, Store
 from hmlcore.results.resultset import stamp
 from hmlcore.studies import experiments, gathered, get_experiment, part, studies

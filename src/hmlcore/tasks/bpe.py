@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from hmlcore import paths
+from hmlcore.cache import cached_file
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.kept import kept
 from hmlcore.tasks.documents import Corpus
 
 # Text that byte pairs are learned from; more changes few of the merges and takes longer.
@@ -129,7 +129,7 @@ def tokenizer_of(corpus: Corpus, kind: str, vocab_size: int) -> Tokenizer:
 
 @functools.lru_cache(maxsize=8)
 def _learned(corpus: Corpus, path: Path, vocab_size: int) -> BPE:
-    found = kept(path, lambda: [learn(_sample(corpus), vocab_size).text.encode()])
+    found = cached_file(path, lambda: [learn(_sample(corpus), vocab_size).text.encode()])
     return BPE(found.tobytes().decode())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hmlcore.kept import kept
+from hmlcore.cache import cached_file
 from hmlcore.tasks.base import SPLITS
 from hmlcore.tasks.records import shown
 
@@ -87,7 +87,7 @@ def cached(folder: Path, key: str, produce: Callable[[], Iterable[tuple[str, byt
 
     Raises :class:`~hmlcore.errors.HmlcoreError` if `folder` cannot be written.
     """
-    found = kept(folder / f"{key}.kept", lambda: _laid_out(produce()))
+    found = cached_file(folder / f"{key}.kept", lambda: _laid_out(produce()))
     end = len(found) - int.from_bytes(found[-_SIZE:].tobytes(), "little") - _SIZE
     entry = json.loads(found[end:-_SIZE].tobytes())
     offsets = np.array(entry["offsets"], dtype=np.int64)

@@ -13,9 +13,9 @@ import torch
 from tqdm import tqdm
 
 from hmlcore import paths
+from hmlcore.cache import cached_file
 from hmlcore.checks import check_fields, check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.kept import kept
 from hmlcore.tasks.base import check_batch
 from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
@@ -92,7 +92,7 @@ class ListOps(LabelledTask):
         knobs = self.knobs() | {"min_length": self.shortest}
         key = hashlib.sha256(json.dumps([_VERSION, knobs], sort_keys=True).encode()).hexdigest()
         path = paths.cache() / "listops" / f"{key[:24]}.kept"
-        return _read(kept(path, lambda: [_packed(_generate(self))]))
+        return _read(cached_file(path, lambda: [_packed(_generate(self))]))
 
 
 class Expressions:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from hmlcore import paths
-from hmlcore.kept import kept
+from hmlcore.cache import cached_file
 from hmlcore.tasks.bpe import Tokenizer
 from hmlcore.tasks.documents import Documents
 
@@ -72,7 +72,7 @@ def _parts(sizes: np.ndarray) -> list[range]:
 
 def _shard(file: Path, documents: Documents, part: range, tokenizer: Tokenizer) -> list[np.ndarray]:
     """The documents `part` as tokens, mapped from `file`, which is made first if need be."""
-    found = kept(file, lambda: [_encoded(documents, part, tokenizer)])
+    found = cached_file(file, lambda: [_encoded(documents, part, tokenizer)])
     column = pa.ipc.open_file(pa.py_buffer(found)).get_batch(0).column("tokens")
     values, offsets = column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy()
     return [values[a:b] for a, b in itertools.pairwise(offsets)]

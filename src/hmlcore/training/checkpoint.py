@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.layers.base import former_names
 from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 from hmlcore.training.sharding import placed, whole
 
@@ -91,8 +90,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         raise HmlcoreError(f"checkpoint {path} belongs to run {metadata['run'][:16]}, not {run[:16]}; {remedy}")
     rng = tensors.pop("rng")
     weights = {name.removeprefix("model."): x for name, x in tensors.items() if name.startswith("model.")}
-    own, former = model.state_dict(), former_names(model)
-    weights = {former.get(name, name): x for name, x in weights.items()}
+    own = model.state_dict()
     weights = {name: placed(x, own[name]) if name in own else x for name, x in weights.items()}
     try:
         model.load_state_dict(weights)
@@ -102,7 +100,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     for name, x in tensors.items():
         if name.startswith("optimizer."):
             weight, key = name.removeprefix("optimizer.").rsplit(".", 1)
-            states[former.get(weight, weight)][key] = x
+            states[weight][key] = x
     for name, parameter in model.named_parameters():
         if name in states:
             optimizer.state[parameter] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hmlcore.cache import cached_file
 from hmlcore.errors import HmlcoreError
-from hmlcore.kept import kept
 from hmlcore.runner import catalogue
 
 PARTS = [b"first ", b"", bytes(range(256)) * 20]
@@ -17,7 +17,7 @@ PARTS = [b"first ", b"", bytes(range(256)) * 20]
 def read(path):
     """What is kept there, made of PARTS if need be, and how often it had to be made."""
     made = []
-    found = kept(path, lambda: made.append(1) or PARTS)
+    found = cached_file(path, lambda: made.append(1) or PARTS)
     assert found.tobytes() == b"".join(PARTS)
     return len(made)
 
@@ -30,7 +30,7 @@ def file(tmp_path):
 
 def test_what_is_kept_is_mapped_and_made_once(file, capsys):
     assert read(file) == 0
-    found = kept(file, None)
+    found = cached_file(file, None)
     assert found.dtype == np.uint8 and not found.flags.owndata and not found.flags.writeable
     assert capsys.readouterr().err == ""
 
@@ -65,7 +65,7 @@ def test_what_is_no_file_is_not_opened(file, capsys, make):
 
 
 def test_a_disk_that_gives_back_something_else_is_refused(file, monkeypatch):
-    monkeypatch.setattr("hmlcore.kept._opened", lambda path: None)
+    monkeypatch.setattr("hmlcore.cache._opened", lambda path: None)
     with pytest.raises(HmlcoreError, match=f"{file} reads otherwise than it was written"):
         read(file)
 
@@ -73,9 +73,9 @@ def test_a_disk_that_gives_back_something_else_is_refused(file, monkeypatch):
 def test_opening_fifty_megabytes_takes_little(tmp_path):
     """Processor time, as others want the cores too: 0.05 s where SHA-256 is in hardware."""
     large = tmp_path / "large.kept"
-    kept(large, lambda: [bytes(2**20)] * 50)
+    cached_file(large, lambda: [bytes(2**20)] * 50)
     before = time.process_time()
-    assert len(kept(large, None)) == 50 * 2**20
+    assert len(cached_file(large, None)) == 50 * 2**20
     assert time.process_time() - before < 0.3
 
 

@@ -30,7 +30,7 @@ def no_links(top: Path, path: Path) -> Path:
     raise HmlcoreError(f"{path} is not below {top}")
 
 
-class Made:
+class Manifest:
     """The files below `folder` that we wrote."""
 
     def __init__(self, folder: Path):
@@ -113,7 +113,7 @@ def clean(project: Path) -> list[str]:
     kept, build = [], project / "_build"
     for folder in sorted(build.glob("*/")) if not build.is_symlink() else ():
         try:
-            Made(no_links(project, folder)).clean()
+            Manifest(no_links(project, folder)).clean()
         except HmlcoreError as error:
             kept.append(str(error))
     remove_if_empty(build)

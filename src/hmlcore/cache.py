@@ -15,7 +15,7 @@ from hmlcore.files import write_file
 _SEAL = hashlib.sha256().digest_size
 
 
-def kept(path: Path, make: Callable[[], Iterable[bytes]]) -> np.ndarray:
+def cached_file(path: Path, make: Callable[[], Iterable[bytes]]) -> np.ndarray:
     """What is kept at `path`, mapped into memory [bytes]: the parts that `make` gives, one behind the other.
 
     Made where there is nothing yet, and again where the file is damaged, which is said in one line.
