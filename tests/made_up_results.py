@@ -487,7 +487,10 @@ def counting_run(
         for end, value in (("", learned), ("_snapped", snapped)):
             rows.append({**place, "metric": f"accuracy{end}", "value": value})
         rows.append({**place, "metric": "bits_snapped", "value": 1.01 - snapped})
-    rows.append({**here, "metric": "lattice", "split": "validation", "value": 60 * (variant == "4 rotors")})
+    if variant == "4 rotors":
+        rows += [
+            {**here, "metric": "lattice", "split": "validation", "rotor": i, "value": 60} for i in range(4)
+        ]
     named = {**here, "train": [{"task": "word_problem", "length": 8}], **changes}
     named["evaluate"] = [{"task": "word_problem", "length": n, "split": "test"} for n in (32, 512)]
     return Run(spec(experiment, mixer, seed, lr=lr, **named), provenance(), rows)

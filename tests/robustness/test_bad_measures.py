@@ -87,7 +87,7 @@ MEASURES = {
         dict(model=backbone(vocab=10), task=COPY),
         dict(levels=[0.1], examples=2, batch_size=1, seed=0),
     ),
-    snapping.choose_lattice: (
+    snapping.choose_lattices: (
         dict(model=backbone("hml", rotors=2), loss=lambda: 0.0),
         dict(lattices=[60]),
     ),

@@ -1,6 +1,7 @@
-"""Which lattice of turns a trained model's rotors are snapped to: a choice on validation data."""
+"""Which lattice of turns each rotor of a trained model is snapped to: a choice on validation data."""
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import nn
 
@@ -13,25 +14,37 @@ def rotor_layers(model: nn.Module) -> list[HML]:
     return [m for m in model.modules() if isinstance(m, HML) and m.rotor_proj is not None]
 
 
-def choose_lattice(model: nn.Module, lattices: Iterable[int], loss: Callable[[], float]) -> int:
-    """Snap all rotors of `model` to the one of `lattices` with the least loss; to none, if none is better.
+def choose_lattices(model: nn.Module, lattices: Iterable[int], loss: Callable[[], float]) -> list[int]:
+    """Snap each rotor of `model` to that of `lattices`, or to none (0), which lowers the loss most.
+
+    First all alike, since rotors may answer together; then one rotor after another, until none improves. Only
+    what is strictly better is taken, so that ties go to less rounding.
 
     Args: loss, of the model as it is, on validation data longer than those of training: what a learned turn
         misses adds up over the sequence, so that it shows there.
-    Returns: the lattice, 0 where nothing is rounded; the model is left with it.
+    Returns: the lattice of every rotor, layer after layer; the model is left with them.
     Raises: HmlcoreError for a lattice below 1.
     """
     lattices, layers = check_tuple("lattices", lattices, check_int), rotor_layers(model)
-    if not layers:
-        return 0
+    counts = [len(layer.rotation.lattice) for layer in layers]
 
-    def snapped(lattice: int) -> float:
-        for layer in layers:
-            layer.snap(lattice or None)
+    def snapped(chosen: Sequence[int]) -> float:
+        parts = iter(chosen)
+        for layer, count in zip(layers, counts, strict=True):
+            layer.snap([next(parts) for _ in range(count)])
         return loss()
 
-    losses = {lattice: snapped(lattice) for lattice in (0, *lattices)}
-    best = min(losses, key=losses.get)  # the first of equals: none, then as they are listed
-    for layer in layers:
-        layer.snap(best or None)
-    return best
+    total = sum(counts)
+    if not total:
+        return []
+    alike = {(lattice,) * total: snapped((lattice,) * total) for lattice in (0, *lattices)}
+    best = min(alike, key=alike.get)
+    least, improves = alike[best], True
+    while improves:
+        improves = False
+        for rotor, lattice in itertools.product(range(total), (0, *lattices)):
+            tried = (*best[:rotor], lattice, *best[rotor + 1 :])
+            if tried != best and (found := snapped(tried)) < least:
+                best, least, improves = tried, found, True
+    snapped(best)
+    return list(best)

@@ -60,7 +60,7 @@ def test_a_snapped_rotor_counts_exactly_however_long_and_in_however_many_calls()
         for t in range(200):
             _, end = layer.step(x[:, t], end)
         assert float(end.phase) == torch.tensor(math.remainder((LONG // 2 + 100) % 3 / 3, 1)).item()
-        layer.snap(None)
+        layer.snap(0)
         assert float(layer(x)[1].phase) == lost
 
 
@@ -81,7 +81,7 @@ def test_a_lattice_is_kept_with_the_weights():
     other.load_state_dict(layer.state_dict())
     x = double(1, 30, WIDTH)
     assert torch.equal(other(x)[0], layer(x)[0])
-    layer.snap(None)
+    layer.snap(0)
     assert not torch.equal(other(x)[0], layer(x)[0])
 
 
@@ -112,5 +112,18 @@ def test_what_does_not_fit_is_refused(arguments, message):
 def test_only_rotors_snap():
     with pytest.raises(HmlcoreError, match="rotors = 0"):
         make("delta", rotation_heads=1).snap(60)
-    with pytest.raises(HmlcoreError, match="lattice must be at least 1, got 0"):
-        make("delta", rotors=1).snap(0)
+    with pytest.raises(HmlcoreError, match="lattice must be at least 0, got -1"):
+        make("delta", rotors=1).snap(-1)
+    with pytest.raises(HmlcoreError, match=r"lattice must be one, or one for each of 3, got \[60, 0\]"):
+        make("delta", rotors=3).snap([60, 0])
+
+
+def test_each_rotor_may_have_a_lattice_of_its_own():
+    layer, x = make("delta", rotors=2), double(1, 50, WIDTH)
+    alone = [layer(x)[1].phase]
+    for lattice in (60, [0, 60]):
+        layer.snap(lattice)
+        alone.append(layer(x)[1].phase)
+    learned, both, second = alone
+    assert torch.equal(second[:, 0], learned[:, 0]) and torch.equal(second[:, 1], both[:, 1])
+    assert not torch.equal(both[:, 0], learned[:, 0]) and not torch.equal(both[:, 1], learned[:, 1])

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.checks import check_int, check_optional
+from hmlcore.checks import check_int, check_list, check_optional
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
 from hmlcore.layers.hml.check import check_gates, check_operand, check_rotation_heads, check_rotors, check_state
@@ -176,15 +176,18 @@ class HML(Mixer):
         parts = {"memory": memory, "conv": conv, **self.rule.leave(coefficients, bounds)}
         return make_state(parts if phase is None else parts | {"phase": at_ends(phase, bounds)})
 
-    def snap(self, lattice: int | None) -> None:
-        """Round every turn of the phases, and the phases, to 1/`lattice` of a turn; None: to nothing.
+    def snap(self, lattice: int | Sequence[int]) -> None:
+        """Round every turn of the phases, and the phases, to 1/`lattice` of a turn; 0: not at all.
 
         For a trained layer: rounding has no gradient. The lattice is kept with the weights.
-        Raises: HmlcoreError for a layer without rotors, and a lattice below 1.
+        Args: lattice, one for all rotors or one for each.
+        Raises: HmlcoreError for a layer without rotors, another number of them, and a lattice below 0.
         """
         require(self.rotor_proj is not None, "snap needs a layer that has rotors, this one has rotors = 0")
-        lattice = check_optional("lattice", lattice, check_int)
-        self.rotation.lattice.fill_(lattice or 0)
+        own = self.rotation.lattice
+        given = check_list("lattice", lattice if isinstance(lattice, Sequence) else [lattice], check_int, 0)
+        require(len(given) in (1, len(own)), f"lattice must be one, or one for each of {len(own)}, got {given}")
+        own.copy_(torch.tensor(given))
 
     def forward(
         self, x: Tensor, state: State | None = None, cu_seqlens: Tensor | Sequence[int] | None = None

@@ -26,8 +26,8 @@ def cumulative_turns(turns: Tensor, start: Tensor, lattice: Tensor | None = None
     its rounding, 1.7e-7 at every wrap, is what a phase in radians is worth after 10,000 turns. Sums are
     formed in log₂ T passes over a binary tree and wrapped at each: no sum ever exceeds one turn.
 
-    With a `lattice` L > 0, an integer [], every turn and the start are rounded to Lths of a turn, and their
-    numbers are added: the sum is exact for any T. With L = 0, and without, nothing is rounded.
+    With a `lattice` of integers L > 0, [...] or one for all, every turn and the start are rounded to Lths of a
+    turn, and their numbers are added: the sum is exact for any T. Where L = 0, and without, nothing is rounded.
     """
     period = 1.0
     if lattice is not None:  # without a branch on its value, which would wait for a GPU
@@ -61,9 +61,9 @@ class Rotation(nn.Module):
     r"""R phases that every token turns: Φ_t = Φ_{t−1} + 2π(w·x_t + b)/10, kept modulo one turn.
 
     A phase is a memory of its own, the free rotor: no force, an angle and a speed that tokens set. Read as
-    (cos Φ, sin Φ) it counts modulo whatever its turns divide. After training the turns can be snapped to a
-    `lattice` of Lths: what was learned is a rational turn up to an error that adds up over the sequence, and
-    rounding takes the error away.
+    (cos Φ, sin Φ) it counts modulo whatever its turns divide. After training the turns of a phase can be
+    snapped to a `lattice` of Lths: what was learned is a rational turn up to an error that adds up over the
+    sequence, and rounding takes the error away.
 
     A memory whose value pairs turn by φ_t = Φ_t − Φ_{t−1} before each token's step,
 
@@ -73,8 +73,8 @@ class Rotation(nn.Module):
     without the phase, with v̂ = e^{−iΦ} v, and reads ô = e^{−iΦ} o. That is exact for every dynamics, since
     the rotation acts on the values and all else on the keys and rows.
 
-    Args: scales, of each phase: the standard deviation of its turns at the start. snaps: whether there is a
-        lattice, stored with the weights; 0, at first, rounds nothing.
+    Args: scales, of each phase: the standard deviation of its turns at the start. snaps: whether there are
+        lattices [R], stored with the weights; 0, at first, rounds nothing.
     """
 
     no_decay = ("weight", "bias")
@@ -85,7 +85,7 @@ class Rotation(nn.Module):
         # Not a linear map of the module kind: the backbone gives those a start that is too large here.
         self.weight = nn.Parameter(start * torch.randn(len(scales), d_model))
         self.bias = nn.Parameter(torch.zeros(len(scales)))
-        self.register_buffer("lattice", torch.tensor(0) if snaps else None)
+        self.register_buffer("lattice", torch.zeros(len(scales), dtype=torch.int64) if snaps else None)
 
     def forward(self, x: Tensor, start: Tensor, bounds: list[int] | None = None) -> Tensor:
         """Φ_1 … Φ_T in turns [B, T, R], in fp32 at least, from x [B, T, d_model] and Φ_0 [B, R].

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hmlcore.evaluation.metrics import Scores, evaluate
-from hmlcore.evaluation.snapping import choose_lattice
+from hmlcore.evaluation.snapping import choose_lattices
 from hmlcore.studies.kit.comparison import (
     case_spec,
     chosen_rate,
@@ -81,14 +81,14 @@ def _spec(experiment: str, profile: str, task: str, variant: str, seed: int, lr:
         beyond = []
     spec = case_spec(
         experiment, profile, task, s | own, mixer, seed, lr, variant=variant, mixer_args=given,
-        optimizer="muon", snapping={"lattices": list(LATTICES), **_snapped_on(task, s)},
+        optimizer="muon", snapping={"each": "rotor", "lattices": list(LATTICES), **_snapped_on(task, s)},
     )  # fmt: skip
     spec["evaluate"] = scored(beyond, "validation", s["examples"]) + spec["evaluate"]
     return spec
 
 
 def _snapped_on(task: str, s: dict) -> dict:
-    (entry,) = scored([_sums(task, s["snap"], s)], "validation", s["examples"] // 4 or 1)
+    (entry,) = scored([_sums(task, s["snap"], s)], "validation", s["examples"] // 8 or 1)
     return {"on": entry}
 
 
@@ -129,8 +129,8 @@ def examine(model, _untrained, spec: dict) -> list[dict]:
         return evaluate(model, task_from(entry), entry["split"], entry["examples"], entry["batch_size"], device)
 
     snapping = spec["snapping"]
-    lattice = choose_lattice(model, snapping["lattices"], lambda: scores(snapping["on"]).bits_per_token)
-    rows = [{"metric": "lattice", "split": "validation", "value": lattice}]
+    found = choose_lattices(model, snapping["lattices"], lambda: scores(snapping["on"]).bits_per_token)
+    rows = [{"metric": "lattice", "split": "validation", "rotor": i, "value": x} for i, x in enumerate(found)]
     for entry in spec["evaluate"]:
         found, task = scores(entry), task_from(entry)
         here = {**task.conditions(), "length": task.length, "split": entry["split"], "n": found.tokens}
