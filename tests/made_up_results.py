@@ -4,7 +4,9 @@ import itertools
 import math
 import random
 
-from hmlcore.results import Provenance, ResultSet, Run, Store
+from made_up import provenance
+
+from hmlcore.results import ResultSet, Run, Store
 from hmlcore.studies import get_experiment
 
 MIXERS = ("hml", "attention", "gru")
@@ -21,25 +23,6 @@ SENTENCE = (
     b"def leapfrog(q, p, h):\n    # drift, kick & drift: <symplectic>\n    return q + h * p, p \xc3\xa9\n"
 )
 _SKILL = {"hml": 1.0, "attention": 0.7, "gru": 0.35}
-
-
-def provenance(**changes) -> Provenance:
-    values = {
-        "device": "cpu",
-        "steps": 1500,
-        "parameters": 101_000,
-        "state_floats": 4096,
-        "state_bytes": 16_384,
-        "flops_per_token": 2.1e5,
-        "wall_s": 31.0,
-        "tokens_per_s": 5.2e4,
-        "torch": "2.13.0",
-        "python": "3.11.0",
-        "commit": "a" * 40,
-        "dirty": False,
-        "started_at": "2026-01-01T00:00:00+00:00",
-    }
-    return Provenance(**{**values, **changes})
 
 
 def spec(experiment, mixer, seed, profile="laptop", lr=0.003, d_model=64, **more) -> dict:

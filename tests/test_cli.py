@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from made_up import provenance
 
 from hmlcore import cli, paths
 from hmlcore.arguments import duration, fields_of
@@ -16,7 +17,7 @@ from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.models.generation import generate
 from hmlcore.models.saved import load_model, save_model
 from hmlcore.ops import backend
-from hmlcore.results import Run, Store, collect_provenance
+from hmlcore.results import Run, Store
 from hmlcore.runner import Outcome
 from hmlcore.runner.catalogue import catalogue
 from hmlcore.studies import experiments, protocol, studies
@@ -44,10 +45,7 @@ def hml(*arguments):
 
 
 def made_up_run(spec):
-    made = collect_provenance(
-        "cpu", steps=1, parameters=1, state_floats=1, state_bytes=4, flops_per_token=1, wall_s=1, tokens_per_s=1
-    )
-    return Run(spec, made, [{"metric": "accuracy", "value": 0.5, "n": 2}])
+    return Run(spec, provenance(), [{"metric": "accuracy", "value": 0.5, "n": 2}])
 
 
 def test_help_names_every_command(capsys):

@@ -1,13 +1,9 @@
 """Behind the interface of transformers every mixer is the same model: logits, decoding, files, padding."""
 
-import ast
 import copy
-import importlib
 import itertools
 import re
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 import torch
@@ -520,18 +516,6 @@ def test_a_trainer_runs_with_our_decay_and_loss(tmp_path):
     assert groups == [(len(g["params"]), g["weight_decay"]) for g in parameter_groups(model.backbone, 0.1)]
     assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert all(0 < log["eval_loss"] < 20 for log in trainer.state.log_history if "eval_loss" in log)
-
-
-def test_transformers_is_imported_by_nobody_else_and_missed_by_name(monkeypatch):
-    package = Path(importlib.import_module("hmlcore").__file__).parent
-    for file in package.rglob("*.py"):
-        body = ast.parse(file.read_text("utf-8")).body
-        asked = " ".join(ast.unparse(n) for n in body if isinstance(n, ast.Import | ast.ImportFrom))
-        assert file.name.startswith("hf") or ("transformers" not in asked and "models.hf" not in asked), file
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    monkeypatch.delitem(sys.modules, "hmlcore.models.hf")
-    with pytest.raises(HmlcoreError, match=r"the package 'transformers', .*: pip install hmlcore\[hf\]"):
-        importlib.import_module("hmlcore.models.hf")
 
 
 def byte_tokenizer():

@@ -225,24 +225,6 @@ def test_the_old_folders_are_taken_in_and_go(store):
     }
 
 
-def test_names_that_begin_with_a_dot_are_left_alone(store):
-    place = store.place(*COPY)
-    store.write(run())
-    place.former.mkdir()
-    strays = [
-        folder / "._x.parquet"
-        for folder in (place.former, place.inbox, place.inbox.parent, store.root / "smoke")
-    ]
-    for stray in strays:
-        stray.write_bytes(b"of a Mac")
-    (store.root / ".trash" / "copy").mkdir(parents=True)
-    (store.root / ".trash" / "copy.parquet").write_bytes(b"deleted")
-    assert len(store.load(*COPY).hashes) == 1 and len(store.summary()) == 1
-    assert [packed.added for packed in pack(store, "smoke")] == [1]
-    assert pack(store, "smoke") == [] and len(store.load(*COPY).hashes) == 1
-    assert all(stray.read_bytes() == b"of a Mac" for stray in strays)
-
-
 def at_once(monkeypatch, module, name, act, after=False):
     """Before the first call of `module.name`, or after it, `act` happens."""
     real = getattr(module, name)
@@ -396,7 +378,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main(["pack"]) == 0 and "copy: 1 run went in" in capsys.readouterr().out
     for arguments, message in [
         (["pack", "kopie", "--profile", "smoke"], "'kopie'; known: copy, recall"),
-        (["pack", "--profile", "../x"], "profile '../x' is not a name"),
+        (["pack", "--profile", "../x"], "unknown profile '../x'; known: full"),
         (["pack", "--drop", "abcd"], "which experiment's runs?"),
         (["pack", "copy", "recall", "--profile", "smoke", "--with", "x"], "take one experiment"),
         (["pack", "copy", "--profile", "smoke", "--with", str(tmp_path / "x")], "no file"),

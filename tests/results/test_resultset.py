@@ -136,7 +136,7 @@ def test_best_lr_needs_validation_of_every_mixer(tmp_path):
 
 def test_timings_refuse_mixed_devices(tmp_path):
     found = results(tmp_path, run(seed=0), run(seed=1))
-    assert list(found.timings()["wall_s"]) == [1.5, 1.5]
+    assert list(found.timings()["wall_s"]) == [31.0, 31.0]
     mixed = results(tmp_path, run(seed=0), run(seed=1, made=provenance(device="cuda")))
     with pytest.raises(HmlcoreError, match=r"several devices: \['cpu', 'cuda'\]"):
         mixed.timings()
@@ -179,4 +179,4 @@ def test_runs_and_specs(tmp_path):
     runs = found.runs()
     assert list(runs.index) == found.hashes == sorted(spec_hash(s) for s in found.specs())
     assert "pairs" not in runs and "value" not in runs
-    assert set(runs["seed"]) == {0, 1} and set(runs["parameters"]) == {1000}
+    assert set(runs["seed"]) == {0, 1} and set(runs["parameters"]) == {101_000}

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from made_up import run
 
 from hmlcore.results import Store
 
@@ -60,16 +59,3 @@ def test_killed_writers_lose_nothing_they_finished(store):
         assert process.returncode == -signal.SIGKILL
         seeds = set(store.load("smoke", "copy").seeds)
         assert finished | {1000 * attempt + i for i in range(3 + attempt)} <= seeds
-
-
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
-def test_writer_killed_between_writing_and_renaming(store):
-    kept = store.write(run(seed=0))
-    code = "import os, signal; os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n" + WRITER
-    with writer(store, 1, 1, code) as process:
-        assert process.wait() == -signal.SIGKILL
-    (stray,) = [path for path in kept.parent.iterdir() if path != kept]
-    assert stray.name.endswith(".tmp") and store.load("smoke", "copy").seeds == [0]
-    store.write(run(seed=1))
-    assert not stray.exists()
-    assert store.load("smoke", "copy").seeds == [0, 1]

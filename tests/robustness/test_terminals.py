@@ -65,9 +65,8 @@ def test_a_model_may_draw_any_byte(encoding, monkeypatch, tmp_path):
     assert "\N{REPLACEMENT CHARACTER}" in out or r"\ufffd" in out
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_of_a_real_process(encoding, tmp_path):
-    environment = os.environ | {"PYTHONIOENCODING": encoding, "HMLCORE_RESULTS": str(tmp_path / "÷")}
+def test_of_a_real_process(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "HMLCORE_RESULTS": str(tmp_path / "÷")}
     command = [sys.executable, "-m", "hmlcore.cli", "pack", "--profile", "smoke"]
     done = subprocess.run(command, env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(b"nothing to pack"), done

@@ -1,6 +1,7 @@
 """One way of writing a file, used by all that write one: whole or not at all, and cleaned up after the dead."""
 
 import ast
+import errno
 import os
 import resource
 import stat
@@ -98,6 +99,23 @@ def test_a_disk_that_is_full_leaves_what_was_there(writer):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     assert kept and below(path) == kept and not list(path.parent.glob(".*.tmp"))
     write(2)
+
+
+@pytest.mark.parametrize("call", [(os, "fsync"), (Path, "replace")], ids=["fsync", "replace"])
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(OSError(errno.ENOSPC, "it is full"), HmlcoreError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    ids=["full", "interrupted"],
+)
+def test_a_write_that_ends_at_its_last_step_leaves_what_was_there(call, failure, error, tmp_path, monkeypatch):
+    def end(*_):
+        raise failure
+
+    write_file(tmp_path / "file", "old")
+    with monkeypatch.context() as patch, pytest.raises(error):
+        patch.setattr(*call, end)
+        write_file(tmp_path / "file", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 KILLED = """

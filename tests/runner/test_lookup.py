@@ -3,11 +3,12 @@
 import shlex
 
 import pytest
+from made_up import provenance
 
 from hmlcore import paths
 from hmlcore.cli import main
 from hmlcore.errors import HmlcoreError
-from hmlcore.results import Run, Store, collect_provenance, spec_hash
+from hmlcore.results import Run, Store, spec_hash
 from hmlcore.runner.lookup import command, find_claim, find_run, report
 from hmlcore.runner.select import select
 from hmlcore.studies import experiments, get_experiment, protocol
@@ -37,9 +38,7 @@ def test_what_names_no_run_is_refused(digits, message):
 
 def test_a_run_that_nobody_packed_yet_is_found_in_its_own_file(tmp_path):
     spec = protocol("copy").grid("smoke")[0]
-    cost = {"steps": 1, "parameters": 1, "state_floats": 1, "state_bytes": 4, "flops_per_token": 1.0}
-    provenance = collect_provenance("cpu", **cost, wall_s=1.0, tokens_per_s=1.0)
-    path = Store(tmp_path).write(Run(spec, provenance, [{"metric": "accuracy", "value": 0.5}]))
+    path = Store(tmp_path).write(Run(spec, provenance(), [{"metric": "accuracy", "value": 0.5}]))
     found = find_run(Store(tmp_path), spec_hash(spec)[:8])
     assert (found.path, found.spec) == (path, spec) and list(found.rows["value"]) == [0.5]
 

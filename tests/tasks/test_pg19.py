@@ -153,20 +153,6 @@ def test_a_file_without_books_is_named(folder):
         read("test")
 
 
-def test_a_killed_writer_leaves_nothing_half_done(tmp_path):
-    def killed():
-        yield "a", b"first"
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        documents.cached(tmp_path / "c", "key", killed)
-    assert list((tmp_path / "c").iterdir()) == []
-    assert documents.cached(tmp_path / "c", "key", lambda: [("a", b"first"), ("b", b"second")]).names == (
-        "a",
-        "b",
-    )
-
-
 @pytest.mark.parametrize("at", [3, -150, -45, -35, -1], ids=["text", "names", "digests", "size", "hash"])
 def test_a_cache_that_was_changed_is_made_again_and_is_what_results_say(folder, tmp_path, at, capsys):
     """Batches and `data_sha256` are of one text, the one in HMLCORE_DATA, whatever stands in the cache."""
@@ -182,19 +168,6 @@ def test_a_cache_that_was_changed_is_made_again_and_is_what_results_say(folder, 
     assert len(lines) == 3 and all(
         "is damaged (its hash is another); it is made again" in line for line in lines
     )
-
-
-@pytest.mark.parametrize("content", [b"", b"fir"])
-def test_a_truncated_cache_is_made_again(tmp_path, content):
-    def make():
-        return documents.cached(tmp_path, "key", lambda: [("a", b"first"), ("b", b"second")])
-
-    make()
-    (tmp_path / "key.kept").write_bytes(content)
-    found = make()
-    assert (found.content(0), found.content(1)) == (b"first", b"second")
-    (tmp_path / "key.kept").unlink()
-    assert make().content(1) == b"second"
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):

@@ -66,13 +66,6 @@ def test_they_are_made_once_and_go_on_where_they_were_interrupted(cache, byte_pa
     assert len(made) == 1
 
 
-def test_an_interrupted_shard_leaves_nothing(cache, byte_pairs, monkeypatch):
-    monkeypatch.setattr(shards.pa.ipc, "new_file", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        tokenised(documents(), byte_pairs)
-    assert [path for path in cache.rglob("*") if path.is_file()] == []
-
-
 def test_other_text_and_other_tokenizers_have_other_shards(cache, byte_pairs):
     one = tokenised(documents(), byte_pairs)
     changed = tokenised(documents(["something else", *TEXTS[1:]]), byte_pairs)

@@ -1,7 +1,5 @@
 """Checkpoints: whole or absent, and refused where they cannot be trusted."""
 
-import errno
-import os
 import random
 
 import pytest
@@ -151,39 +149,7 @@ def test_training_refuses_the_checkpoint_of_another_run(trained):
     assert trained[2].read_bytes() == kept
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_older_checkpoint(trained, call, monkeypatch):
-    model, optimizer, file = trained
-    kept = file.read_bytes()
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    target = os if call == "fsync" else type(file)
-    with monkeypatch.context() as patch:
-        patch.setattr(target, call, full)
-        message = f"cannot write the checkpoint {file}: No space left on device"
-        with pytest.raises(HmlcoreError, match=message):
-            save_checkpoint(file, model, optimizer, {"step": 2}, "run-a")
-    assert file.read_bytes() == kept
-    assert [f.name for f in file.parent.iterdir()] == ["run.safetensors"]
-    assert load(file).progress == {"step": 1}
-
-
 def test_a_folder_that_cannot_be_made_is_refused(trained, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(HmlcoreError, match=r"cannot write the checkpoint .*file/run"):
         save_checkpoint(tmp_path / "file" / "run", *trained[:2], {}, "run-a")
-
-
-def test_an_interrupted_write_leaves_nothing_behind(trained, monkeypatch):
-    model, optimizer, file = trained
-    kept = file.read_bytes()
-
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(file, model, optimizer, {"step": 2}, "run-a")
-    assert file.read_bytes() == kept and len(list(file.parent.iterdir())) == 1

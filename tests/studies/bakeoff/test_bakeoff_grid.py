@@ -27,7 +27,7 @@ def test_the_bakeoff_has_equal_bytes_of_memory_and_every_variant_its_own_dynamic
             mixer = build_mixer("hml", s["model"]["d_model"], **s["model"]["mixer_args"])
         built[s["task"], s["variant"]] = mixer
         floats[s["task"]].add(mixer.init_state(1).memory.numel())
-        turning = mixer.rotation.heads if mixer.rotation is not None else 0
+        turning = mixer.turning
         assert (turning * 4 == mixer.num_heads or mixer.num_heads == 2) or not turning
         assert bool(turning) == ("rotation" in s["variant"])
         assert s["variant"].startswith(mixer.dynamics)

@@ -201,7 +201,8 @@ def test_every_claim_is_of_its_study_and_named_once():
     for name, own in by_study.items():
         assert own, f"{name} claims nothing"
         assert {claim.experiment for claim in own} <= {e.name for e in studies()[name].experiments}
-    assert {claim.experiment for claim in found} == set(experiments())
+    choices = {"rotor_starts"}  # made on validation data: nothing is claimed
+    assert {claim.experiment for claim in found} == set(experiments()) - choices
 
 
 @pytest.mark.parametrize("claim", claims(), ids=lambda claim: claim.name)
