@@ -454,6 +454,25 @@ def potentials_run(mixer, seed, variant="leapfrog", task="recall", lr=0.01, **ch
     return Run(spec("potentials", mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+GROUNDS = {
+    "HML | head | 0.02": "hml", "HML | none | 0.02": "hml", "HML | head | 0.12": "hml",
+    "HML | none | 0.12": "hml", "mamba | head | 0.02": "mamba", "mamba | head | 0.12": "mamba",
+}  # fmt: skip
+
+
+def ground_run(mixer, seed, variant="HML | head | 0.02", task="text", lr=0.01, **changes) -> Run:
+    """HML is better without the norm, Mamba with a wide embedding; all leave the plateau by step 9."""
+    here = {"variant": variant, "task": task, "split": "validation"}
+    bits = 5.0 - ("none" in variant) - 0.5 * ("mamba" in variant) * ("0.12" in variant) + 0.01 * seed
+    rows = [{**here, "metric": "bits_per_token", "value": bits, "n": 64}]
+    if task == "text":
+        rows.append({**here, "metric": "unigram_bits", "value": 7.0, "n": 64})
+        curve = [(3, 5.5), (6, 5.0), (9, 4.5 + 0.1 * seed)]  # nats
+        rows += [{**here, "split": "train", "metric": "loss", "step": at, "value": x} for at, x in curve]
+    named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
+    return Run(spec("ground", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
 COUNTERS = {"4 rotors": "hml", "delta": "hml", "gated DeltaNet": "gated_deltanet", "GRU": "gru"}
 
 
@@ -553,6 +572,9 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
         for variant in POTENTIALS:
             for task in ("recall", "sums modulo 3"):
                 store.write(potentials_run("hml", seed, variant, task, profile=profile))
+        for variant, mixer in GROUNDS.items():
+            for task in ("text", "recall"):
+                store.write(ground_run(mixer, seed, variant, task, profile=profile))
         for variant, mixer in COUNTERS.items():
             for task in ("parity", "sums modulo 5"):
                 for experiment in ("counting", "rotor_starts"):

@@ -18,6 +18,7 @@ from made_up_results import (
     counting_run,
     frontier_run,
     gradient_run,
+    ground_run,
     listops_run,
     loaded,
     needle_run,
@@ -72,6 +73,7 @@ MAKE = {
     "pg19": book_run,
     "potentials": potentials_run,
     "counting": counting_run,
+    "ground": ground_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 FIGURES, TABLES = figures(), tables()

@@ -22,6 +22,8 @@ from hmlcore.studies.kit.study import PROFILES, check_profile
 
 # What is timed side by side is not trained, and has tests of its own.
 TRAINED = {name: e for name, e in experiments().items() if e.trained}
+# What others build on: decided on validation alone.
+CHOICES = ("rotor_starts", "ground")
 GRIDS = {(name, profile): protocol(name).grid(profile) for name in TRAINED for profile in PROFILES}
 # At `laptop` these try all rates with the first seed, and run the others at the better one.
 SEED_0_TUNED = [name for name in TRAINED if name in read_rates(folder_of(name)).get("laptop", {})]
@@ -73,8 +75,8 @@ def test_every_mixer_has_the_same_seeds_and_beyond_smoke_there_are_three(name, p
         assert len({tuple(seeds[c]) for c in more}) <= 1 and all(max(seeds[c]) == 4 for c in more)
         first = next(iter(seeds.values()))
         several = "variant" in group[0] or (name in SEED_0_TUNED)
-        # Nothing is concluded from `smoke`, and rotors are chosen by two seeds that are not tested.
-        fewest = 2 if profile == "smoke" or name == "rotor_starts" else 3
+        # Nothing is concluded from `smoke`, and two seeds choose what others test.
+        fewest = 2 if profile == "smoke" or name in CHOICES else 3
         assert len(set(first)) >= fewest and (several or len(first) == len(set(first)))
 
 
@@ -156,13 +158,13 @@ def test_a_spec_says_what_runs(name, profile):
 
 @each_of_one_kind
 def test_rates_are_chosen_on_what_was_trained_and_judged_on_test(name, profile):
-    choice = name == "rotor_starts"  # of what counts beyond its training, and nothing else
+    choice, beyond = name in CHOICES, name == "rotor_starts"  # which counts beyond its training too
     for s in GRIDS[name, profile]:
         validation = [e for e in s["evaluate"] if e["split"] == "validation"]
         test = [e for e in s["evaluate"] if e["split"] == "test"]
         assert validation and bool(test) != choice and len(validation) + len(test) == len(s["evaluate"])
         trained = [task_from(t) for t in s["train"]]
-        assert sum(task_from(e) not in trained for e in validation) == choice
+        assert sum(task_from(e) not in trained for e in validation) == beyond
     one_rate = len({s["lr"] for s in GRIDS[name, profile]}) == 1 or name == "synthetic_gradient"
     assert get_experiment(name).criterion or one_rate
 
