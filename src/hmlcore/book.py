@@ -167,9 +167,8 @@ def _stage(source: Path, chapters: list[Path], words: dict[str, str]) -> None:
     )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
-    (source / "book" / "chapters").mkdir()
     for chapter in chapters:
-        (source / "book" / "chapters" / chapter.name).write_text(captioned(chapter, words), "utf-8")
+        write_file(source / "book" / "chapters" / chapter.name, captioned(chapter, words), durable=False)
 
 
 def captions(profile: str) -> dict[str, str]:
@@ -193,7 +192,7 @@ def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:
         command, cwd=source, env=environment, encoding="utf-8", errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    log.write_text(done.stdout, "utf-8")
+    write_file(log, done.stdout)
     lines = plain(done.stdout).splitlines()
     if done.returncode:
         found = [line for line in lines if re.search(r"WARNING|ERROR|Error", line)] or lines[-15:]

@@ -68,9 +68,7 @@ class Manifest:
         self.claim(*files)
         self.delete(n for n in self.names() - files.keys() if n.startswith(f"{part}/"))
         for name, path in files.items():
-            target = self._path(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            write_file(self._path(name), path.read_bytes(), durable=False)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete those of our files, and folders that are empty then."""

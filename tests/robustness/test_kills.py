@@ -18,11 +18,11 @@ pytestmark = [
 ]
 
 
-def kill(folder, rng):
-    """Start the grid, and kill it within what it takes to be done; whether it was."""
+def kill(folder, seconds):
+    """Start the grid, and kill it after so long; whether it was done."""
     process = context().Process(target=make, args=(GRID, folder))
     process.start()
-    process.join(rng.uniform(0, 1.5))
+    process.join(seconds)
     process.kill()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
@@ -32,13 +32,14 @@ def kill(folder, rng):
 @pytest.mark.parametrize("count", [25, pytest.param(100, marks=pytest.mark.long)])
 def test_kills_change_nothing(count, own_folders, tmp_path):
     """Grids are begun afresh when they are done, until as many kills were survived."""
-    rng, alone = random.Random(count), Store(tmp_path / "alone")
+    rng, alone, begun = random.Random(count), Store(tmp_path / "alone"), time.monotonic()
     run_grid(GRID, alone)
-    wanted, kills, grids, begun = values(alone), 0, 0, time.monotonic()
+    takes = time.monotonic() - begun
+    wanted, kills, grids = values(alone), 0, 0
     while kills < count:
         folder = own_folders / f"grid-{grids}"
         folder.mkdir()
-        while kills < count and not kill(folder, rng):
+        while kills < count and not kill(folder, rng.uniform(0, takes)):
             kills += 1
         make_whole = context().Process(target=make, args=(GRID, folder))
         make_whole.start()

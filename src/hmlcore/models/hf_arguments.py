@@ -21,7 +21,7 @@ def check_options(model: nn.Module, options: dict) -> None:
             known = {*inspect.signature(model.forward).parameters, *KNOWN} - {"options"}
             near = difflib.get_close_matches(option, known, 1)
             meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            require(False, f"unknown argument {option!r} of {name}; {meant}")
+            raise HmlcoreError(f"unknown argument {option!r} of {name}; {meant}")
     for option in UNSUPPORTED:
         given = options.get(option, getattr(model.config, option, None))
         require(given is None or given is False, f"{option} is not supported by {name}")

@@ -20,9 +20,8 @@ from torch import Tensor
 from hmlcore.errors import HmlcoreError
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
 
-Tokens = dict[
-    str, Tensor | None
-]  # [B, T, ...] by name; logarithms of gates, which may be −inf, begin with "log_"
+Tokens = dict[str, Tensor | None]
+"""[B, T, ...] by name; logarithms of gates, which may be −inf, begin with "log_"."""
 
 
 def asked() -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hmlcore.errors import HmlcoreError
+from hmlcore.errors import HmlcoreError, require
 
 _FAR = 1 << 20
 
@@ -23,11 +23,9 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise HmlcoreError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     with file:
-        try:
-            _wait(file.fileno())
-        except OSError as error:
-            reason = error.strerror or error
-            raise HmlcoreError(f"cannot lock {path}: {reason}; pack on a disk of this machine") from error
+        while not (held := try_lock(file.fileno())):
+            require(held is False, f"cannot lock {path}: its disk has no locks; pack on a disk of this machine")
+            time.sleep(0.02)
         yield  # closing the file ends the lock, and so does the end of the process
 
 
@@ -48,20 +46,3 @@ def try_lock(handle: int) -> bool | None:
     except OSError:
         return None
     return True
-
-
-def _wait(handle: int) -> None:
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        return
-    import msvcrt
-
-    while True:
-        try:
-            os.lseek(handle, 0, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-            return
-        except PermissionError:  # somebody else holds it
-            time.sleep(0.05)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hmlcore.checks import check_text
 from hmlcore.errors import HmlcoreError, unknown
+from hmlcore.files import listed
 from hmlcore.tasks.base import SPLITS
 from hmlcore.tasks.documents import Corpus, Documents
 from hmlcore.tasks.records import content, kind, shown
@@ -173,11 +174,10 @@ def _folder(root: Path) -> Corpus:
     not looked for. Files that are not text are left out with a warning.
     """
     items, odd = [], []
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        if any(part.startswith(".") for part in name.parts) or kind(path) != "a file":
+    for path in listed(root, "**/*"):
+        if kind(path) != "a file":
             continue
-        text = content(path)
+        name, text = path.relative_to(root), content(path)
         if _is_text(text):
             items.append((name.as_posix(), text))
         else:

@@ -1,11 +1,10 @@
 """The Hugging Face hub: is it there, what is in its caches, and what is said where neither is."""
 
-import contextlib
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from hmlcore.errors import HmlcoreError
 
@@ -21,7 +20,7 @@ def require_hub() -> None:
         if os.environ.get(name, "0").upper() in {"1", "ON", "YES", "TRUE"}:
             raise ConnectionError(f"{name} is set")
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says: the hub is there
+    with suppress(urllib.error.HTTPError):  # an answer, whatever it says: the hub is there
         urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=10).close()
 
 
