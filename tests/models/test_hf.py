@@ -67,7 +67,9 @@ def test_a_round_trip_through_files_changes_no_bit(mixer, tmp_path):
     assert type(again) is HmlForCausalLM and not again.training
     assert again.backbone.config == model.backbone.config
     assert AutoConfig.from_pretrained(tmp_path).backbone == model.backbone.config
-    assert torch.equal(again(tokens(2, 9)).logits, model.backbone(tokens(2, 9))[0])
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    # Not its bits: mapped into memory, weights lie at addresses of which some kernels make another rounding.
+    torch.testing.assert_close(again(tokens(2, 9)).logits, model.backbone(tokens(2, 9))[0])
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         assert len(file.keys()) == len(list(model.parameters()))  # the shared embedding once
     assert decaying(again) == decaying(model)

@@ -199,9 +199,8 @@ def test_every_claim_is_of_its_study_and_named_once():
     by_study = {name: getattr(part(name, "claims"), "CLAIMS", []) for name in studies()}
     assert [claim for own in by_study.values() for claim in own] == found
     for name, own in by_study.items():
-        assert own, f"{name} claims nothing"
         assert {claim.experiment for claim in own} <= {e.name for e in studies()[name].experiments}
-    choices = {"rotor_starts"}  # made on validation data: nothing is claimed
+    choices = {"rotor_starts", "ground"}  # made on validation data: nothing is claimed
     assert {claim.experiment for claim in found} == set(experiments()) - choices
 
 

@@ -124,5 +124,5 @@ def test_a_tampered_exponent_is_found(tiny, store):
 
 
 def test_a_map_of_unknown_dynamics_is_refused():
-    with pytest.raises(HmlcoreError, match="unknown dynamics of a matrix memory 'quad'"):
+    with pytest.raises(HmlcoreError, match="unknown dynamics 'quad'; known: delta, euler"):
         experiment.token_map("quad")
