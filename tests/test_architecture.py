@@ -105,7 +105,8 @@ for package in (hmlcore.results, hmlcore.figures):
 from hmlcore import studies
 from hmlcore.studies import export
 for name in studies.studies():
-    assert studies.part(name, "claims") and studies.part(name, "figures"), name
+    studies.part(name, "claims")  # one that only chooses has none
+    assert studies.part(name, "figures"), name
 assert len(export.figures()) > 20 and len(export.claims()) > 20 and export.tables()
 try:
     hmlcore.HML
