@@ -8,8 +8,10 @@ import torch
 # Small tensors gain nothing from threads, and equal thread counts make equal sums.
 torch.set_num_threads(1)
 
-# A shell starts background jobs with Ctrl-C ignored, and they and their children stay so.
+# A shell starts background jobs with Ctrl-C ignored, `nohup` with SIGHUP, and their children stay so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config, items):

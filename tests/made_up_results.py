@@ -477,7 +477,7 @@ COUNTERS = {"4 rotors": "hml", "delta": "hml", "gated DeltaNet": "gated_deltanet
 
 
 def counting_run(
-    mixer, seed, variant="4 rotors", task="parity", experiment="counting", lr=0.01, **changes
+    mixer, seed, variant="4 rotors", task="parity", experiment="rotor_counting", lr=0.01, **changes
 ) -> Run:
     """Rotors drift, and do not where they are snapped; the others guess beyond their training."""
     here, rows = {"variant": variant, "task": task}, []
@@ -577,7 +577,7 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
                 store.write(ground_run(mixer, seed, variant, task, profile=profile))
         for variant, mixer in COUNTERS.items():
             for task in ("parity", "sums modulo 5"):
-                for experiment in ("counting", "rotor_starts"):
+                for experiment in ("rotor_counting", "rotor_starts"):
                     store.write(counting_run(mixer, seed, variant, task, experiment, profile=profile))
     return store
 

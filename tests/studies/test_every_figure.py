@@ -72,7 +72,7 @@ MAKE = {
     "synthetic_ablation": ablation_run,
     "pg19": book_run,
     "potentials": potentials_run,
-    "counting": counting_run,
+    "rotor_counting": counting_run,
     "ground": ground_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]

@@ -16,9 +16,9 @@ from hmlcore.figures.style import GREY, MixerStyle, mixer_style, stamp
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
-from hmlcore.studies.counting.claims import BASELINES, at, rotors, solved
 from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
 from hmlcore.studies.kit.study import trained
+from hmlcore.studies.rotors.claims import BASELINES, at, rotors, solved
 
 CHANCE = {f"sums modulo {m}": 1 / m for m in (3, 5, 6, 7)} | {"parity": 1 / 2}
 _OWN = mixer_style("hml").color
@@ -94,13 +94,13 @@ def rotor_starts(results: ResultSet) -> Table:
 
 FIGURES = {
     "counting_by_length": Figure(
-        "counting",
+        "rotor_counting",
         counting_by_length,
         "Counting beyond the training: accuracy against length, a panel a modulus. Rotors are shown as they "
         f"were learned and snapped. Dotted: the longest of training; dashed grey: chance. {SEEDS}",
     )
 }
 TABLES = {
-    "counting_solved": TableOf("counting", counting_solved),
+    "counting_solved": TableOf("rotor_counting", counting_solved),
     "rotor_starts": TableOf("rotor_starts", rotor_starts),
 }

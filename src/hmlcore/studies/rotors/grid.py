@@ -108,7 +108,7 @@ def counting_grid(profile: str) -> list[dict]:
     """Ten fresh seeds of what was chosen, and of the baselines, each at its rate."""
     s, rates = _SETTINGS[profile], read_rates(Path(__file__).parent)
     return [
-        _spec("counting", profile, task, variant, seed, _rate(rates, profile, task, variant, s["lrs"]))
+        _spec("rotor_counting", profile, task, variant, seed, _rate(rates, profile, task, variant, s["lrs"]))
         for seed in s["fresh"]
         for task in GROUPS
         for variant in (CHOSEN, *BASELINES)
@@ -141,5 +141,5 @@ def examine(model, _untrained, spec: dict) -> list[dict]:
 
 PROTOCOLS = {
     "rotor_starts": Protocol(starts_grid, measure, examine=examine),
-    "counting": Protocol(counting_grid, measure, examine=examine),
+    "rotor_counting": Protocol(counting_grid, measure, examine=examine),
 }

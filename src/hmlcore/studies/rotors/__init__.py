@@ -6,9 +6,9 @@ validation at four times the training's length says so.
 
 How it was decided. `rotor_starts` compares how many rotors there are, at which scales they start, and whether
 heads turn with them, on parity and on sums modulo 5, with two seeds and two learning rates, on validation data
-at the lengths of training and at 16 times that; every memory of the comparison is tuned there too. `counting`
-then runs ten fresh seeds of what was chosen, at the chosen rates, and tests. Sums modulo 3, 6 and 7, on which
-nothing was chosen, take the rates of modulo 5.
+at the lengths of training and at 16 times that; every memory of the comparison is tuned there too. Then
+`rotor_counting` runs ten fresh seeds of what was chosen, at the chosen rates, and tests. Sums modulo 3, 6 and 7,
+on which nothing was chosen, take the rates of modulo 5.
 
 One thing was changed after the first twelve runs of `rotor_starts` had been seen, on validation: rotors were
 snapped all to one lattice or not at all, which spoilt a model in which one counts and another serves for
@@ -23,7 +23,7 @@ from hmlcore.studies.kit.study import Experiment, Study
 
 _CONDITIONS = ("length", "group", "rotor")
 STUDY = Study(
-    "counting",
+    "rotors",
     "Which bounded memory counts beyond its training?",
     (
         Experiment(
@@ -31,7 +31,7 @@ STUDY = Study(
             conditions=_CONDITIONS, criterion=("bits_snapped", "min"), mixers=("hml", "gated_deltanet", "gru"),
         ),
         Experiment(
-            "counting", "Which bounded memory counts beyond its training?", factors=("task", "variant"),
+            "rotor_counting", "Which bounded memory counts beyond its training?", factors=("task", "variant"),
             conditions=_CONDITIONS, criterion=("bits_snapped", "min"), mixers=("hml", "gated_deltanet", "gru"),
         ),
     ),

@@ -125,12 +125,12 @@ CLAIMS = [
     Claim(
         lambda specs: "Snapped rotors follow sums modulo 2, 3, 5, 6 and 7 at "
         f"{times(specs, 'length')} their training, in nine seeds of ten",
-        "counting", rotors_count, effects=_EFFECTS,
+        "rotor_counting", rotors_count, effects=_EFFECTS,
     ),
-    Claim("Snapping keeps a count that drifts as it was learned", "counting", snapping_keeps_the_count,
+    Claim("Snapping keeps a count that drifts as it was learned", "rotor_counting", snapping_keeps_the_count,
           effects=_EFFECTS),
-    Claim("Snapping costs nothing at the lengths of training", "counting", snapping_costs_nothing,
+    Claim("Snapping costs nothing at the lengths of training", "rotor_counting", snapping_costs_nothing,
           effects=_EFFECTS),
-    Claim("Rotors count where the delta rule with the same start and layout does not", "counting",
+    Claim("Rotors count where the delta rule with the same start and layout does not", "rotor_counting",
           rotors_beat_the_delta_rule, effects=_EFFECTS),
 ]  # fmt: skip

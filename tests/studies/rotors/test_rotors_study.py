@@ -7,16 +7,16 @@ from made_up_claims import decided, made_up
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.runner.model import build_model
 from hmlcore.studies import protocol
-from hmlcore.studies.counting.claims import (
+from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
+from hmlcore.studies.kit.comparison import task_from
+from hmlcore.studies.kit.study import PROFILES
+from hmlcore.studies.rotors.claims import (
     rotors_beat_the_delta_rule,
     rotors_count,
     snapping_costs_nothing,
     snapping_keeps_the_count,
 )
-from hmlcore.studies.counting.grid import BASELINES, CHOSEN, GROUPS, ROTORS
-from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
-from hmlcore.studies.kit.comparison import task_from
-from hmlcore.studies.kit.study import PROFILES
+from hmlcore.studies.rotors.grid import BASELINES, CHOSEN, GROUPS, ROTORS
 
 MIXER = {"gated DeltaNet": "gated_deltanet", "GRU": "gru"}
 
@@ -35,7 +35,7 @@ def sums(tmp_path, snapped, learned=None, near=(1.0, 1.0), rivals=0.5, gate=1.0,
             ]
             fields = {"variant": variant, "task": task, "train": [{"task": "word_problem", "length": 8}]}
             runs.append((MIXER.get(variant, "hml"), fields, rows))
-    return made_up(tmp_path, "counting", runs, seeds)
+    return made_up(tmp_path, "rotor_counting", runs, seeds)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_rotors_against_the_delta_rule(tmp_path, own, rivals, gate, verdict):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_fresh_seeds_meet_at_equal_parameters_and_floats(profile):
-    starts, tests = (protocol(name).grid(profile) for name in ("rotor_starts", "counting"))
+    starts, tests = (protocol(name).grid(profile) for name in ("rotor_starts", "rotor_counting"))
     assert not {s["seed"] for s in starts} & {s["seed"] for s in tests}
     assert not any(entry["split"] == "test" for spec in starts for entry in spec["evaluate"])
     for task in GROUPS:
@@ -92,7 +92,7 @@ def test_fresh_seeds_meet_at_equal_parameters_and_floats(profile):
 def test_a_drifting_rotor_is_snapped_and_scored_again():
     """One that turns by almost a half for every 1 is right for a while, and for ever where it is snapped."""
     (spec, *_) = [
-        s for s in protocol("counting").grid("smoke") if s["variant"] == CHOSEN and s["task"] == "parity"
+        s for s in protocol("rotor_counting").grid("smoke") if s["variant"] == CHOSEN and s["task"] == "parity"
     ]
     spec["model"]["mixer_args"] |= {"rotors": 1, "rotor_start": 0.01}
     model = build_model(spec, task_from(spec["train"][0]))
@@ -107,10 +107,10 @@ def test_a_drifting_rotor_is_snapped_and_scored_again():
         block.mixer.rotation.weight[0, 1] = 0.495 / 0.1 / size
         # cos Φ > 0: even. The answer outweighs the token that is read.
         block.mixer.rotor_proj.weight[0, 0], block.mixer.rotor_proj.weight[1, 0] = 9, -9
-    rows = protocol("counting").examine(model, None, spec)
+    rows = protocol("rotor_counting").examine(model, None, spec)
     (lattice,) = [row["value"] for row in rows if row["metric"] == "lattice"]
     longest = [r["value"] for r in rows if r["metric"] == "accuracy_snapped" and r["length"] == 32]
     assert lattice == 60 and longest == [1.0]
     block.mixer.snap(0)
-    before = protocol("counting").examine(Backbone(BackboneConfig(2, "gru", 16, 1, 8)), None, spec)
+    before = protocol("rotor_counting").examine(Backbone(BackboneConfig(2, "gru", 16, 1, 8)), None, spec)
     assert not [r for r in before if r["metric"] == "lattice"]
