@@ -82,7 +82,7 @@ def test_untracked_code_is_dirty(checkout):
 
 
 @needs_git
-@pytest.mark.parametrize("change", ["untracked", "changed", "nothing"])
+@pytest.mark.parametrize("change", ["untracked", "untracked data", "changed", "nothing"])
 def test_neither_a_hook_nor_the_users_settings_have_a_say(checkout, tmp_path_factory, monkeypatch, change):
     """Variables that hooks set point to another repository; settings hide files from a status."""
     wanted, home = git_revision(checkout / "src", ["results"]), tmp_path_factory.mktemp("home")
@@ -99,7 +99,7 @@ def test_neither_a_hook_nor_the_users_settings_have_a_say(checkout, tmp_path_fac
     }.items():  # fmt: skip
         monkeypatch.setenv(name, str(value))
     if change != "nothing":
-        name = {"untracked": "m\u00f6re.py", "changed": "code.py"}[change]
+        name = {"untracked": "m\u00f6re.py", "untracked data": "rates.json", "changed": "code.py"}[change]
         (checkout / "src" / name).write_text("a = 2\n")
     assert wanted[0] != "unknown" and wanted[1] is False
     assert git_revision(checkout / "src", ["results"]) == (wanted[0], change != "nothing")

@@ -59,7 +59,7 @@ def test_a_request_reaches_the_workers_and_leaves_a_checkpoint(signum, send, own
     with started(f"{LONG} --jobs 2", output) as process:
         await_text(UNDER_WAY, output, process)
         send(process.pid, signum)
-        process.join()
+        process.join(60)
         assert process.exitcode == 128 + signum, output.read_text()
     said = output.read_text()
     assert said.endswith("0 made, 0 already stored, 1 paused\n" + RESUMES) and "Traceback" not in said
@@ -85,6 +85,7 @@ def test_workers_end_with_a_parent_that_is_killed(own_folders):
     with started(f"{LONG} --jobs 2", output) as process:
         await_text(UNDER_WAY, output, process)
         process.kill()
+        process.join()  # or the group would be killed here, workers and all
     assert process.exitcode == -signal.SIGKILL and alone_in_its_group(process, seconds=10)
 
 
