@@ -7,8 +7,8 @@ validation at four times the training's length says so.
 How it was decided. `rotor_starts` compares how many rotors there are, at which scales they start, and whether
 heads turn with them, on parity and on sums modulo 5, with two seeds and two learning rates, on validation data
 at the lengths of training and at 16 times that; every memory of the comparison is tuned there too. Then
-`rotor_counting` runs ten fresh seeds of what was chosen, at the chosen rates, and tests. Sums modulo 3, 6 and 7,
-on which nothing was chosen, take the rates of modulo 5.
+`rotor_counting` runs ten fresh seeds of what was chosen, at the chosen rates, and tests. Sums modulo 3, 6 and
+7, on which nothing was chosen, take the rates of modulo 5.
 
 One thing was changed after the first twelve runs of `rotor_starts` had been seen, on validation: rotors were
 snapped all to one lattice or not at all, which spoilt a model in which one counts and another serves for
