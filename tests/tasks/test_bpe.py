@@ -47,7 +47,9 @@ def test_learning_again_gives_the_same_hash_and_other_text_another(learned):
     assert learn(PROSE[:1] * 2 + ["zq " * 500], 280).sha256 != learn(PROSE[:1] * 2, 280).sha256
 
 
-def test_it_is_kept_and_read_back(tmp_path, monkeypatch):
+@pytest.fixture
+def kept_tokenizer(tmp_path, monkeypatch):
+    """A corpus, the tokenizer that was learned from it, and the file in the cache that keeps it."""
     monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
     for i in range(10):
         (tmp_path / f"{i}.txt").write_text(f"chapter {i} " + PROSE[0] * (i + 1))
@@ -55,20 +57,19 @@ def test_it_is_kept_and_read_back(tmp_path, monkeypatch):
     bpe._learned.cache_clear()
     first = tokenizer_of(corpus, "bpe", 270)
     (kept,) = (tmp_path / "cache" / "tokenizers").iterdir()
+    return corpus, first, kept
+
+
+def test_it_is_kept_and_read_back(kept_tokenizer, monkeypatch):
+    corpus, first, kept = kept_tokenizer
     assert kept.read_bytes()[:-32].decode() == first.text and kept.name.startswith("bpe-270-")
     bpe._learned.cache_clear()
     monkeypatch.setattr(bpe, "learn", lambda *_: pytest.fail("it was learned before"))
     assert tokenizer_of(corpus, "bpe", 270).sha256 == first.sha256
 
 
-def test_a_kept_one_that_was_changed_is_learned_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HMLCORE_CACHE", str(tmp_path / "cache"))
-    for i in range(10):
-        (tmp_path / f"{i}.txt").write_text(f"chapter {i} " + PROSE[0] * (i + 1))
-    corpus = open_corpus(f"folder:{tmp_path}")
-    bpe._learned.cache_clear()
-    first = tokenizer_of(corpus, "bpe", 270)
-    (kept,) = (tmp_path / "cache" / "tokenizers").iterdir()
+def test_a_kept_one_that_was_changed_is_learned_again(kept_tokenizer, capsys):
+    corpus, first, kept = kept_tokenizer
     parts = json.loads(first.text)
     parts["model"]["merges"][:2] = parts["model"]["merges"][1::-1]  # as good a tokenizer, but another
     for changed in (kept.read_bytes().replace(b'"merges"', b'"Merges"'), json.dumps(parts).encode(), b"{}"):
