@@ -11,8 +11,8 @@ at the lengths of training and at 16 times that; every memory of the comparison 
 7, on which nothing was chosen, take the rates of modulo 5.
 
 One thing was changed after the first twelve runs of `rotor_starts` had been seen, on validation: rotors were
-snapped all to one lattice or not at all, which spoilt a model in which one counts and another serves for
-something else. Since then each has a lattice of its own; all runs were made anew.
+snapped all to one lattice or not at all, and two models that were right in training stayed wrong beyond it.
+Since then each has a lattice of its own; all runs are made anew.
 
 Baselines have HML's start and layout: gated DeltaNet with slow gates and as many heads of the same size. All
 are trained by Muon with AdamW. A run has *solved* its sums where .99 of the answers at the longest length are

@@ -32,7 +32,8 @@ ROTORS: dict[str, dict] = {
 """What HML is given beside dynamics "delta"; scales are turns a token."""
 BASELINES = ("delta", "gated DeltaNet", "GRU")
 CHOSEN = "8 rotors from .01 to .5"
-"""What `rotor_starts` chose: the least mean of bits_snapped over both tasks, at the better rate of each."""
+"""Whom `rotor_starts` chooses has the least mean of bits_snapped over both tasks, at the better rate of each.
+While it has not been run, the one with the most rotors stands here."""
 
 # Symbols trained on; tested at, with examples; validation beyond the training for snapping, and for choosing.
 _SETTINGS = {
