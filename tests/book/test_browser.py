@@ -1,5 +1,7 @@
 """The built smoke book in a real browser: it draws, moves, typesets, searches, and stays at home."""
 
+import re
+
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -71,6 +73,14 @@ def test_page_is_complete_and_asks_nothing_of_the_network(page, path):
     assert page.js("return document.querySelectorAll('script[src*=thebe]').length") == 0
     assert page.console_errors() == []
     assert page.outside_requests() == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CHAPTERS])
+def test_page_names_its_icon(smoke_book, path):
+    """Without one a browser now and then asks for /favicon.ico, which no server of the book has."""
+    icons = re.findall(r'<link[^>]*rel="[^"]*icon"[^>]*>', (smoke_book.html / path).read_text("utf-8"))
+    hrefs = [re.search(r'href="([^"]+)"', icon)[1] for icon in icons]
+    assert hrefs and all((smoke_book.html / path).parent.joinpath(href).is_file() for href in hrefs), icons
 
 
 def test_an_outside_request_would_be_seen(page):
