@@ -205,8 +205,10 @@ def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:
 
 
 def _give_icon(pages: Path) -> None:
-    """Name the book's icon on the first page too, which Jupyter Book writes as a bare redirection: a browser that
-    finds none there asks the server for ``/favicon.ico``, which is nowhere."""
+    """Name the book's icon on the first page too, which Jupyter Book writes as a bare redirection.
+
+    A browser that finds none there asks the server for ``/favicon.ico``, which is nowhere.
+    """
     index = pages / "index.html"
     if (pages / "_static" / "favicon.svg").is_file() and 'rel="icon"' not in (text := index.read_text("utf-8")):
         write_file(index, '<link rel="icon" href="_static/favicon.svg" />\n' + text, durable=False)
