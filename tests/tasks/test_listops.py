@@ -4,6 +4,7 @@ import itertools
 import pickle
 import random
 import statistics
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hmlcore.tasks.labelled import Labelled, LabelledTask
 from hmlcore.tasks.listops import ListOps
 
 WORDS = [None, *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]"]
+OPERATIONS = ("[MIN", "[MAX", "[MED", "[SM")
 SMALL = {"max_length": 60, "training_examples": 300, "held_out": 64}
 DIGEST = "ece53db9ea02f13dc9cc05b00ee054653102c45f41c91e522332445fcab61bbb"
 FIRST = "[MED 9 3 [MAX [MIN 4 6 8 7 7 4 0 1 0 3 ] 7 7 [SM 5 3 5 9 [MAX 0 7 4 9 ] 4 7 ] 7 5 ] 8 ]"
@@ -251,3 +253,39 @@ def test_too_few_distinct_expressions_are_reported():
         task.batch("test", 0, 1, 0)
     task = ListOps(max_length=5, min_length=3, max_depth=2, max_args=2, training_examples=390, held_out=5)
     assert len({words for words, _ in everything(task)}) == 400
+
+
+def test_balanced_expressions_have_each_operator_with_each_value_equally_often():
+    """Exactly, in each split; lengths and depth keep to their limits."""
+    small = {"max_length": 64, "min_length": 8, "max_depth": 3, "max_args": 5}
+    task = ListOps(**small, balanced=True, training_examples=400, held_out=40)
+    rows = everything(task)
+    assert len(set(rows)) == len(rows)
+    pairs = set(itertools.product(OPERATIONS, range(10)))
+    for dealt, times in ((rows[:40], 1), (rows[40:80], 1), (rows[80:], 10)):
+        found = Counter((words[0], label) for words, label in dealt)
+        assert set(found) == pairs and set(found.values()) == {times}
+    for words, label in rows:
+        assert value_of(words) == label and 8 < len(words) < 64
+        opened = np.cumsum([(w[0] == "[") - (w == "]") for w in words])
+        assert max(opened) <= 2  # the third level is of digits
+    share = Counter(label for words, label in everything(ListOps(**small, held_out=40, training_examples=400))
+                    if words[0] == "[MIN")  # fmt: skip
+    assert max(share.values()) > 0.25 * sum(share.values())
+
+
+def test_balanced_expressions_are_drawn_like_others_of_their_pair(task):
+    """Sums have balanced values anyway: among them lengths are distributed as without balance."""
+    small = {"max_length": 64, "min_length": 8, "max_depth": 3, "max_args": 5, "training_examples": 4000}
+    lengths = [
+        np.mean([len(w) for w, _ in everything(ListOps(**small, balanced=b, held_out=40)) if w[0] == "[SM"])
+        for b in (False, True)
+    ]
+    assert lengths[0] == pytest.approx(lengths[1], rel=0.03)
+
+
+def test_what_cannot_be_balanced_is_refused():
+    with pytest.raises(HmlcoreError, match=r"found only \d+ distinct expressions .* and balanced values"):
+        ListOps(max_length=9, max_depth=2, min_length=3, balanced=True, training_examples=4000).batch(
+            "test", 0, 1, 0
+        )

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,14 +15,15 @@ from tqdm import tqdm
 
 from hmlcore import paths
 from hmlcore.cache import cached_file
-from hmlcore.checks import check_fields, check_int, check_optional, check_seed
+from hmlcore.checks import check_bool, check_fields, check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.tasks.base import check_batch
 from hmlcore.tasks.labelled import Labelled, LabelledTask
-from hmlcore.tasks.listops_trees import VOCABULARY, longest, random_expressions
+from hmlcore.tasks.listops_trees import OPERATORS, VOCABULARY, longest, random_expressions
 
 _VERSION = "listops-1"  # of the generator: part of every key, raised if its output changes
 _ROUND = 4096  # expressions drawn at a time
+_PAIRS = len(OPERATORS) * 10  # of an outermost operator and a value
 _PATIENCE = 50  # rounds without a new expression after which there are taken to be no more
 
 
@@ -39,6 +41,10 @@ class ListOps(LabelledTask):
     visits all of its examples in an order drawn anew, from the run's seed, in every epoch. (The original
     seeds nothing and keeps its examples in a set, whose order changes from run to run.)
 
+    `balanced`, every 40 expressions in a row, as they are dealt out, have each outermost operator with each of
+    the ten values once. Else whoever knows that operator alone guesses right more often than .5 in short
+    expressions; then it is .1. Within such a pair, expressions are as they are drawn.
+
     Tokens: 0 padding, 1 … 10 digits, 11 … 14 operators, 15 the closing bracket.
     Source: Nangia and Bowman (arXiv 1804.06028); Tay et al., Long Range Arena (arXiv 2011.04006).
 
@@ -53,6 +59,7 @@ class ListOps(LabelledTask):
     min_length: int | None = None
     max_depth: int = 10
     max_args: int = 10
+    balanced: bool = False
     training_examples: int = 96_000
     held_out: int = 2_000
     data_seed: int = 0
@@ -61,7 +68,7 @@ class ListOps(LabelledTask):
         check_fields(
             self, max_length=(check_int, 5), max_depth=(check_int, 2), max_args=(check_int, 2),
             training_examples=(check_int,), held_out=(check_int,), min_length=(check_optional, check_int),
-            data_seed=(check_seed,),
+            data_seed=(check_seed,), balanced=(check_bool,),
         )  # fmt: skip
         longest_there_is = longest(self.max_depth, self.max_args, self.max_length)
         require(
@@ -118,28 +125,37 @@ class Expressions:
 def _generate(task: ListOps) -> Expressions:
     wanted = task.training_examples + 2 * task.held_out
     rng = np.random.default_rng(np.random.SeedSequence([task.data_seed]))
-    seen, tokens, values = set(), [], []
+    # Of each pair of outermost operator and value as many are taken as a balanced set has; else as they come.
+    most = -(-wanted // _PAIRS) if task.balanced else wanted
+    enough = most * _PAIRS if task.balanced else wanted
+    seen, tokens, values, ranks, taken = set(), [], [], [], Counter()
     barren = 0
-    with tqdm(total=wanted, desc=f"ListOps below {task.max_length}", disable=None, leave=False) as bar:
-        while len(values) < wanted:
+    with tqdm(total=enough, desc=f"ListOps below {task.max_length}", disable=None, leave=False) as bar:
+        while len(values) < enough:
             before = len(values)
             text, offsets, value = random_expressions(
                 rng, _ROUND, task.max_depth, task.max_args, task.shortest, task.max_length
             )
             for i, v in enumerate(value):
                 expression = text[offsets[i] : offsets[i + 1]].tobytes()
-                if expression not in seen:
+                pair = (expression[0], v) if task.balanced else None
+                if taken[pair] < most and expression not in seen:
                     seen.add(expression)
                     tokens.append(expression)
                     values.append(v)
+                    ranks.append(taken[pair])
+                    taken[pair] += 1
             bar.update(len(values) - before)
             barren = 0 if len(values) > before else barren + 1
             if barren == _PATIENCE:
                 raise HmlcoreError(
                     f"found only {len(values)} distinct expressions with {task.shortest} < length <"
-                    f" {task.max_length}; training_examples={task.training_examples} and"
-                    f" held_out={task.held_out} need {wanted}"
+                    f" {task.max_length}{' and balanced values' if task.balanced else ''};"
+                    f" training_examples={task.training_examples} and held_out={task.held_out} need {wanted}"
                 )
+    if task.balanced:  # the first of every pair, in an order of chance, then the second of every pair, …
+        order = np.lexsort((rng.random(len(ranks)), ranks))
+        tokens, values = [tokens[i] for i in order], [values[i] for i in order]
     tokens, values = tokens[:wanted], np.array(values[:wanted], np.uint8)
     offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
     return Expressions(np.frombuffer(b"".join(tokens), np.uint8), offsets, values)
