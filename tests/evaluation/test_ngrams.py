@@ -1,0 +1,118 @@
+"""The n-gram model against the formulas written with dictionaries, and as a distribution."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.evaluation.ngrams import KneserNey, rows_of
+
+
+def corpus(seed, rows=12, length=30, vocabulary=5, skew=2.0):
+    """Tokens of a random chain: neither uniform nor independent."""
+    rng = np.random.default_rng(seed)
+    table = rng.dirichlet(np.full(vocabulary, 1 / skew), size=(vocabulary, vocabulary))
+    out = rng.integers(vocabulary, size=(rows, length))
+    for t in range(2, length):
+        for r in range(rows):
+            out[r, t] = rng.choice(vocabulary, p=table[out[r, t - 2], out[r, t - 1]])
+    return out
+
+
+def grams(rows, k):
+    return [tuple(row[i : i + k]) for row in rows.tolist() for i in range(len(row) - k + 1)]
+
+
+class Oracle:
+    """The same model, gram by gram."""
+
+    def __init__(self, rows, vocabulary, order):
+        self.vocabulary, self.order, self.c, self.d = vocabulary, order, {}, {}
+        for k in range(1, order + 1):
+            if k == order:
+                counts = Counter(grams(rows, k))
+            else:
+                counts = Counter(gram[1:] for gram in set(grams(rows, k + 1)))
+            n = Counter(counts.values())
+            self.c[k] = counts
+            if all(n[i] for i in (1, 2, 3, 4)):
+                y = n[1] / (n[1] + 2 * n[2])
+                self.d[k] = {i: min(i, max(0, i - (i + 1) * y * n[i + 1] / n[i])) for i in (1, 2, 3)}
+            else:
+                self.d[k] = {1: 0.5, 2: 1.0, 3: 1.5}
+        self.after = {k: defaultdict(dict) for k in self.c}
+        for k, counts in self.c.items():
+            for gram, count in counts.items():
+                self.after[k][gram[:-1]][gram[-1]] = count
+
+    def p(self, context, token):
+        if not context and not self.after[1][()]:
+            return 1 / self.vocabulary
+        lower = self.p(context[1:], token) if context else 1 / self.vocabulary
+        seen = self.after[len(context) + 1].get(tuple(context), {})
+        if not seen:
+            return lower
+        total, d = sum(seen.values()), self.d[len(context) + 1]
+        count = seen.get(token, 0)
+        own = max(count - d[min(count, 3)], 0) if count else 0
+        return (own + sum(d[min(c, 3)] for c in seen.values()) * lower) / total
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_is_what_the_formulas_say(order, seed):
+    train, held = corpus(seed), corpus(seed + 10, rows=4)
+    held[0, :3] = [4, 4, 4]
+    model, oracle = KneserNey(train, 6, order), Oracle(train, 6, order)  # a token that never occurs
+    held[1, 5] = 5
+    bits = model.bits(held)
+    for r, row in enumerate(held.tolist()):
+        for t, token in enumerate(row):
+            wanted = -np.log2(oracle.p(tuple(row[max(0, t - order + 1) : t]), token))
+            assert bits[r, t] == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("context", [(), (0,), (1, 2, 3), (3, 3, 3, 3), (5, 5)])
+def test_probabilities_add_up_to_one_after_any_context(context):
+    model = KneserNey(corpus(3), 6, 4)
+    rows = np.array([[*context, token] for token in range(6)])
+    assert np.exp2(-model.bits(rows)[:, -1]).sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_by_hand():
+    """ab, ab, ac: after a, c(ab) = 2 and c(ac) = 1 are discounted by 1 and .5, and 1.5 of 3 go to the unigrams;
+    of those b and c have been seen after one token each, of which .5 is taken, and 1 of 2 goes to 1/3 each."""
+    model = KneserNey(np.array([[0, 1], [0, 1], [0, 2]]), 3, 2)
+    unigram = (0.5 + 1.0 / 3) / 2
+    assert np.exp2(-model.bits(np.array([[0, 1]])))[0, 1] == pytest.approx((1 + 1.5 * unigram) / 3)
+    assert np.exp2(-model.bits(np.array([[0, 0]])))[0, 1] == pytest.approx(1.5 / 3 * 1 / 6)
+
+
+def test_longer_grams_tell_more_and_nothing_crosses_rows():
+    train, held = corpus(5, rows=400), corpus(5, rows=420)[400:]
+    worth = [KneserNey(train, 5, order).bits(held).mean() for order in (1, 2, 3)]
+    assert worth[0] > worth[1] + 0.1 > worth[2] + 0.2
+    twice = KneserNey(np.array([[0, 1, 0, 1], [2, 3, 2, 3]]), 4, 2)
+    apart = KneserNey(np.array([[2, 3, 2, 3], [0, 1, 0, 1]]), 4, 2)
+    assert np.array_equal(twice.bits(held % 4), apart.bits(held % 4))
+
+
+def test_rows_are_inputs_and_the_last_target():
+    x = np.arange(12).reshape(3, 4)
+    assert np.array_equal(rows_of([(x[:, :-1], x[:, 1:]), (x[:1, :-1], x[:1, 1:])]), np.concatenate([x, x[:1]]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros(3, int), r"rows must be integers \[R, T\], got int64 of shape \(3,\)"),
+        (np.zeros((2, 3)), "got float64"),
+        (np.full((2, 3), 7), r"rows must be in \[0, vocabulary = 4\), got 7"),
+        (np.full((2, 3), -1), "got -1"),
+        (np.zeros((2, 1), int), "rows have 1 tokens, fewer than order = 2"),
+    ],
+)
+def test_bad_rows_are_refused(rows, message):
+    with pytest.raises(HmlcoreError, match=message):
+        KneserNey(rows, 4, 2)
