@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.evaluation.ngrams import KneserNey, rows_of
+from hmlcore.evaluation.ngrams import KneserNey
 
 
 def corpus(seed, rows=12, length=30, vocabulary=5, skew=2.0):
@@ -21,7 +21,7 @@ def corpus(seed, rows=12, length=30, vocabulary=5, skew=2.0):
 
 
 def grams(rows, k):
-    return [tuple(row[i : i + k]) for row in rows.tolist() for i in range(len(row) - k + 1)]
+    return [tuple(row[i : i + k]) for row in map(list, rows) for i in range(len(row) - k + 1)]
 
 
 class Oracle:
@@ -36,11 +36,11 @@ class Oracle:
                 counts = Counter(gram[1:] for gram in set(grams(rows, k + 1)))
             n = Counter(counts.values())
             self.c[k] = counts
+            self.d[k] = {1: 0.5, 2: 1.0, 3: 1.5}
             if all(n[i] for i in (1, 2, 3, 4)):
                 y = n[1] / (n[1] + 2 * n[2])
-                self.d[k] = {i: min(i, max(0, i - (i + 1) * y * n[i + 1] / n[i])) for i in (1, 2, 3)}
-            else:
-                self.d[k] = {1: 0.5, 2: 1.0, 3: 1.5}
+                d = {i: i - (i + 1) * y * n[i + 1] / n[i] for i in (1, 2, 3)}
+                self.d[k] = d if min(d.values()) > 0 else self.d[k]
         self.after = {k: defaultdict(dict) for k in self.c}
         for k, counts in self.c.items():
             for gram, count in counts.items():
@@ -58,19 +58,36 @@ class Oracle:
         own = max(count - d[min(count, 3)], 0) if count else 0
         return (own + sum(d[min(c, 3)] for c in seen.values()) * lower) / total
 
+    def bits(self, row):
+        contexts = [tuple(row[max(0, t - self.order + 1) : t]) for t in range(len(row))]
+        return [-np.log2(self.p(c, token)) for c, token in zip(contexts, row, strict=True)]
 
-@pytest.mark.parametrize("order", [1, 2, 3, 5])
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_is_what_the_formulas_say(order, seed):
     train, held = corpus(seed), corpus(seed + 10, rows=4)
-    held[0, :3] = [4, 4, 4]
-    model, oracle = KneserNey(train, 6, order), Oracle(train, 6, order)  # a token that never occurs
-    held[1, 5] = 5
-    bits = model.bits(held)
-    for r, row in enumerate(held.tolist()):
-        for t, token in enumerate(row):
-            wanted = -np.log2(oracle.p(tuple(row[max(0, t - order + 1) : t]), token))
-            assert bits[r, t] == pytest.approx(wanted, rel=1e-12)
+    held[0, :3], held[1, 5] = 4, 5  # a token that never occurs
+    oracle = Oracle(train, 6, order)
+    wanted = [oracle.bits(row) for row in held.tolist()]
+    np.testing.assert_allclose(KneserNey(train, 6, order).bits(held), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 3, 5])
+def test_rows_may_have_any_lengths(order):
+    """As streams have whose documents end: rows of one token, of fewer than n, and of many."""
+    sizes = [30, 1, 3, 17, 2, 30, 4]
+    train, held = ([row[:n] for row, n in zip(corpus(seed), sizes, strict=False)] for seed in (2, 4))
+    oracle, found = Oracle(train, 6, order), KneserNey(train, 6, order).bits(held)
+    assert [len(bits) for bits in found] == sizes
+    for row, bits in zip(held, found, strict=True):
+        np.testing.assert_allclose(bits, oracle.bits(row.tolist()), rtol=1e-12)
+
+
+def test_rows_and_lists_of_rows_are_the_same():
+    train, held = corpus(0), corpus(1)
+    assert np.array_equal(KneserNey(train, 5, 4).bits(held), KneserNey(list(train), 5, 4).bits(list(held)))
+    assert np.array_equal(KneserNey(train, 5, 4).bits(held), KneserNey(train.copy(), 5, 4).bits(held))
 
 
 @pytest.mark.parametrize("context", [(), (0,), (1, 2, 3), (3, 3, 3, 3), (5, 5)])
@@ -78,6 +95,15 @@ def test_probabilities_add_up_to_one_after_any_context(context):
     model = KneserNey(corpus(3), 6, 4)
     rows = np.array([[*context, token] for token in range(6)])
     assert np.exp2(-model.bits(rows)[:, -1]).sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_nothing_is_impossible_where_a_discount_would_be_zero():
+    """Counts of counts 2, 2, 4, 1 give D_2 = 2 − 3·⅓·4/2 = 0: a context with a two only would leave nothing."""
+    counts = [1, 1, 2, 2, 3, 3, 3, 3, 4]
+    model = KneserNey(np.array([[a, 9] for a, count in enumerate(counts) for _ in range(count)]), 10, 2)
+    p = np.exp2(-model.bits(np.array([[a, b] for a in range(10) for b in range(10)])))[:, 1].reshape(10, 10)
+    assert p.min() > 0
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-12)
 
 
 def test_by_hand():
@@ -98,21 +124,25 @@ def test_longer_grams_tell_more_and_nothing_crosses_rows():
     assert np.array_equal(twice.bits(held % 4), apart.bits(held % 4))
 
 
-def test_rows_are_inputs_and_the_last_target():
-    x = np.arange(12).reshape(3, 4)
-    assert np.array_equal(rows_of([(x[:, :-1], x[:, 1:]), (x[:1, :-1], x[:1, 1:])]), np.concatenate([x, x[:1]]))
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (np.zeros(3, int), r"rows must be integers \[R, T\], got int64 of shape \(3,\)"),
+        (np.zeros(3, int), r"rows must be integers \[R, T\] or a list of \[T\], got int64 of shape \(3,\)"),
+        ([np.zeros(3, int), np.zeros((1, 3), int)], r"got int64 of shape \(1, 3\)"),
+        ([np.zeros(3, int), np.zeros(0, int)], r"got int64 of shape \(0,\)"),
+        ([], "rows must not be empty"),
         (np.zeros((2, 3)), "got float64"),
         (np.full((2, 3), 7), r"rows must be in \[0, vocabulary = 4\), got 7"),
         (np.full((2, 3), -1), "got -1"),
-        (np.zeros((2, 1), int), "rows have 1 tokens, fewer than order = 2"),
+        (np.zeros((2, 1), int), "rows have at most 1 tokens, fewer than order = 2"),
     ],
 )
 def test_bad_rows_are_refused(rows, message):
     with pytest.raises(HmlcoreError, match=message):
         KneserNey(rows, 4, 2)
+
+
+def test_rows_that_are_asked_about_are_checked_too():
+    model = KneserNey(np.zeros((2, 3), int), 4, 2)
+    with pytest.raises(HmlcoreError, match="got 4"):
+        model.bits(np.array([[4]]))

@@ -8,6 +8,9 @@ import numpy as np
 from hmlcore.checks import check_int
 from hmlcore.errors import require
 
+Rows = np.ndarray | Sequence[np.ndarray]
+"""Tokens of texts that know nothing of each other: [R, T], or R arrays of any lengths, [T_r] each."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -35,74 +38,89 @@ class KneserNey:
         γ(h) = (D₁N₁(h·) + D₂N₂(h·) + D₃N₃₊(h·)) / c(h·),
         D_i = i − (i + 1) Y n_{i+1}/n_i,    Y = n₁/(n₁ + 2n₂)
 
-    and P_k = P_{k−1} where h was never seen. Counts never cross from one row into another; what begins a row
-    is predicted from as many tokens as there are before it.
+    and P_k = P_{k−1} where h was never seen. Every token has a probability above 0. Counts never cross from one
+    row into another; what begins a row is predicted from as many tokens as there are before it.
 
     Args:
-        rows: [R, T] integers in [0, vocabulary), what is counted. vocabulary: V. order: n, tokens a gram has.
-    Source: Chen and Goodman, An empirical study of smoothing techniques for language modeling (1999),
-    interpolated; where counts of counts are too few for its discounts, .5, 1 and 1.5.
-    Raises: HmlcoreError for rows that are not two-dimensional, empty, or hold other values.
+        rows: what is counted, integers in [0, V): [R, T], or R arrays [T_r]. vocabulary: V. order: n, tokens a
+            gram has.
+    Source: Kneser and Ney, Improved backing-off for m-gram language modeling (ICASSP 1995); Chen and Goodman,
+    An empirical study of smoothing techniques for language modeling (Computer Speech and Language 13, 1999),
+    interpolated. Where counts of counts give no D_i, or none above 0, they are .5, 1 and 1.5.
+    Raises: HmlcoreError for rows of other shapes, without tokens, with other values, or all shorter than n.
     """
 
-    def __init__(self, rows: np.ndarray, vocabulary: int, order: int = 5):
+    def __init__(self, rows: Rows, vocabulary: int, order: int = 5):
         self.vocabulary, self.order = check_int("vocabulary", vocabulary), check_int("order", order)
-        rows = self._checked(rows)
-        require(rows.shape[1] >= self.order, f"rows have {rows.shape[1]} tokens, fewer than order = {order}")
-        tables, numbers, firsts, seen = [], np.zeros((len(rows), rows.shape[1] + 1), np.int64), [], None
-        for _ in range(self.order):
-            # Of every gram that has all its tokens, by the number of the one that ends a token earlier.
-            keys = numbers[:, :-1] * self.vocabulary + rows[:, rows.shape[1] - numbers.shape[1] + 1 :]
-            table, first, inverse, seen = np.unique(
-                keys, return_index=True, return_inverse=True, return_counts=True
-            )
-            tables.append(table)
-            firsts.append((first, numbers.shape[1] - 1, inverse.reshape(keys.shape)))
-            numbers = inverse.reshape(keys.shape)
-        counts = [self._continuations(firsts[k], firsts[k + 1], len(tables[k])) for k in range(self.order - 1)]
-        contexts = [1, *map(len, tables)]
+        tokens, before = self._laid_out(rows)
+        longest = int(before.max()) + 1
+        require(longest >= self.order, f"rows have at most {longest} tokens, fewer than order = {self.order}")
+        tables, counts = [], []
+        grams = np.zeros(len(tokens), np.int64)  # which gram of the order below ends here
+        for k in range(self.order):
+            ends = np.flatnonzero(before >= k)
+            keys, first, numbers, seen = np.unique(
+                grams[ends - 1] * self.vocabulary + tokens[ends],
+                return_index=True, return_inverse=True, return_counts=True,
+            )  # fmt: skip
+            if k:  # a different token before it for each different gram that it ends
+                counts.append(np.bincount(grams[ends[first]], minlength=len(tables[-1])))
+            grams = np.full(len(tokens), -1)
+            grams[ends] = numbers
+            tables.append(keys)
+        contexts = [1, *map(len, tables[:-1])]
         self.orders = [
             _smoothed(keys, count, size, self.vocabulary)
-            for keys, count, size in zip(tables, [*counts, seen], contexts, strict=False)
+            for keys, count, size in zip(tables, [*counts, seen], contexts, strict=True)
         ]
 
-    @staticmethod
-    def _continuations(own: tuple, longer: tuple, size: int) -> np.ndarray:
-        """How many different grams one token longer end with each gram."""
-        (_, _, numbers), (first, width, _) = own, longer
-        row, column = np.divmod(first, width)
-        return np.bincount(numbers[row, column + 1], minlength=size)  # the same place, a column further on
+    def bits(self, rows: Rows) -> np.ndarray | list[np.ndarray]:
+        """−log₂ P of every token of `rows`, given the tokens before it in its row, as they are given: [R, T]
+        float64, or a list of [T_r].
 
-    def _checked(self, rows: np.ndarray) -> np.ndarray:
-        rows = np.asarray(rows)
-        require(
-            rows.ndim == 2 and rows.size > 0 and np.issubdtype(rows.dtype, np.integer),
-            f"rows must be integers [R, T], got {rows.dtype} of shape {rows.shape}",
-        )
-        low, high = int(rows.min()), int(rows.max())
-        require(
-            0 <= low and high < self.vocabulary,
-            f"rows must be in [0, vocabulary = {self.vocabulary}), got {low if low < 0 else high}",
-        )
-        return rows.astype(np.int64)
-
-    def bits(self, rows: np.ndarray) -> np.ndarray:
-        """−log₂ P of every token of rows [R, T], given the tokens before it in its row: [R, T] float64."""
-        rows = self._checked(rows)
-        p = np.full(rows.shape, 1 / self.vocabulary)
-        contexts = np.zeros((len(rows), rows.shape[1] + 1), np.int64)  # of the empty one, before every token
-        for k, order in enumerate(self.orders[: rows.shape[1]]):
-            here, context = rows[:, k:], contexts[:, :-1]
-            keys = np.where(context < 0, -1, context * self.vocabulary + here)
+        Raises: HmlcoreError as for the rows that are counted, of any length.
+        """
+        tokens, before = self._laid_out(rows)
+        p = np.full(len(tokens), 1 / self.vocabulary)
+        grams = np.zeros(len(tokens), np.int64)
+        for k, order in enumerate(self.orders):
+            ends = np.flatnonzero(before >= k)
+            ends = ends[grams[ends - 1] >= 0]
+            context = grams[ends - 1]
+            keys = context * self.vocabulary + tokens[ends]
             place = np.minimum(np.searchsorted(order.keys, keys), len(order.keys) - 1)
             found = order.keys[place] == keys
-            count = np.where(found, order.counts[place], 0)
-            total = np.where(context < 0, 0, order.totals[context])
-            own = np.maximum(count - order.discounts[np.minimum(count, 3)], 0)
-            mixed = (own + order.spared[context] * p[:, k:]) / np.maximum(total, 1)
-            p[:, k:] = np.where(total > 0, mixed, p[:, k:])
-            contexts = np.where(found, place, -1)
-        return -np.log2(p)
+            count, total = np.where(found, order.counts[place], 0), order.totals[context]
+            own = count - order.discounts[np.minimum(count, 3)]
+            # A context that only began rows has no continuation counts, and says nothing.
+            mixed = (own + order.spared[context] * p[ends]) / np.maximum(total, 1)
+            p[ends] = np.where(total > 0, mixed, p[ends])
+            grams = np.full(len(tokens), -1)
+            grams[ends] = np.where(found, place, -1)
+        bits = -np.log2(p)
+        if isinstance(rows, np.ndarray):
+            return bits.reshape(rows.shape)
+        return np.split(bits, np.flatnonzero(before == 0)[1:])
+
+    def _laid_out(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """All tokens one after another, and how many of its row come before each: [ΣT], [ΣT]."""
+        parts = [np.asarray(rows)] if isinstance(rows, np.ndarray) else [np.asarray(row) for row in rows]
+        for part in parts:
+            wanted = 2 if isinstance(rows, np.ndarray) else 1
+            require(
+                part.ndim == wanted and part.size > 0 and np.issubdtype(part.dtype, np.integer),
+                f"rows must be integers [R, T] or a list of [T], got {part.dtype} of shape {part.shape}",
+            )
+        require(len(parts) > 0, "rows must not be empty")
+        sizes = [part.shape[-1] for part in parts for _ in range(part.size // part.shape[-1])]
+        tokens = np.concatenate([part.ravel() for part in parts]).astype(np.int64)
+        low, high = int(tokens.min()), int(tokens.max())
+        require(
+            low >= 0 and high < self.vocabulary,
+            f"rows must be in [0, vocabulary = {self.vocabulary}), got {low if low < 0 else high}",
+        )
+        starts = np.cumsum([0, *sizes[:-1]])
+        return tokens, np.arange(len(tokens)) - np.repeat(starts, sizes)
 
 
 def _smoothed(keys: np.ndarray, counts: np.ndarray, contexts: int, vocabulary: int) -> Order:
@@ -116,13 +134,11 @@ def _smoothed(keys: np.ndarray, counts: np.ndarray, contexts: int, vocabulary: i
 
 
 def _discounts(counts: np.ndarray) -> np.ndarray:
+    """D of counts 0, 1, 2, and 3 or more. None is 0: a context must leave something to what is unseen."""
     n = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].astype(float)
-    if not n.all():
-        return np.array([0.0, 0.5, 1.0, 1.5])
-    y = n[0] / (n[0] + 2 * n[1])
-    return np.array([0.0, *(np.clip(i - (i + 1) * y * n[i] / n[i - 1], 0, i) for i in (1, 2, 3))])
-
-
-def rows_of(batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The rows that batches of next-token prediction are cut from: inputs and targets [B, T] → [ΣB, T + 1]."""
-    return np.concatenate([np.concatenate([x, y[:, -1:]], 1) for x, y in batches])
+    if n.all():
+        y = n[0] / (n[0] + 2 * n[1])
+        found = np.array([0.0, *(i - (i + 1) * y * n[i] / n[i - 1] for i in (1, 2, 3))])
+        if (found[1:] > 0).all():
+            return found
+    return np.array([0.0, 0.5, 1.0, 1.5])
