@@ -24,14 +24,21 @@ def grams(rows, k):
     return [tuple(row[i : i + k]) for row in map(list, rows) for i in range(len(row) - k + 1)]
 
 
+def places_of(row, k):
+    return enumerate(grams([row], k))
+
+
 class Oracle:
     """The same model, gram by gram."""
 
-    def __init__(self, rows, vocabulary, order):
+    def __init__(self, rows, vocabulary, order, places=None):
         self.vocabulary, self.order, self.c, self.d = vocabulary, order, {}, {}
         for k in range(1, order + 1):
             if k == order:
                 counts = Counter(grams(rows, k))
+                if places is not None:
+                    at = {(p + i, g) for p, row in zip(places, rows, strict=True) for i, g in places_of(row, k)}
+                    counts = Counter(gram for _, gram in at)
             else:
                 counts = Counter(gram[1:] for gram in set(grams(rows, k + 1)))
             n = Counter(counts.values())
@@ -90,6 +97,20 @@ def test_rows_and_lists_of_rows_are_the_same():
     assert np.array_equal(KneserNey(train, 5, 4).bits(held), KneserNey(train.copy(), 5, 4).bits(held))
 
 
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_what_several_rows_read_at_one_place_is_counted_once(order):
+    """Of overlapping windows the oracle counts each (place, gram) once; lower orders count kinds anyway."""
+    line, held = corpus(7, rows=1, length=200)[0], corpus(8, rows=3)
+    places = np.random.default_rng(0).integers(180, size=40)
+    rows = np.array([line[p : p + 20] for p in places])
+    model = KneserNey(rows, 6, order, places)
+    oracle = Oracle(rows, 6, order, places.tolist())
+    np.testing.assert_allclose(model.bits(held), [oracle.bits(row) for row in held.tolist()], rtol=1e-12)
+    assert not np.allclose(model.bits(held), KneserNey(rows, 6, order).bits(held))
+    twice = KneserNey(np.concatenate([rows, rows]), 6, order, [*places, *places])
+    assert np.array_equal(twice.bits(held), model.bits(held))
+
+
 @pytest.mark.parametrize("context", [(), (0,), (1, 2, 3), (3, 3, 3, 3), (5, 5)])
 def test_probabilities_add_up_to_one_after_any_context(context):
     model = KneserNey(corpus(3), 6, 4)
@@ -146,3 +167,9 @@ def test_rows_that_are_asked_about_are_checked_too():
     model = KneserNey(np.zeros((2, 3), int), 4, 2)
     with pytest.raises(HmlcoreError, match="got 4"):
         model.bits(np.array([[4]]))
+
+
+@pytest.mark.parametrize("places", [[0], [0, 1, 2], [[0, 1]], [0.0, 1.0]])
+def test_bad_places_are_refused(places):
+    with pytest.raises(HmlcoreError, match=r"places must be 2 integers, one a row, got (int|float)64 of shape"):
+        KneserNey(np.zeros((2, 3), int), 4, 2, places)

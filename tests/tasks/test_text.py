@@ -95,6 +95,17 @@ def document_of(read):
     return read[at - 2 : at]
 
 
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("order", ["windows", "stream"])
+def test_places_say_where_in_the_split_each_row_begins(folder, split, order):
+    task = text(folder, order=order)
+    everything = torch.cat([torch.from_numpy(task.tokens(split)[i]) for i in range(len(task.tokens(split)))])
+    for index in (0, 5):
+        batch = task.batch(split, index, 4, 1)
+        for row, place in zip(batch.inputs, task.places(split, index, 4, 1), strict=True):
+            assert torch.equal(row, everything[place : place + 40].long())
+
+
 def test_only_training_streams(folder):
     task, plain = text(folder, order="stream"), text(folder)
     for split in ("validation", "test"):

@@ -43,22 +43,29 @@ class KneserNey:
 
     Args:
         rows: what is counted, integers in [0, V): [R, T], or R arrays [T_r]. vocabulary: V. order: n, tokens a
-            gram has.
+            gram has. places: where in one long text each row begins [R], so that what several rows read at one
+            place is counted once, for it is seen twice but was written once; None counts every row.
     Source: Kneser and Ney, Improved backing-off for m-gram language modeling (ICASSP 1995); Chen and Goodman,
     An empirical study of smoothing techniques for language modeling (Computer Speech and Language 13, 1999),
     interpolated. Where counts of counts give no D_i, or none above 0, they are .5, 1 and 1.5.
-    Raises: HmlcoreError for rows of other shapes, without tokens, with other values, or all shorter than n.
+    Raises: HmlcoreError for rows of other shapes, without tokens, with other values, or all shorter than n, and
+        for places that are not one for each row.
     """
 
-    def __init__(self, rows: Rows, vocabulary: int, order: int = 5):
+    def __init__(
+        self, rows: Rows, vocabulary: int, order: int = 5, places: Sequence[int] | np.ndarray | None = None
+    ):
         self.vocabulary, self.order = check_int("vocabulary", vocabulary), check_int("order", order)
         tokens, before = self._laid_out(rows)
         longest = int(before.max()) + 1
         require(longest >= self.order, f"rows have at most {longest} tokens, fewer than order = {self.order}")
+        where = None if places is None else _everywhere(places, before)
         tables, counts = [], []
         grams = np.zeros(len(tokens), np.int64)  # which gram of the order below ends here
         for k in range(self.order):
             ends = np.flatnonzero(before >= k)
+            if where is not None and k == self.order - 1:  # below, different grams are counted, not places
+                ends = ends[np.unique(where[ends], return_index=True)[1]]
             keys, first, numbers, seen = np.unique(
                 grams[ends - 1] * self.vocabulary + tokens[ends],
                 return_index=True, return_inverse=True, return_counts=True,
@@ -121,6 +128,16 @@ class KneserNey:
         )
         starts = np.cumsum([0, *sizes[:-1]])
         return tokens, np.arange(len(tokens)) - np.repeat(starts, sizes)
+
+
+def _everywhere(places: Sequence[int] | np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The place of every token [ΣT], of rows that begin at `places` [R]."""
+    starts, begun = np.asarray(places), np.cumsum(before == 0) - 1
+    require(
+        starts.shape == (begun[-1] + 1,) and np.issubdtype(starts.dtype, np.integer),
+        f"places must be {begun[-1] + 1} integers, one a row, got {starts.dtype} of shape {starts.shape}",
+    )
+    return starts[begun] + before
 
 
 def _smoothed(keys: np.ndarray, counts: np.ndarray, contexts: int, vocabulary: int) -> Order:

@@ -58,16 +58,19 @@ class Bytes(Task):
         return self._corpus.split(split)
 
     def batch(self, split: str, index: int, batch_size: int, seed: int) -> Batch:
+        starts = self.places(split, index, batch_size, seed)
+        read = self.documents(split).data[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)
+        return as_batch(read[:, :-1].copy(), read[:, 1:].copy())
+
+    def places(self, split: str, index: int, batch_size: int, seed: int) -> np.ndarray:
+        """[B] where the rows of that batch begin, in bytes of the split's documents, one after another."""
         check_batch(split, index, batch_size, seed)
         windows = self._windows(split)
         if split == "train":
             document, place = windows.uniform(generator(self.name, split, seed, index), batch_size)
         else:
             document, place = windows.spread(index * batch_size, batch_size)
-        documents = self.documents(split)
-        starts = documents.offsets[document] + place
-        read = documents.data[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)
-        return as_batch(read[:, :-1].copy(), read[:, 1:].copy())
+        return self.documents(split).offsets[document] + place
 
     @functools.cached_property
     def _corpus(self) -> Corpus:

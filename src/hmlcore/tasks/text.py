@@ -103,20 +103,28 @@ class Text(Task):
         return titles(split) if self.corpus == "pg19" else {}
 
     def batch(self, split: str, index: int, batch_size: int, seed: int) -> Batch | Continued:
-        check_batch(split, index, batch_size, seed)
-        windows = self._windows(split)
-        if split != "train":
-            starts = windows.spread(index * batch_size, batch_size)
-        elif self.order == "windows":
-            starts = windows.uniform(generator(self.name, split, seed, index), batch_size)
-        else:
-            starts = self._lanes(batch_size, seed).at(index)
+        starts = self._starts(split, index, batch_size, seed)
         tokens = self.tokens(split)
         read = np.stack([tokens.cut(*start, self.length + 1) for start in zip(*starts, strict=True)])
         inputs, targets = (torch.from_numpy(part.copy()) for part in (read[:, :-1], read[:, 1:]))
         if split == "train" and self.order == "stream":
             return Continued(inputs, targets, torch.from_numpy(starts[1] == 0))
         return Batch(inputs, targets)
+
+    def places(self, split: str, index: int, batch_size: int, seed: int) -> np.ndarray:
+        """[B] where the rows of that batch begin, in tokens of the split's documents, one after another."""
+        document, place = self._starts(split, index, batch_size, seed)
+        sizes = self.tokens(split).sizes
+        return (np.cumsum(sizes) - sizes)[document] + place
+
+    def _starts(self, split: str, index: int, batch_size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        check_batch(split, index, batch_size, seed)
+        windows = self._windows(split)
+        if split != "train":
+            return windows.spread(index * batch_size, batch_size)
+        if self.order == "windows":
+            return windows.uniform(generator(self.name, split, seed, index), batch_size)
+        return self._lanes(batch_size, seed).at(index)
 
     @functools.cached_property
     def _corpus(self) -> Corpus:
