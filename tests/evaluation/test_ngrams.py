@@ -173,3 +173,9 @@ def test_rows_that_are_asked_about_are_checked_too():
 def test_bad_places_are_refused(places):
     with pytest.raises(HmlcoreError, match=r"places must be 2 integers, one a row, got (int|float)64 of shape"):
         KneserNey(np.zeros((2, 3), int), 4, 2, places)
+
+
+@pytest.mark.parametrize(("vocabulary", "order"), [(0, 2), (4, 0), (4.5, 2), (4, True), ("4", 2)])
+def test_bad_sizes_are_refused(vocabulary, order):
+    with pytest.raises(HmlcoreError, match=r"^(vocabulary|order) must be "):
+        KneserNey(np.zeros((2, 3), int), vocabulary, order)
