@@ -23,7 +23,7 @@ from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup
 from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.monitor import Reporter
 from hmlcore.training.objective import on_device, scored
-from hmlcore.training.optim import build_optimizer, learning_rate, set_rate
+from hmlcore.training.optim import build_optimizer, scheduled_rate, set_rate
 from hmlcore.training.settings import Paused, Progress, TrainingConfig
 from hmlcore.training.sharding import whole
 from hmlcore.training.tbptt import CarriedState, uses_tbptt
@@ -49,7 +49,8 @@ def train(
     on_point: Callable[[int, dict[str, float]], None] | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Progress:
-    """Train in place; step i learns from task i mod len(tasks), batch i.
+    """Train in place; step i learns from task i mod len(tasks), batch i, until `steps` or, where
+    ``config.solved_at`` says so, until every task is solved and the rate has cooled down.
 
     A batch is a pure function of (task, seed, step), so a run killed at any step and resumed from
     its checkpoint ends bit-identical on a CPU. Where batches are of texts that go on
@@ -64,19 +65,26 @@ def train(
         deadline: ``time.monotonic()`` value after which to save and raise :class:`Paused`.
         after_step: called with the number of steps done (tests interrupt here).
         on_point: called at each point of the learning curve with the step and loss, accuracy, lr,
-            tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction).
+            tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction); once the task is
+            solved, with the step as solved.
         group: who trains; all call with the same arguments, and the curve and the model are the same for all.
     Raises:
         HmlcoreError: loss or gradient stopped being finite, the checkpoint is of another run or cannot be
-            written, memory cannot be carried, or a batch does not divide among the group.
+            written, memory cannot be carried, a batch does not divide among the group, or tasks are to be
+            solved of which a point of the curve sees only some.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
     check_instance("config", config, TrainingConfig)
     deadline = check_optional("deadline", deadline, check_number)
     checkpoint_seconds = check_number("checkpoint_seconds", checkpoint_seconds, 0)
     require(len(tasks) > 0, "tasks is empty; at least one is needed")
+    require(
+        config.solved_at is None or config.record_every >= len(tasks),
+        f"solved_at = {config.solved_at} needs every task in each point of the curve, and record_every ="
+        f" {config.record_every} is fewer steps than the {len(tasks)} tasks",
+    )
     trainer = Trainer(model, tasks, config, device, group, checkpoint, run)
-    with Reporter(trainer.progress, config.steps, device, label, on_point, group.is_first) as reporter:
+    with Reporter(trainer.progress, config, device, label, on_point, group.is_first) as reporter:
         _steps(trainer, reporter, deadline, checkpoint_seconds, after_step)
     group.unwrap(trainer.model, model)
     return trainer.progress
@@ -149,7 +157,7 @@ class Trainer:
         config, step = self.config, self.progress.step
         task = self.tasks[step % len(self.tasks)]
         batch = task.batch("train", step, config.batch_size, config.seed)
-        rate = learning_rate(step, config.steps, config.lr, config.warmup)
+        rate = scheduled_rate(self.progress, config)
         set_rate(self.optimizer, rate)
         loss, accuracy, state = self._gradient(task, batch)
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)))
@@ -161,7 +169,7 @@ class Trainer:
             self.optimizer.step()
             if self._carried is not None:
                 self._carried.keep(state)
-            self.progress.count(_tokens(batch), loss, accuracy, config)
+            self.progress.count(_tokens(batch), loss, accuracy, config, len(self.tasks))
         return rate
 
     def _gradient(self, task: Task, batch: Batch | Continued | Labelled) -> tuple[Tensor, Tensor, list]:
@@ -183,21 +191,21 @@ class Trainer:
 
 def _steps(trainer: Trainer, reporter: Reporter, deadline, checkpoint_seconds, after_step) -> None:
     """All steps that are left, with a checkpoint now and then, and one where they end early."""
-    progress, steps = trainer.progress, trainer.config.steps
+    progress, config = trainer.progress, trainer.config
     saved = began = time.monotonic()
     earlier = progress.seconds
     try:
-        while progress.step < steps:
+        while progress.step < progress.end(config):
             rate = trainer.step()
             now = time.monotonic()
             progress.seconds = earlier + now - began
             reporter.step(rate)
             if after_step is not None:
                 after_step(progress.step)
-            late = deadline is not None and now > deadline and progress.step < steps
+            late = deadline is not None and now > deadline and progress.step < progress.end(config)
             late, due = trainer.group.broadcast_flags(late, now - saved > checkpoint_seconds)
             if late:
-                raise Paused(progress.step, steps)
+                raise Paused(progress.step, progress.end(config))
             if due:
                 trainer.save()
                 saved = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from hmlcore.training.settings import Progress
+from hmlcore.training.settings import Progress, TrainingConfig, cooling_down
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -57,7 +57,8 @@ class Monitor:
 
 
 class Reporter:
-    """A progress bar of `steps`, and the points of the curve as they come, with the machine's readings.
+    """A progress bar up to the training's end, and the points of the curve as they come, with the machine's
+    readings. Where the task is solved, the bar says so and gets shorter, and points have the step as `solved`.
 
     Args: label of the bar; on_point, see :func:`hmlcore.training.train`; shown, False for no bar at all.
     """
@@ -65,18 +66,19 @@ class Reporter:
     def __init__(
         self,
         progress: Progress,
-        steps: int,
+        config: TrainingConfig,
         device: torch.device,
         label: str = "",
         on_point: Callable[[int, dict[str, float]], None] | None = None,
         shown: bool = True,
     ):
-        self.progress, self.on_point = progress, on_point
+        self.progress, self.config, self.on_point = progress, config, on_point
         self._monitor = Monitor(device)
         self._earlier_peak = progress.peak_memory_bytes or 0
         self._last = progress.tokens, time.monotonic()
         quiet = None if shown else True  # None: quiet unless this is a terminal
-        self._bar = tqdm(None, label, steps, leave=False, disable=quiet, unit="step", initial=progress.step)
+        end, begun = progress.end(config), progress.step
+        self._bar = tqdm(None, label, end, leave=False, disable=quiet, unit="step", initial=begun)
 
     def step(self, rate: float) -> None:
         """A step was done, at the learning rate `rate`; the curve may have a new point."""
@@ -95,8 +97,13 @@ class Reporter:
         values = {
             "loss": loss, "accuracy": accuracy, "lr": rate, "tokens_per_s": speed,
             "peak_memory_bytes": progress.peak_memory_bytes, "gpu_utilisation": progress.gpu_utilisation,
+            "solved": progress.solved,
         }  # fmt: skip
-        self._bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.3f}, {speed:,.0f} tokens/s")
+        self._bar.total = progress.end(self.config)
+        said = [f"loss {loss:.3f}, accuracy {accuracy:.3f}, {speed:,.0f} tokens/s"]
+        if progress.solved is not None:
+            said.append(cooling_down(progress.solved))
+        self._bar.set_postfix_str(", ".join(said))
         if self.on_point is not None:
             self.on_point(step, {name: value for name, value in values.items() if value is not None})
 

@@ -1,4 +1,4 @@
-"""Muon on hidden matrices with AdamW on the rest, what decays, and the warm-up–cosine schedule."""
+"""Muon on hidden matrices with AdamW on the rest, what decays, and the schedule of the learning rate."""
 
 import math
 
@@ -9,7 +9,7 @@ from hmlcore.checks import check_choice, check_number, check_positive
 from hmlcore.layers.base import decaying
 from hmlcore.models.backbone import Block
 from hmlcore.training.muon import Muon
-from hmlcore.training.settings import OPTIMIZERS
+from hmlcore.training.settings import OPTIMIZERS, Progress, TrainingConfig
 
 # Muon's rate over AdamW's: .02 where the rest learns at .01. Its steps have unit size in every direction of a
 # matrix, so that it is the less delicate of the two, and one rate is tuned for both.
@@ -110,3 +110,15 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float 
         return peak * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
     return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def scheduled_rate(progress: Progress, config: TrainingConfig) -> float:
+    """Rate of the next step: :func:`learning_rate`, and a cool-down once the task is solved.
+
+    Solved at step S and ended at S + C: η_{S+k} = η_S · (1 − k/C), k = 0 … C − 1, a warm-up backwards.
+    """
+    step, solved = progress.step, progress.solved
+    if solved is None:
+        return learning_rate(step, config.steps, config.lr, config.warmup)
+    end = progress.end(config)
+    return learning_rate(solved, config.steps, config.lr, config.warmup) * (end - step) / (end - solved)

@@ -1,11 +1,26 @@
 """What a training is given, how far it is, and how it pauses."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hmlcore.checks import check_choice, check_fields, check_int, check_number, check_positive, check_seed
+from hmlcore.checks import (
+    check_choice,
+    check_fields,
+    check_int,
+    check_number,
+    check_optional,
+    check_positive,
+    check_seed,
+)
+from hmlcore.errors import require
 
 PRECISIONS = ("fp32", "bf16")
 OPTIMIZERS = ("muon", "adamw")
+POINTS = 2
+"""Points of the curve in a row that must reach a level: one alone may be luck."""
+
+_ROUNDING = 1e-6  # a group's shares of an accuracy, and the mean of equal ones, add up to this much less
 
 
 @dataclass(frozen=True)
@@ -20,7 +35,13 @@ class TrainingConfig:
         record_every: steps between points of the learning curve (each the mean since the last).
         energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
             loss without it.
-    Raises: HmlcoreError for what is not of its kind or range.
+        solved_at: accuracy at which the task is solved, and training ends early; None, never. Judged at every
+            point of `record_every` steps: each task of the mix must have reached it, on the batches since the
+            last point and before learning from them, at :data:`POINTS` points in a row. Of tasks whose
+            batches are generated this is accuracy on unseen data.
+        cool_down: steps C from there to the end, over which the rate falls linearly to 0; None, as many as
+            `warmup`, at least 1. There are fewer where `steps` ends first.
+    Raises: HmlcoreError for what is not of its kind or range, and for cool_down without solved_at.
     """
 
     steps: int
@@ -34,6 +55,8 @@ class TrainingConfig:
     optimizer: str = "muon"
     record_every: int = 50
     energy_penalty: float = 0.0
+    solved_at: float | None = None
+    cool_down: int | None = None
 
     def __post_init__(self) -> None:
         check_fields(
@@ -41,7 +64,12 @@ class TrainingConfig:
             warmup=(check_int, 0), weight_decay=(check_number, 0), clip=(check_positive,),
             precision=(check_choice, PRECISIONS), optimizer=(check_choice, OPTIMIZERS),
             record_every=(check_int,), energy_penalty=(check_number, 0),
+            solved_at=(check_optional, check_positive, 1.0), cool_down=(check_optional, check_int),
         )  # fmt: skip
+        require(
+            self.cool_down is None or self.solved_at is not None,
+            f"cool_down = {self.cool_down} needs solved_at, the accuracy after which it begins",
+        )
 
 
 @dataclass
@@ -52,12 +80,16 @@ class Progress:
         step: steps done; tokens: read in them; seconds: that they took.
         curve: [(step, mean loss, mean accuracy)], each the mean since the last.
         pending: (loss, accuracy) of the steps since the curve's last point.
+        in_a_row: last points at which every task reached ``solved_at``; solved: steps done when it was the
+            second, None before.
         peak_memory_bytes, gpu_utilisation: see :class:`~hmlcore.training.monitor.Monitor`; None if unknown.
     """
 
     step: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     pending: list[tuple[float, float]] = field(default_factory=list)
+    in_a_row: int = 0
+    solved: int | None = None
     seconds: float = 0.0
     tokens: int = 0
     peak_memory_bytes: int | None = None
@@ -69,15 +101,51 @@ class Progress:
         lists = {name: [tuple(entry) for entry in saved[name]] for name in ("curve", "pending")}
         return cls(**saved | lists)
 
-    def count(self, tokens: int, loss: float, accuracy: float, config: TrainingConfig) -> None:
-        """Another step is done; every `record_every` of them, and the last, end with a point of the curve."""
+    def end(self, config: TrainingConfig) -> int:
+        """The step that training ends with, as far as is known: S + C where the task was solved at step S."""
+        if self.solved is None:
+            return config.steps
+        cool_down = max(1, config.warmup) if config.cool_down is None else config.cool_down
+        return min(config.steps, self.solved + cool_down)
+
+    def steps_to(self, accuracy: float) -> float:
+        """Steps to the first point of the curve that reached `accuracy` and the next one too; ∞ where none.
+
+        Infinity is in its place in every order: the median of seeds is infinite where most never got there.
+        """
+        reached = [value >= accuracy - _ROUNDING for _, _, value in self.curve]
+        for number in range(len(reached) - POINTS + 1):
+            if all(reached[number : number + POINTS]):
+                return float(self.curve[number][0])
+        return math.inf
+
+    def count(self, tokens: int, loss: float, accuracy: float, config: TrainingConfig, tasks: int = 1) -> None:
+        """Another step is done; every `record_every` of them, and the last, end with a point of the curve.
+
+        Args: tasks, the number of those that steps alternate between.
+        """
         self.step += 1
         self.tokens += tokens
         self.pending.append((loss, accuracy))
-        if self.step % config.record_every == 0 or self.step == config.steps:
-            means = (sum(column) / len(self.pending) for column in zip(*self.pending, strict=True))
-            self.curve.append((self.step, *means))
+        whole = self.step % config.record_every == 0
+        if whole or self.step == self.end(config):
+            self.curve.append((self.step, *map(_mean, zip(*self.pending, strict=True))))
+            if whole and config.solved_at is not None:
+                self._judge(config.solved_at, tasks)
             self.pending.clear()
+
+    def _judge(self, solved_at: float, tasks: int) -> None:
+        """Whether the task is solved. A mean over tasks would hide a hard one behind those that are easy."""
+        accuracies = [accuracy for _, accuracy in self.pending]
+        least = min(_mean(accuracies[first::tasks]) for first in range(tasks))
+        self.in_a_row = self.in_a_row + 1 if least >= solved_at - _ROUNDING else 0
+        if self.solved is None and self.in_a_row == POINTS:
+            self.solved = self.step
+
+
+def cooling_down(solved: int) -> str:
+    """What people are told of a training that was solved at that step."""
+    return f"solved at step {solved:,}, cooling down"
 
 
 class Paused(Exception):
@@ -86,3 +154,7 @@ class Paused(Exception):
     def __init__(self, step: int, steps: int):
         super().__init__(f"paused at step {step} of {steps}")
         self.step, self.steps = step, steps
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -15,6 +15,7 @@ from hmlcore import paths
 from hmlcore.checks import check_choice
 from hmlcore.optional import need
 from hmlcore.results import canonical, spec_hash
+from hmlcore.training.settings import cooling_down
 
 PROJECT = "hmlcore"
 _PATIENCE = 30  # seconds that a server gets to answer before a run starts without it
@@ -53,6 +54,8 @@ def line(label: str, step: int, values: dict[str, float]) -> str:
             parts.append(text.format(values[name]))
     if "peak_memory_bytes" in values:
         parts.append(f"peak {values['peak_memory_bytes'] / 1e6:,.0f} MB")
+    if "solved" in values:
+        parts.append(cooling_down(int(values["solved"])))
     return "  ".join(parts)
 
 
