@@ -1,5 +1,6 @@
 """A grid end to end: made, skipped, paused, resumed, failed, and its workers killed."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -8,19 +9,21 @@ import time
 
 import pytest
 import torch
-from tiny_runs import impossible, tiny, values
+from tiny_runs import LONGER, TASK, impossible, tiny, values
 
 from hmlcore import files
 from hmlcore.errors import HmlcoreError
 from hmlcore.evaluation.metrics import evaluate
 from hmlcore.models.saved import load_model
 from hmlcore.results import Store, spec_hash
+from hmlcore.results.pack import pack
 from hmlcore.runner import grid, run_grid
 from hmlcore.runner import run as runs
 from hmlcore.runner.select import label
+from hmlcore.runner.verify import verify
 from hmlcore.studies import protocol
 from hmlcore.studies.kit.comparison import task_from
-from hmlcore.training import Paused
+from hmlcore.training import Paused, Progress
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -47,6 +50,42 @@ def test_a_run_leaves_its_measurements(store):
     assert (accuracy["delay"], accuracy["n"]) == (1, 16)
     assert exact["state_bytes"] == 4 * exact["state_floats"] == 4 * (2 * 4 * 4 + 3 * 24)
     assert not runs.checkpoint_path(spec).exists()
+
+
+ALWAYS, HARDLY = 1e-9, 1.0  # accuracies at which a task is solved
+
+
+@pytest.mark.parametrize(
+    ("level", "train", "steps", "points"),
+    [
+        (ALWAYS, [TASK], 4, [1, 2, 3, 4]),  # solved at step 2, as many steps to cool down as to warm up
+        (HARDLY, [TASK], 6, [1, 2, 3, 4, 5, 6]),
+        (ALWAYS, [TASK, LONGER, TASK], 8, [3, 6, 8]),  # a point sees every task
+    ],
+)
+def test_a_run_that_may_end_early_says_whether_and_when(level, train, steps, points, store):
+    spec = tiny(steps=9 if len(train) > 1 else 6, train=train, solved_at=level)
+    assert run_grid([spec], store).report() == "1 made, 0 already stored"
+    results = store.load("smoke", "copy")
+    assert results.runs()["steps"].tolist() == [steps]
+    assert results.metric("loss", split="train")["step"].tolist() == points
+    assert results.metric("solved")["value"].tolist() == [float(level == ALWAYS)]
+    assert results.metric("steps_to_90")["value"].tolist() == [math.inf]
+    (verdict,) = verify(store, "smoke", ["copy"], sample=1)
+    assert verdict.passed and verdict.identical == verdict.values == 4
+    pack(store, "smoke", "copy")
+    assert store.load("smoke", "copy").metric("steps_to_90")["value"].tolist() == [math.inf]
+
+
+def test_a_run_without_it_says_nothing_of_it(store):
+    run_grid([tiny()], store)
+    assert not {"solved", "steps_to_90"} & set(store.load("smoke", "copy").metrics)
+
+
+def test_when_a_task_is_learned_is_stored(store):
+    curve = [(5, 1.0, 0.2), (10, 0.5, 0.95), (15, 0.4, 0.91), (20, 0.1, 1.0)]
+    rows = runs._of_the_end(Progress(curve=curve, solved=15))
+    assert [(row["metric"], row["value"]) for row in rows] == [("solved", 1.0), ("steps_to_90", 10.0)]
 
 
 def test_what_the_store_has_is_not_made_again(store, monkeypatch):

@@ -70,12 +70,15 @@ def classifier() -> Classifier:
 
 # Undamped leapfrog leaves parameters without gradients; Mamba has matrices that must not decay.
 ADAMW = {"optimizer": "adamw"}
+# An accuracy that the whole batch has at steps 3 and 4, and the second process's rows have not.
+SOLVED = {"steps": 9, "solved_at": 0.3, "cool_down": 2}
 SCENARIOS = {
     "uneven": (lambda: make_model(mixer_args=LEAPFROG, layers=2), Uneven(), ADAMW),
     "undecayed": (lambda: make_model("mamba", mixer_args={}), Uneven(), ADAMW | {"weight_decay": 5.0}),
     "labels": (classifier, LISTOPS, ADAMW | {"batch_size": 6}),
     "stories": (lambda: make_model("gated_deltanet", layers=2), Stories(begins=(3, 100, 2, 4)), ADAMW),
     "muon": (lambda: make_model(layers=2), Uneven(), {}),
+    "solved": (lambda: make_model(mixer_args=LEAPFROG, layers=2), Uneven(), ADAMW | SOLVED),
 }
 RESUMED = ("undecayed", "stories", "muon")
 
@@ -87,7 +90,7 @@ def run(name, group=SINGLE_PROCESS, **options):
     progress = train(
         model,
         [task],
-        make_config(steps=5, record_every=1, lr=0.002, **changes),
+        make_config(**{"steps": 5, "record_every": 1, "lr": 0.002} | changes),
         device=CPU,
         group=group,
         **options,

@@ -116,6 +116,7 @@ def test_the_scenarios_are_hard_enough(alone):
         before = make().state_dict()
         moved = [not torch.allclose(x, before[k], atol=1e-3) for k, x in alone[name][2].items()]
         assert sum(moved) > len(moved) / 2, name
+    assert [step for step, *_ in alone["solved"][0]] == [1, 2, 3, 4, 5, 6], "solved at step 4 of 9"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -60,9 +60,11 @@ def execute(
     model = group.on_each(lambda: build_model(spec, tasks[0]))
     config = TrainingConfig(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
-        record_every=max(1, spec["steps"] // 40),
+        record_every=max(len(tasks) if "solved_at" in spec else 1, spec["steps"] // 40),
         energy_penalty=spec.get("energy_penalty", 0.0),
         optimizer=spec.get("optimizer", "adamw"),
+        solved_at=spec.get("solved_at"),
+        cool_down=spec.get("cool_down"),
     )
     waiting = checkpoint_path(spec)
     with open_tracker(log if group.is_first else None, spec, label) as tracker:
@@ -101,6 +103,8 @@ def measure(
     """Score a trained model on everything its spec asks for; `machine` is what trained it, if not `device`."""
     experiment = protocol(spec["experiment"])
     rows = _of_training(progress)
+    if "solved_at" in spec:
+        rows += _of_the_end(progress)
     with autocast(device, spec["precision"]):
         for asked in spec["evaluate"]:
             task = task_from(asked)
@@ -145,3 +149,15 @@ def _of_training(progress: Progress) -> list[dict]:
         if (value := getattr(progress, metric)) is not None:
             rows.append({"metric": metric, "split": "train", "value": value})
     return rows
+
+
+def _of_the_end(progress: Progress) -> list[dict]:
+    """Whether training ended because it was solved, and when it got to .9, as rows.
+
+    They are of the training split: on another machine they may come a point of the curve sooner or later, and
+    made again they are compared no more than the curve is.
+    """
+    return [
+        {"metric": "solved", "split": "train", "value": float(progress.solved is not None)},
+        {"metric": "steps_to_90", "split": "train", "value": progress.steps_to(0.9)},
+    ]

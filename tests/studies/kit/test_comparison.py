@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hmlcore.errors import HmlcoreError
 from hmlcore.layers import build_mixer
 from hmlcore.studies import protocol
 from hmlcore.studies.kit.comparison import (
@@ -14,6 +15,7 @@ from hmlcore.studies.kit.comparison import (
     comparison,
     is_due,
     read_rates,
+    training_spec,
 )
 from hmlcore.studies.kit.study import ALL_MIXERS
 
@@ -48,6 +50,18 @@ def test_seeds_are_outermost_and_the_headline_may_have_more(settings):
     assert {(s["mixer"], s["task"]) for s in specs if s["seed"] == 1} == {
         (m, t) for m in ALL_MIXERS for t in "ab"
     }
+
+
+def test_only_runs_that_may_end_early_are_known_by_it(settings):
+    fields = dict(seed=0, lr=0.1, steps=20, batch_size=2)
+    plain = training_spec("copy", "smoke", "gru", **fields)
+    assert training_spec("copy", "smoke", "gru", **fields, solved_at=None) == plain
+    assert training_spec("copy", "smoke", "gru", **fields, solved_at=0.99) == plain | {"solved_at": 0.99}
+    with pytest.raises(HmlcoreError, match="solved_at must be above 0 and at most 1, got 99"):
+        training_spec("copy", "smoke", "gru", **fields, solved_at=99)
+    cases = {"a": settings, "b": settings | {"solved_at": 0.9}}
+    specs = comparison("synthetic_tasks", "smoke", cases, {})
+    assert {(s["task"], s.get("solved_at", "absent")) for s in specs} == {("a", "absent"), ("b", 0.9)}
 
 
 def test_later_seeds_run_at_the_rate_that_tuning_chose(settings):

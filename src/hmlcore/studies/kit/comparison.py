@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from hmlcore.checks import check_bool, check_fields, check_instance, check_int
+from hmlcore.checks import check_bool, check_fields, check_instance, check_int, check_positive
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.results import SCHEMA, canonical
@@ -38,9 +38,23 @@ def make_spec(experiment: str, profile: str, mixer: str, **settings) -> dict:
 
 
 def training_spec(
-    experiment: str, profile: str, mixer: str, *, seed: int, lr: float, steps: int, batch_size: int, **own
+    experiment: str,
+    profile: str,
+    mixer: str,
+    *,
+    seed: int,
+    lr: float,
+    steps: int,
+    batch_size: int,
+    solved_at: float | None = None,
+    **own,
 ) -> dict:
-    """The spec of a run that is trained; `own` has its model, train and evaluate, and what else it needs."""
+    """The spec of a run that is trained; `own` has its model, train and evaluate, and what else it needs.
+
+    Args: solved_at, the training accuracy that ends it before `steps` (see ``training.TrainingConfig``).
+    """
+    if solved_at is not None:  # not among what runs without it are known by
+        own["solved_at"] = check_positive("solved_at", solved_at, 1.0)
     return make_spec(
         experiment, profile, mixer, seed=seed, lr=lr, steps=steps, batch_size=batch_size,
         warmup=max(1, steps // 10), weight_decay=WEIGHT_DECAY,
@@ -144,8 +158,9 @@ def comparison(experiment: str, profile: str, cases: dict[str, dict], rates: Map
     """The specs of every case, seeds outermost, so that an early stop leaves complete comparisons.
 
     Args: cases, name → settings: train and test (lists of tasks as specs have them; a test may carry its own
-        ``examples``), seeds, headline_seeds, lrs, steps, batch_size, d_model, heads, layers, examples. The name
-        is the spec's `task`, except where the cases are widths of one task and named by a number.
+        ``examples``), seeds, headline_seeds, lrs, steps, batch_size, d_model, heads, layers, examples, and
+        solved_at if runs may end early. The name is the spec's `task`, except where the cases are widths of
+        one task and named by a number.
         rates, as :func:`read_rates` gives them.
     """
     return [
@@ -176,7 +191,7 @@ def case_spec(
         experiment, profile, mixer, **({} if name.isdigit() else {"task": name}), seed=seed, lr=lr,
         steps=s["steps"], batch_size=s["batch_size"], model=model, train=s["train"],
         evaluate=scored(s["train"], "validation", s["examples"]) + scored(s["test"], "test", s["examples"]),
-        **own,
+        solved_at=s.get("solved_at"), **own,
     )  # fmt: skip
 
 
