@@ -64,3 +64,14 @@ def test_every_memory_meets_every_start_it_can_have(profile):
         memory, norm, width = spec["variant"].split(" | ")
         assert spec["model"]["embedding_std"] == float(width) and spec["optimizer"] == "muon"
         assert spec["model"]["mixer_args"].get("norm") == (norm if memory in gated else None)
+
+
+def test_of_equal_pairs_that_are_both_new_the_one_that_changes_less_wins(tmp_path):
+    store = Store(tmp_path)
+    wide, soft = "HML | none | 0.12", "HML | soft | 0.02"
+    for task, better in (("text", wide), ("recall", soft)):
+        for variant in (wide, soft, "HML | head | 0.12", "HML | head | 0.02"):
+            run = ground_run("hml", 0, variant, task)
+            run.rows[0]["value"] = 4.0 if variant == better else 5.0 if variant in (wide, soft) else 6.0
+            store.write(run)
+    assert list(standings(loaded(store, "ground")).index)[:2] == [("0.02", "soft"), ("0.12", "none")]

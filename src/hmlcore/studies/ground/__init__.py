@@ -7,8 +7,9 @@ nothing but how frequent tokens are; which memory leaves that plateau first then
 The rule, fixed before the runs: of every pair (width of the embedding, norm) the mean over all memories of the
 validation bits is taken on each task, where memories without such a norm count as they are; the pair with the
 least sum of ranks over both tasks is the backbone's, of equal ones the pair that was used before (.02, a norm a
-head). And it must leave the plateau: within GATE steps of training the loss of every memory on text is below
-that of a code that knows frequencies only.
+head), else the one that changes less of it (added when two others were equal). And it must leave the plateau:
+within GATE steps of training the loss of every memory on text is below that of a code that knows
+frequencies only.
 """
 
 from hmlcore.studies.kit.study import Experiment, Study

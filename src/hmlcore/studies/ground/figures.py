@@ -36,8 +36,8 @@ def standings(results: ResultSet) -> pd.DataFrame:
     """Per pair (index), the best first: mean bits over memories on each task, and the sum of ranks there."""
     means = losses(results).groupby("task").mean().T
     table = means.assign(ranks=means.rank(method="min").sum(axis=1))
-    used = [pair != USED for pair in table.index]
-    return table.assign(other=used).sort_values(["ranks", "other"]).drop(columns="other")
+    changed = [sum(a != b for a, b in zip(pair, USED, strict=True)) for pair in table.index]
+    return table.assign(changed=changed).sort_values(["ranks", "changed"]).drop(columns="changed")
 
 
 def steps_to_leave(results: ResultSet) -> pd.Series:

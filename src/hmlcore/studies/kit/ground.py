@@ -1,0 +1,23 @@
+"""The ground that comparisons stand on, as the study `ground` decided it; a test holds this to the store.
+
+Needs no torch.
+"""
+
+WIDTH = 0.02
+"""Standard deviation of the embedding at the start."""
+NORM = "soft"
+"""Of the reads of gated memories."""
+RATE = 1e-2
+"""The learning rate of AdamW at which it was decided; Muon's is twice as high."""
+ROTORS = {"rotors": 8}
+"""For layers that have any; the study `rotors` is to choose them."""
+
+
+def model_ground() -> dict:
+    """What it adds to the model of a spec; a width of .02 is the backbone's own and is not said."""
+    return {} if WIDTH == 0.02 else {"embedding_std": WIDTH}
+
+
+def norm_ground() -> dict:
+    """What it adds to the arguments of a gated memory."""
+    return {} if NORM == "head" else {"norm": NORM}
