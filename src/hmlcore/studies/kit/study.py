@@ -45,6 +45,8 @@ class Experiment:
         conditions: columns that tell the rows of one run apart beside metric and split.
         criterion: the validation metric that chooses learning rates, and "max" or "min"; None where no rate is
             chosen.
+        among: the factor whose values are configurations of one contestant, of which tuning keeps the best;
+            "" where there is none.
         mixers: those that the grid compares.
         trained: its runs are trained one by one; else they are measured together in one process, as timings
             must be.
@@ -56,6 +58,7 @@ class Experiment:
     factors: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     criterion: tuple[str, str] | None = None
+    among: str = ""
     mixers: tuple[str, ...] = COMPARED
     trained: bool = True
     repeatable: bool = True
@@ -64,7 +67,8 @@ class Experiment:
         words = (check_tuple, check_text)
         check_fields(
             self, name=(check_text,), question=(check_text,), factors=words, conditions=words, mixers=words,
-            criterion=(check_optional, _check_criterion), trained=(check_bool,), repeatable=(check_bool,),
+            criterion=(check_optional, _check_criterion), among=(check_instance, str), trained=(check_bool,),
+            repeatable=(check_bool,),
         )  # fmt: skip
 
     @property
