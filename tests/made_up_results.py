@@ -498,6 +498,40 @@ def counting_run(
     return Run(spec(experiment, mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+CASES = (
+    "copy",
+    "recall",
+    "needle",
+    "parity",
+    "sums modulo 5",
+    "recurrences",
+    "expressions",
+    "bytes",
+    "byte pairs",
+)
+OPTIONS = dict.fromkeys(
+    ("delta", "oscillator", "delta + rotors", "delta + skip", "delta + rotors + skip", "oscillator + rotors",
+     "oscillator + rotors + skip"), "hml",
+) | {"gated DeltaNet": "gated_deltanet", "gated DeltaNet + skip": "gated_deltanet"}  # fmt: skip
+
+
+def option_run(mixer, seed, variant="delta", task="recall", lr=0.01, **changes) -> Run:
+    """Rotors solve the sums once they are snapped, the skip saves a tenth of a bit, the rest brings nothing."""
+    here, rows = {"variant": variant, "task": task, "split": "validation", "n": 64}, []
+    text, sums, rotors = task in CASES[-2:], task in CASES[3:5], "rotors" in variant
+    for length in (64, 256):
+        place = {**here, "length": length}
+        score = -(5.0 - 0.2 * ("skip" in variant)) if text else 0.5 + 0.01 * seed
+        rows.append({**place, "metric": "score", "value": score})
+        if sums and rotors:
+            rows.append({**place, "metric": "accuracy_snapped", "value": 1.0})
+            rows += [{**place, "metric": "lattice", "rotor": i, "value": 60} for i in range(2)]
+        if text:
+            rows.append({**place, "metric": "bytes_per_token", "value": 1.0 if task == "bytes" else 4.0})
+    named = {"variant": variant, "task": task, "train": [{"task": "mqar", "length": 64}], **changes}
+    return Run(spec("options", mixer, seed, lr=lr, **named), provenance(), rows)
+
+
 BOOKS = ("Emma", "Kim", "Persuasion", "Villette & <Co>")
 READ = {"bpe": (256, 1024, 8192), "bytes": (256, 16_384)}  # contexts; a book has 6,000 tokens, or bytes thrice
 WINDOWED = (*ALL_MIXERS, "window_attention")
@@ -575,6 +609,9 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
         for variant, mixer in GROUNDS.items():
             for task in ("text", "recall"):
                 store.write(ground_run(mixer, seed, variant, task, profile=profile))
+        for variant, mixer in OPTIONS.items():
+            for task in CASES:
+                store.write(option_run(mixer, seed, variant, task, profile=profile))
         for variant, mixer in COUNTERS.items():
             for task in ("parity", "sums modulo 5"):
                 for experiment in ("rotor_counting", "rotor_starts"):

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from hmlcore.evaluation.metrics import Scores, evaluate
-from hmlcore.evaluation.snapping import choose_lattices
 from hmlcore.studies.kit.comparison import (
     case_spec,
     chosen_rate,
     measure,
     read_rates,
     scored,
-    task_from,
     task_spec,
 )
+from hmlcore.studies.kit.snapping import snapped_rows
 from hmlcore.studies.kit.study import Protocol
 
 GROUPS = {
@@ -124,20 +122,7 @@ def _rate(rates: dict, profile: str, task: str, variant: str, lrs: list[float]) 
 
 def examine(model, _untrained, spec: dict) -> list[dict]:
     """Snap the rotors where validation says so, and score everything again; without rotors nothing changes."""
-    device = next(model.parameters()).device
-
-    def scores(entry: dict) -> Scores:
-        return evaluate(model, task_from(entry), entry["split"], entry["examples"], entry["batch_size"], device)
-
-    snapping = spec["snapping"]
-    found = choose_lattices(model, snapping["lattices"], lambda: scores(snapping["on"]).bits_per_token)
-    rows = [{"metric": "lattice", "split": "validation", "rotor": i, "value": x} for i, x in enumerate(found)]
-    for entry in spec["evaluate"]:
-        found, task = scores(entry), task_from(entry)
-        here = {**task.conditions(), "length": task.length, "split": entry["split"], "n": found.tokens}
-        rows.append(here | {"metric": "accuracy_snapped", "value": found.accuracy})
-        rows.append(here | {"metric": "bits_snapped", "value": found.bits_per_token})
-    return rows
+    return snapped_rows(model, spec)
 
 
 PROTOCOLS = {

@@ -1,0 +1,50 @@
+"""Options: what should `HML()` be when nobody asks, and what does each part of it bring?
+
+The second bake-off, on validation data alone. The rule, fixed before the runs: all candidates have the same
+parameters (the MLP's width makes them equal), the same floats of memory, the same training (Muon, one
+learning rate, that at which the ground was decided) and the same fresh seeds. A candidate's score in a family
+is the mean over the family's cases, conditions and seeds; candidates are ranked in each of the six families,
+equal scores sharing the mean of their ranks, and **the lowest mean rank over the families leads**. An option
+has to pay for its words: of the candidates whose mean rank is within :data:`MARGIN` of the leader's, the one
+with the fewest options is the default; of several the one with the better rank.
+
+Rotors are snapped where validation at a length beyond training says so, and judged as they are then.
+
+Gated DeltaNet in HML's layout and start gets the option that its authors would allow and is measured beside,
+ranked with nobody: what an option brings it is not dynamics.
+"""
+
+from hmlcore.studies.kit.study import Experiment, Study
+
+MARGIN = 0.5
+"""Of a mean rank."""
+CANDIDATES: dict[str, tuple[str, ...]] = {
+    "delta": (),
+    "oscillator": ("oscillator",),
+    "delta + rotors": ("rotors",),
+    "delta + skip": ("skip",),
+    "delta + rotors + skip": ("rotors", "skip"),
+    "oscillator + rotors": ("oscillator", "rotors"),
+    "oscillator + rotors + skip": ("oscillator", "rotors", "skip"),
+}
+"""Candidate → its options beside those of "delta", one row a head and nothing else."""
+BESIDE: dict[str, str] = {
+    "gated DeltaNet": "gated_deltanet",
+    "gated DeltaNet + skip": "gated_deltanet",
+}
+"""Measured beside the candidates → its mixer."""
+STUDY = Study(
+    "options",
+    "What should HML be when nobody asks?",
+    (
+        Experiment(
+            "options", "What should HML be when nobody asks, and what does each option bring?",
+            factors=("task", "variant"),
+            conditions=(
+                "payload", "delay", "pairs", "needles", "group", "order", "corpus", "tokenizer", "context",
+                "length", "rotor",
+            ),
+            criterion=("score", "max"), mixers=("hml", "gated_deltanet"),
+        ),
+    ),
+)  # fmt: skip

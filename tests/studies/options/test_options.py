@@ -1,0 +1,76 @@
+"""The rule of the second bake-off, and that its runs differ in what they are said to differ in."""
+
+import pandas as pd
+import pytest
+from made_up_results import CASES, OPTIONS, loaded, option_run
+
+from hmlcore.results import Store
+from hmlcore.studies import protocol
+from hmlcore.studies.kit.ground import RATE
+from hmlcore.studies.kit.scores import FAMILY, case_scores, family_scores
+from hmlcore.studies.kit.study import PROFILES
+from hmlcore.studies.options import BESIDE, CANDIDATES
+from hmlcore.studies.options.standings import default, effects, standings
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("options"))
+    for variant, mixer in OPTIONS.items():
+        for task in CASES:
+            for seed in range(5):
+                store.write(option_run(mixer, seed, variant, task))
+    return loaded(store, "options")
+
+
+def test_text_counts_in_bits_a_byte_and_rotors_as_they_are_snapped(results):
+    scores = case_scores(results, "validation").groupby(["variant", "task"])["score"].mean()
+    assert scores["delta", "bytes"] == -5.0 and scores["delta", "byte pairs"] == -1.25
+    assert scores["delta + rotors", "parity"] == 1.0 and scores["delta", "parity"] == pytest.approx(0.52)
+
+
+def test_a_family_is_the_mean_of_its_cases_and_a_diverged_run_is_the_worst(tmp_path):
+    store = Store(tmp_path)
+    for task in CASES:
+        run = option_run("hml", 0, task=task)
+        if task == "parity":
+            run.rows[0]["value"] = float("nan")
+        store.write(run)
+    scores = family_scores(loaded(store, "options"), "validation").set_index("family")["score"]
+    assert scores["books"] == pytest.approx(-(5.0 + 1.25) / 2) and scores["copy"] == 0.5
+    assert scores["sums"] == float("-inf") and set(scores.index) == set(FAMILY.values())
+
+
+def test_the_lowest_mean_rank_leads_and_options_have_to_pay(results):
+    table = standings(results)
+    assert set(table.index) == set(CANDIDATES)
+    # Rotors and skip win the sums and the books, and share every other rank: two more options bring nothing.
+    best = table["mean rank"].min()
+    assert table.loc["delta + rotors + skip", "mean rank"] == best
+    assert default(table) == "delta + rotors + skip"
+    ranks = pd.DataFrame({"mean rank": [2.0, 2.4, 2.5, 2.6]}, index=["oscillator + rotors + skip", "oscillator",
+                         "delta + skip", "delta"])  # fmt: skip
+    assert default(ranks) == "oscillator" and default(ranks[:1]) == "oscillator + rotors + skip"
+    ranks.loc["delta", "mean rank"] = 2.5
+    assert default(ranks) == "delta"
+
+
+def test_effects_are_paired_by_seed(results):
+    found = effects(results, "delta + rotors", "delta")
+    assert found["recall"].estimate[:3] == (0, 0, 0) and found["sums"].estimate.mean == pytest.approx(0.32)
+    assert found["sums"].estimate.low < 0.32 < found["sums"].estimate.high
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_variant_meets_every_case_with_every_seed_and_no_test_split(profile):
+    specs = protocol("options").grid(profile)
+    seeds = {s["seed"] for s in specs}
+    found = {(s["variant"], s["task"], s["seed"]) for s in specs}
+    assert len(found) == len(specs) == len({*CANDIDATES, *BESIDE}) * len(FAMILY) * len(seeds)
+    assert profile == "smoke" or len(seeds) >= 5
+    for s in specs:
+        splits = {entry["split"] for entry in s["evaluate"]} | {
+            s["snapping"]["on"]["split"] if "snapping" in s else "validation"
+        }
+        assert splits == {"validation"} and s["optimizer"] == "muon" and s["lr"] == RATE
+        assert s["mixer"] == (BESIDE.get(s["variant"], "hml"))
