@@ -278,7 +278,7 @@ def test_statistics():
 PARTS = {
     "HyenaFilter", "RotaryAttention", "SoftNorm", "HeadNorm", "SwiGLU", "Trace", "Network", "Rotation",
     "Nonlinear", "Stepped", "Lanes", "Windows", "Corpus", "Documents", "Tokens", "BPE", "CarriedState", "Muon",
-    "MuonAdamW", "ProcessGroup", "Reporter", "Tracker", "Trainer", "Progress", "Paused",
+    "MuonAdamW", "History", "ProcessGroup", "Reporter", "Tracker", "Trainer", "Progress", "Paused",
     *(kind.__name__ for kind in FAMILY.values()),
 }  # fmt: skip
 

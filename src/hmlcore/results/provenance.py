@@ -132,7 +132,13 @@ def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool | None]:
 
 
 def git(folder: Path, *args: str) -> str | None:
-    """Output of one Git command, None where Git is absent or refuses.
+    """:func:`git_bytes` as text, without the line ends after it."""
+    output = git_bytes(folder, *args)
+    return None if output is None else os.fsdecode(output).rstrip("\n")
+
+
+def git_bytes(folder: Path, *args: str, feed: bytes = b"") -> bytes | None:
+    """Output of one Git command that is given `feed` to read, None where Git is absent or refuses.
 
     Neither another repository that a hook is of (GIT_DIR, GIT_INDEX_FILE) nor what the user set has a say. That
     the folder is somebody else's does not matter: its code is running already.
@@ -141,10 +147,10 @@ def git(folder: Path, *args: str) -> str | None:
     options = ["safe.directory=*", "core.fsmonitor=false", f"core.excludesFile={os.devnull}"]
     command = ["git", "--no-optional-locks", "-C", str(folder), *(x for o in options for x in ("-c", o)), *args]
     try:
-        done = subprocess.run(command, capture_output=True, env=clean, timeout=60)
+        done = subprocess.run(command, input=feed, capture_output=True, env=clean, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return os.fsdecode(done.stdout).rstrip("\n") if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _version(package: str) -> str:
