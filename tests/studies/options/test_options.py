@@ -6,7 +6,6 @@ from made_up_results import CASES, OPTIONS, loaded, option_run
 
 from hmlcore.results import Store
 from hmlcore.studies import protocol
-from hmlcore.studies.kit.ground import RATE
 from hmlcore.studies.kit.scores import FAMILY, case_scores, family_scores
 from hmlcore.studies.kit.study import PROFILES
 from hmlcore.studies.options import BESIDE, CANDIDATES
@@ -65,12 +64,13 @@ def test_effects_are_paired_by_seed(results):
 def test_every_variant_meets_every_case_with_every_seed_and_no_test_split(profile):
     specs = protocol("options").grid(profile)
     seeds = {s["seed"] for s in specs}
-    found = {(s["variant"], s["task"], s["seed"]) for s in specs}
-    assert len(found) == len(specs) == len({*CANDIDATES, *BESIDE}) * len(FAMILY) * len(seeds)
+    rates = {s["lr"] for s in specs}
+    found = {(s["variant"], s["task"], s["seed"], s["lr"]) for s in specs}
+    assert len(found) == len(specs) == len({*CANDIDATES, *BESIDE}) * len(FAMILY) * len(seeds) * len(rates)
     assert profile == "smoke" or len(seeds) >= 5
     for s in specs:
         splits = {entry["split"] for entry in s["evaluate"]} | {
             s["snapping"]["on"]["split"] if "snapping" in s else "validation"
         }
-        assert splits == {"validation"} and s["optimizer"] == "muon" and s["lr"] == RATE
+        assert splits == {"validation"} and s["optimizer"] == "muon"
         assert s["mixer"] == (BESIDE.get(s["variant"], "hml"))

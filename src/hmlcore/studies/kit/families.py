@@ -34,7 +34,7 @@ _SIZES = {
         copy=([(2, 4), (4, 4)], [(4, 4), (2, 16)]), recall=([2, 4], [2, 4]), recall_vocab=34,
         needle=([32, 48], [48, 96]), sums=([8], [8, 16]), snap=12, terms=([8], [8, 16]),
         expressions=dict(max_length=24, max_depth=3, max_args=5, training_examples=64, held_out=8),
-        corpus="stdlib", length=32, vocab=300, span=2_000, held=4, steps={},
+        corpus="stdlib", length=32, vocab=300, steps={},
     ),
     "laptop": dict(
         common=dict(batch_size=16, d_model=32, heads=4, layers=2, examples=256),
@@ -44,7 +44,8 @@ _SIZES = {
         sums=([8, 16, 32, 64], [64, 256, 1024]), snap=128, terms=([16, 32, 64], [64, 256]),
         expressions=dict(max_length=64, min_length=8, max_depth=3, max_args=5, balanced=True,
                          training_examples=80_000),
-        corpus="pg19", length=256, vocab=1024, held=128, span=65_536,
+        # The smallest models that a trial saw below the floor, on bytes: 3 million tokens at width 96.
+        corpus="pg19", length=128, vocab=1024, books=dict(d_model=96, examples=512),
         steps=dict(copy=1200, recall=1600, needle=1600, parity=1600, sums=1600, recurrences=1600,
                    expressions=2400, books=1500),
     ),
@@ -55,7 +56,7 @@ _SIZES = {
         needle=([256, 512], [512, 4096, 16_384]),
         sums=([8, 16, 32, 64], [64, 1024, 16_384]), snap=256, terms=([16, 32, 64], [64, 1024]),
         expressions=dict(max_length=500, max_depth=5),
-        corpus="pg19", length=1024, vocab=16_384, held=512, span=300_000,
+        corpus="pg19", length=1024, vocab=16_384,
         steps=dict.fromkeys(FAMILIES, 20_000),
     ),
 }  # fmt: skip

@@ -7,8 +7,6 @@ WIDTH = 0.02
 """Standard deviation of the embedding at the start."""
 NORM = "soft"
 """Of the reads of gated memories."""
-RATE = 1e-2
-"""The learning rate of AdamW at which it was decided; Muon's is twice as high."""
 ROTORS = {"rotors": 8}
 """For layers that have any; the study `rotors` is to choose them."""
 

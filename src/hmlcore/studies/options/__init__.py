@@ -1,12 +1,12 @@
 """Options: what should `HML()` be when nobody asks, and what does each part of it bring?
 
 The second bake-off, on validation data alone. The rule, fixed before the runs: all candidates have the same
-parameters (the MLP's width makes them equal), the same floats of memory, the same training (Muon, one
-learning rate, that at which the ground was decided) and the same fresh seeds. A candidate's score in a family
-is the mean over the family's cases, conditions and seeds; candidates are ranked in each of the six families,
-equal scores sharing the mean of their ranks, and **the lowest mean rank over the families leads**. An option
-has to pay for its words: of the candidates whose mean rank is within :data:`MARGIN` of the leader's, the one
-with the fewest options is the default; of several the one with the better rank.
+parameters (the MLP's width makes them equal), the same floats of memory, the same training (Muon; of two
+learning rates, each on all seeds, the one with the better mean score) and the same fresh seeds. A candidate's
+score in a family is the mean over the family's cases, conditions and seeds; candidates are ranked in each of
+the six families, equal scores sharing the mean of their ranks, and **the lowest mean rank over the families
+leads**. An option has to pay for its words: of the candidates whose mean rank is within :data:`MARGIN` of the
+leader's, the one with the fewest options is the default; of several the one with the better rank.
 
 Rotors are snapped where validation at a length beyond training says so, and judged as they are then.
 

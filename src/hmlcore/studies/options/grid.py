@@ -1,10 +1,11 @@
 """The grid of the options: candidates and what stands beside them, on every case, fresh seeds outermost."""
 
 from hmlcore.studies.kit.families import cases, examine, family_spec, measure
-from hmlcore.studies.kit.ground import RATE, ROTORS, model_ground, norm_ground
+from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.options import BESIDE, CANDIDATES
 
+RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2], "full": [3e-3, 1e-2]}
 SEEDS = {"smoke": [0, 1], "laptop": [20, 21, 22, 23, 24], "full": [20, 21, 22, 23, 24]}
 _OPTIONS: dict[str, dict] = {
     "oscillator": {"dynamics": "oscillator", "theta": "few"},
@@ -32,11 +33,12 @@ def grid(profile: str) -> list[dict]:
     """All runs of the profile."""
     return [
         family_spec(
-            "options", profile, case, mixer, given, seed=seed, lr=RATE, variant=variant, split="validation",
+            "options", profile, case, mixer, given, seed=seed, lr=lr, variant=variant, split="validation",
             ground=model_ground(),
         )
         for seed in SEEDS[profile]
         for case, s in cases(profile).items()
+        for lr in RATES[profile]
         for variant in (*CANDIDATES, *BESIDE)
         for mixer, given in [arguments(variant, s["d_model"], s["heads"])]
     ]  # fmt: skip
