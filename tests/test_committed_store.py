@@ -14,11 +14,12 @@ from hmlcore.results import Store, spec_hash
 from hmlcore.runner.tune import tune, tuned_rates
 from hmlcore.runner.verify import keys_of
 from hmlcore.studies import experiments, folder_of, get_experiment, protocol, studies
-from hmlcore.studies.export import claims, verdicts
+from hmlcore.studies.export import claims, dated, verdicts
 from hmlcore.studies.ground.figures import standings
 from hmlcore.studies.kit import ground
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 from hmlcore.studies.kit.comparison import HEADLINE, read_rates
+from hmlcore.studies.kit.standing import BEFORE, EXPLORATORY
 from hmlcore.studies.kit.study import field_values
 from hmlcore.studies.speed import OPS
 
@@ -171,8 +172,22 @@ def test_tuning_writes_what_the_repository_has(tmp_path, monkeypatch):
 def test_claims_are_decided_from_the_store():
     table = verdicts(*(stored(name) for name in PUBLISHED))
     assert len(table) == sum(claim.experiment in PUBLISHED for claim in claims())
-    assert set(table["verdict"]) <= {CONFIRMED, REFUTED, UNDECIDED}
+    assert set(table["verdict"].str.split(" (", regex=False).str[0]) <= {CONFIRMED, REFUTED, UNDECIDED}
     assert table["evidence"].str.contains(r"\d").all()
+
+
+def test_every_claim_says_whether_its_rule_came_before_its_runs():
+    """Computed from the history, and the same as what `hml figures` has written."""
+    decided = [
+        (stored(claim.experiment), claim.decide(stored(claim.experiment)))
+        for claim in claims()
+        if claim.experiment in PUBLISHED
+    ]
+    rules = {found.name: rule for (_, found), rule in zip(decided, dated(decided, STORE), strict=True)}
+    assert {rule.status for rule in rules.values()} <= {BEFORE, EXPLORATORY}
+    written = json.loads((STORE.root / "laptop" / "claims.json").read_bytes())["claims"]
+    kept = {entry["name"]: (entry["rule"]["status"], entry["rule"]["digest"]) for entry in written}
+    assert kept == {name: (rule.status, rule.digest) for name, rule in rules.items()}, "renew it: hml figures"
 
 
 # Browsers differ by pixels, so no test draws it again: SHA-256 of the figure that it shows, and its own.

@@ -12,7 +12,7 @@ from hmlcore.results import Run, Store, spec_hash
 from hmlcore.runner.lookup import command, find_claim, find_run, report
 from hmlcore.runner.select import select
 from hmlcore.studies import experiments, get_experiment, protocol
-from hmlcore.studies.export import claims
+from hmlcore.studies.export import claims, dated
 
 COMMITTED = Store(paths.root() / "results")
 TRAINED = sorted(name for name, e in experiments().items() if e.trained)
@@ -83,7 +83,9 @@ def test_a_claim_is_shown_with_the_runs_behind_it(capsys):
     assert printed.strip() == find_claim(COMMITTED, "laptop", name).strip()
     (claim,) = [c for c in claims() if c.name == name]
     decided = claim.decide(get_experiment("copy").load(COMMITTED, "laptop"))
-    for part in (decided.statement, decided.verdict, decided.evidence, f"{len(decided.runs)}, each"):
+    (rule,) = dated([(get_experiment("copy").load(COMMITTED, "laptop"), decided)], COMMITTED)
+    verdict, runs = f"verdict  {rule.beside(decided.verdict)}\n", f"{len(decided.runs)}, each"
+    for part in (decided.statement, verdict, f"rule     {rule.words()}\n", decided.evidence, runs):
         assert part in printed
     assert all(digest[:16] in printed for digest in decided.runs)
     assert main(["show", "copy.nothing"]) == 2

@@ -13,8 +13,9 @@ from hmlcore.results import Store
 from hmlcore.results.pack import pack
 from hmlcore.results.tuning import tuned
 from hmlcore.studies import experiments
-from hmlcore.studies.export import claims, draw, export, export_all, figures, tables
+from hmlcore.studies.export import claims, dated, draw, export, export_all, figures, tables
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
+from hmlcore.studies.kit.standing import BEFORE, EXPLORATORY, UNKNOWN
 
 
 def contents(folder):
@@ -104,10 +105,30 @@ def test_every_claim_is_decided_on_the_runs_that_its_conditions_leave(made_up_st
     assert set(decided) == {claim.name for claim in claims()}
     for claim in claims():
         found, results = decided[claim.name], loaded(made_up_store, claim.experiment)
-        assert found == json.loads(json_text(claim.decide(results)._asdict()))
+        decision = claim.decide(results)
+        (rule,) = dated([(results, decision)], made_up_store)
+        assert found == json.loads(json_text(decision._asdict() | {"rule": rule._asdict()}))
+        assert rule.digest and rule.status in (BEFORE, EXPLORATORY, UNKNOWN)
         assert found["verdict"] in (CONFIRMED, REFUTED, UNDECIDED) and found["evidence"]
         seen = tuned(results)
         assert found["runs"] == (seen.where(**claim.where) if claim.where else seen).hashes
+
+
+def test_without_git_the_rule_of_a_claim_is_what_was_written_of_the_same_runs(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.write(copy_run("hml", 0))
+    for mixer in ("hml", "gru"):
+        store.write(copy_run(mixer, 1))
+    export_all(store, "laptop", images=False)
+    results = loaded(store, "copy")
+    decided = [(results, claim.decide(results)) for claim in claims() if claim.experiment == "copy"]
+    known = dated(decided, store)
+    monkeypatch.setattr("hmlcore.studies.kit.standing.checkout_of", lambda root: None)
+    assert dated(decided, store) == known
+    fewer = [(results, found._replace(runs=found.runs[1:])) for _, found in decided]
+    assert {rule.status for rule in dated(fewer, store)} == {UNKNOWN}
+    (tmp_path / "laptop" / "claims.json").write_text("{}")
+    assert {rule.status for rule in dated(decided, store)} == {UNKNOWN}
 
 
 def test_conditions_leave_the_others_runs_out(made_up_store, decided):

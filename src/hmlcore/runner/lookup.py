@@ -11,7 +11,7 @@ import pandas as pd
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.results import Store
 from hmlcore.studies import get_experiment
-from hmlcore.studies.export import claims
+from hmlcore.studies.export import claims, dated
 
 
 class Found(NamedTuple):
@@ -87,6 +87,7 @@ def find_claim(store: Store, profile: str, name: str) -> str:
         raise unknown("run or claim", name, alike or known)
     results = get_experiment(known[name].experiment).load(store, profile)
     decision = known[name].decide(results)
+    (rule,) = dated([(results, decision)], store)
     runs = results.runs().loc[decision.runs]
     factors = [f for f in ("mixer", *get_experiment(results.experiment).factors, "lr", "seed") if f in runs]
     table = runs[factors].sort_values(factors).reset_index()
@@ -94,7 +95,8 @@ def find_claim(store: Store, profile: str, name: str) -> str:
     return "\n".join(
         [
             f"claim    {decision.statement}",
-            f"verdict  {decision.verdict}",
+            f"verdict  {rule.beside(decision.verdict)}",
+            f"rule     {rule.words()}",
             f"evidence {decision.evidence}",
             f"results  {results.stamp()}",
             f"runs     {len(decision.runs)}, each shown by: hml show HASH",

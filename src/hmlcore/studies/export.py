@@ -7,6 +7,7 @@ them the function, the caption, the stamp and the spec hashes of the runs behind
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,15 +15,18 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
+from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.figures.images import draw_images
 from hmlcore.files import json_text, listed, write_files
 from hmlcore.results import SCHEMA, ResultSet, Store
 from hmlcore.results.resultset import stamp
-from hmlcore.studies import experiments, gathered, get_experiment, part, studies
+from hmlcore.studies import experiments, gathered, get_experiment, part, studies, study_of
 from hmlcore.studies.kit.claim import Claim, Decision, claim_table
 from hmlcore.studies.kit.figure import Figure, TableOf, function_name
 from hmlcore.studies.kit.numbers import Numbers, numbers_json, numbers_of, numbers_tex
+from hmlcore.studies.kit.rule import Ruled
+from hmlcore.studies.kit.standing import Case, Standing, standings
 
 
 class Exported(NamedTuple):
@@ -49,7 +53,34 @@ def claims() -> list[Claim]:
 
 def verdicts(*results: ResultSet) -> pd.DataFrame:
     """What was claimed about `results`, in their order, and what came of it: a row a claim."""
-    return claim_table(results, claims())
+    return claim_table(results, claims(), dated)
+
+
+def dated(decided: Sequence[tuple[ResultSet, Decision]], store: Store | None = None) -> list[Standing]:
+    """When the rule of each decision came, beside the runs that it saw (:mod:`hmlcore.studies.kit.standing`).
+
+    Args: store, where ``claims.json`` may tell what Git does not: the project's if None.
+    """
+    root = (store or Store(paths.results())).root
+    known = {profile: _stored_rules(root / profile) for profile in {results.profile for results, _ in decided}}
+    cases = []
+    for results, found in decided:
+        experiment, _, rule = found.name.partition(".")
+        rows = results.frame[results.frame["spec_hash"].isin(found.runs)]
+        rows = rows.reindex(columns=["commit", "started_at"]).fillna("").drop_duplicates()
+        module = Path(part(study_of(experiment).name, "claims").__file__)
+        stored = known[results.profile].get((found.name, *found.runs))
+        cases.append(Case(Ruled(experiment, rule), module, list(map(tuple, rows.to_numpy())), stored))
+    return standings(cases)
+
+
+def _stored_rules(folder: Path) -> dict[tuple[str, ...], dict]:
+    """(claim's name, its runs) → what ``claims.json`` in `folder` says of the rule."""
+    try:
+        found = json.loads((folder / "claims.json").read_bytes())["claims"]
+        return {(entry["name"], *entry["runs"]): entry["rule"] for entry in found if "rule" in entry}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def draw(name: str, store: Store, profile: str) -> go.Figure:
@@ -119,13 +150,17 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
         notices += remarks
     content |= {f"tables/{name}": text for name, text in _tables(loaded, sources, notices).items()}
     found = _numbers(loaded, sources)
-    decided = {"claims": [decision._asdict() for decision in _decisions(loaded)]}
+    found_claims = _decisions(loaded)
+    rules = dated(found_claims, store)
+    decided = [
+        found._asdict() | {"rule": rule._asdict()} for (_, found), rule in zip(found_claims, rules, strict=True)
+    ]
     sources["results"] = {name: source_of(results) for name, results in loaded.items()}
     # First, as it says that the others are ours; one that is killed meanwhile may then go on.
     first = write_files(out, {"sources.json": json_text(sources, 1)})
     files = write_files(out, content | {
         "numbers.json": numbers_json(found), "numbers.tex": numbers_tex(found),
-        "claims.json": json_text(decided, 1),
+        "claims.json": json_text({"claims": decided}, 1),
     })  # fmt: skip
     return Exported(files + first, notices)
 
@@ -217,12 +252,13 @@ def _numbers(loaded: _Loaded, sources: dict) -> dict[str, str]:
     return found
 
 
-def _decisions(loaded: _Loaded) -> list[Decision]:
-    """Every claim whose experiment is stored, decided; one whose results do not suffice is left out."""
+def _decisions(loaded: _Loaded) -> list[tuple[ResultSet, Decision]]:
+    """Every claim whose experiment is stored, with its results and decided; one that they do not suffice for is
+    left out."""
     decided = []
     for results in loaded.there():
         for claim in claims():
             if claim.experiment == results.experiment:
                 with suppress(HmlcoreError):
-                    decided.append(claim.decide(results))
+                    decided.append((results, claim.decide(results)))
     return decided

@@ -31,6 +31,7 @@ from hmlcore.studies.kit.claim import (
     tolerance,
     trained_on,
 )
+from hmlcore.studies.kit.standing import BEFORE, EXPLORATORY, UNKNOWN, Standing
 from hmlcore.studies.kit.study import EVERY_RUN
 
 
@@ -99,12 +100,21 @@ def test_the_table_has_a_row_a_claim_in_the_order_of_results(recall):
         Claim("One.", "recall", seen), Claim("Two.", "speed", seen),
         Claim("Three.", "recall", seen, where={"mixer": "hml"}), Claim("Of something else.", "pg19", seen),
     ]  # fmt: skip
-    table = claim_table([speed, recall], known)
-    assert list(table["claim"]) == ["Two.", "One.", "Three."] and set(table["verdict"]) == {CONFIRMED}
+    since = [Standing(BEFORE, "a" * 40), Standing(EXPLORATORY), Standing(UNKNOWN)]
+
+    def dated(decided):
+        names = [(results.experiment, found.statement) for results, found in decided]
+        assert names == [("speed", "Two."), ("recall", "One."), ("recall", "Three.")]
+        return since
+
+    table = claim_table([speed, recall], known, dated)
+    assert list(table["claim"]) == ["Two.", "One.", "Three."]
+    assert list(table["verdict"]) == [rule.beside(CONFIRMED) for rule in since]
+    assert list(table["rule"]) == ["a" * 12, "", ""]
     assert list(table["runs"]) == [
         "1: hml show speed.seen", "2: hml show recall.seen", "1: hml show recall.seen",
     ]  # fmt: skip
-    assert len(claim_table([], known)) == 0
+    assert len(claim_table([], known, lambda decided: [])) == 0
 
 
 def test_tolerance_is_a_fifth_of_the_smallest_effect():

@@ -1,7 +1,8 @@
 """What a claim is: a sentence, the experiment that tests it, and the rule that decides it. Needs no torch.
 
 Rules are fixed before the measurement; a verdict is computed from the store and never typed: *confirmed*,
-*refuted*, or *undecided*.
+*refuted*, or *undecided*. Where a rule came after runs that it decides, the verdict is *exploratory*, which Git
+tells (`kit.standing`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from hmlcore.checks import check_fields, check_function, check_instance, check_s
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
+from hmlcore.studies.kit.standing import Standing
 from hmlcore.studies.kit.study import tested, trained
 
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
@@ -97,20 +99,22 @@ class Claim:
         return Decision(self.name, statement, verdict, evidence, seen.hashes)
 
 
-def claim_table(results: Iterable[ResultSet], claims: Sequence[Claim]) -> pd.DataFrame:
-    """One row a claim about `results`, in their order: claim, evidence, verdict, and the runs behind it."""
-    rows = []
-    for part in results:
-        for claim in claims:
-            if claim.experiment == part.experiment:
-                found = claim.decide(part)
-                rows.append(
-                    {
-                        "claim": found.statement, "evidence": found.evidence, "verdict": found.verdict,
-                        "runs": f"{len(found.runs)}: hml show {found.name}",
-                    }
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+Dated = Callable[[Sequence[tuple[ResultSet, Decision]]], Sequence[Standing]]
+"""(results, what became of a claim on them) → when each rule came."""
+
+
+def claim_table(results: Iterable[ResultSet], claims: Sequence[Claim], dated: Dated) -> pd.DataFrame:
+    """One row a claim about `results`, in their order: claim, evidence, verdict, the commit since which its
+    rule stands, and the runs behind it. A verdict by a rule that came after runs is "… (exploratory)"."""
+    decided = [(part, claim.decide(part)) for part in results for claim in claims
+               if claim.experiment == part.experiment]  # fmt: skip
+    return pd.DataFrame(
+        {
+            "claim": found.statement, "evidence": found.evidence, "verdict": rule.beside(found.verdict),
+            "rule": rule.commit[:12], "runs": f"{len(found.runs)}: hml show {found.name}",
+        }
+        for (_, found), rule in zip(decided, dated(decided), strict=True)
+    )  # fmt: skip
 
 
 def tolerance(claims: Iterable[Claim], metric: str, value: float) -> float:
