@@ -21,6 +21,7 @@ from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 from hmlcore.studies.kit.comparison import HEADLINE, read_rates
 from hmlcore.studies.kit.standing import BEFORE, EXPLORATORY
 from hmlcore.studies.kit.study import field_values
+from hmlcore.studies.kit.tuning import Tuned, read_tuned
 from hmlcore.studies.speed import OPS
 
 STORE = Store(paths.root() / "results")
@@ -132,6 +133,11 @@ def by_validation(name):
     return found
 
 
+def plain(rates):
+    """Case → mixer → rate, of what tuning found."""
+    return {case: {mixer: tuned.lr for mixer, tuned in mixers.items()} for case, mixers in rates.items()}
+
+
 RATES = [
     (study, profile, name)
     for study in studies()
@@ -144,8 +150,13 @@ RATES = [
 def test_rates_are_those_that_validation_chose_with_the_first_seed(study, profile, name):
     """None is missing or left over, and `hml tune` chooses the same."""
     assert profile == "laptop" and name in [e.name for e in studies()[study].experiments]
-    rates = read_rates(folder_of(name))[profile][name]
-    assert rates == by_validation(name) == tuned_rates(STORE, profile, name)
+    rates, found = read_rates(folder_of(name))[profile][name], tuned_rates(STORE, profile, name)
+    assert rates == by_validation(name) == plain(found)
+    # With the first seed only: no other has tried all rates.
+    assert {tuned.seeds for mixers in found.values() for tuned in mixers.values()} == {(0,)}
+    written = read_tuned(folder_of(name))[profile][name]
+    for case, mixers in written.items():
+        assert all(tuned in (found[case][mixer], Tuned(tuned.lr)) for mixer, tuned in mixers.items())
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -163,8 +174,10 @@ def test_tuning_writes_what_the_repository_has(tmp_path, monkeypatch):
     kept = {"full": {"other": {"case": {"hml": 0.5}}}, "laptop": {"synthetic_recall": {"16": {"hml": 1.0}}}}
     monkeypatch.setattr("hmlcore.runner.tune.folder_of", lambda _: tmp_path)
     (tmp_path / "rates.json").write_text(json.dumps(kept))
-    path = tune(STORE, "laptop", "synthetic_recall")
-    assert path == tmp_path / "rates.json"
+    written = tune(STORE, "laptop", "synthetic_recall")
+    assert written.path == tmp_path / "rates.json"
+    # Of two rates the best is always at the edge; this grid goes no further.
+    assert len(written.edges) == 22 and all("its grid tries none beyond" in line for line in written.edges)
     own = read_rates(folder_of("synthetic_recall"))
     assert read_rates(tmp_path) == own | {"full": kept["full"]}
 

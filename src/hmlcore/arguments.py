@@ -131,8 +131,9 @@ def _run(verb: Verb) -> None:
 def _tune(verb: Verb) -> None:
     tune = verb(
         "tune", "read out of the store which learning rates validation chose, for the grids to use",
-        "Writes the study's rates.json. Where a grid tries all rates with the first seed only, the other seeds "
-        "run at the chosen ones.",
+        "Writes the study's rates.json, by the mean over all seeds that tried every rate. Where a grid tries "
+        "all rates with its first seeds only, the others run at the chosen ones. Says which best rates are at "
+        "the edge of what was tried, and the command that tries the next.",
         profile="laptop",
     )  # fmt: skip
     tune.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="whose rates")

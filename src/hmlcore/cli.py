@@ -145,15 +145,14 @@ def _pack(options) -> int:
 
 def _tune(options) -> int:
     from hmlcore.results import Store
-    from hmlcore.runner.tune import at_the_edge, tune
+    from hmlcore.runner.tune import tune
     from hmlcore.studies import experiments_named
     from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
     for experiment in [e for name in options.experiments for e in experiments_named(name)]:
-        print(tune(Store(paths.results()), options.profile, experiment.name))
-        for line in at_the_edge(Store(paths.results()), options.profile, experiment.name):
-            print(f"at the edge: {line}")
+        written = tune(Store(paths.results()), options.profile, experiment.name)
+        print("\n".join([str(written.path), *written.edges]))
     return 0
 
 

@@ -5,7 +5,7 @@ from made_up import run
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import ResultSet, Store
-from hmlcore.results.tuning import tuned
+from hmlcore.results.tuning import at_edge, rates_text, tuned
 from hmlcore.studies import get_experiment
 
 
@@ -76,3 +76,23 @@ def test_a_criterion_without_validation_is_refused(store):
         store.write(run([{"metric": "accuracy", "value": 0.5, "n": 1}], lr=lr))
     with pytest.raises(HmlcoreError, match="no 'accuracy' of 'copy' with split='validation'"):
         tuned(loaded(store, "copy"))
+
+
+def test_a_rate_at_the_edge_of_several_is_marked(store):
+    """At width 32 the best of three is inside, at 64 it is the largest; the GRU tried one rate only."""
+    for width, scores in ((32, (0.1, 0.3, 0.2)), (64, (0.1, 0.2, 0.3))):
+        for lr, score in zip((0.001, 0.01, 0.1), scores, strict=True):
+            store.write(scored("accuracy", score, lr=lr, d_model=width, experiment="recall"))
+    store.write(scored("accuracy", 0.5, lr=0.01, d_model=64, experiment="recall", mixer="gru"))
+    results = loaded(store, "recall")
+    edge, frame = at_edge(results), tuned(results).frame
+    assert edge == set(tuned(results).where(mixer="hml", d_model=64).hashes)
+    assert rates_text(frame[frame["mixer"] == "hml"], edge) == "0.01, 0.1 (edge)"
+    assert rates_text(frame[frame["mixer"] == "gru"], edge) == "0.01"
+
+
+def test_the_smallest_rate_is_an_edge_too(store):
+    for lr, score in ((0.001, 0.3), (0.01, 0.2)):
+        store.write(scored("accuracy", score, lr=lr, experiment="recall"))
+    results = loaded(store, "recall")
+    assert at_edge(results) == set(tuned(results).hashes)

@@ -8,7 +8,7 @@ from hmlcore.figures.style import DIRECTIONS, in_order, mixer_style
 from hmlcore.results import ResultSet
 from hmlcore.results.resultset import select
 from hmlcore.results.text import bytes_text
-from hmlcore.results.tuning import tuned
+from hmlcore.results.tuning import at_edge, rates_text, tuned
 
 _LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "·": r"$\cdot$", "–": "--", "~": r"\textasciitilde{}", "^": r"\^{}"}
@@ -67,7 +67,7 @@ def models_table(results: ResultSet) -> Table:
 
 def models_frame(results: ResultSet) -> pd.DataFrame:
     """The rows of :func:`models_table`, state in bytes."""
-    chosen = tuned(results)
+    chosen, edge = tuned(results), at_edge(results)
     lines = []
     parts = [column for column in _PARTS if column in chosen.runs()]
     order = {mixer: number for number, mixer in enumerate(in_order(chosen.mixers))}
@@ -84,7 +84,7 @@ def models_frame(results: ResultSet) -> pd.DataFrame:
             "state, longest": int(rows["state_bytes"].max()),
             "MFLOPs a token": f"{trained['flops_per_token'].max() / 1e6:.3g}",
             "seeds": rows["seed"].nunique(),
-            "learning rate": ", ".join(f"{lr:g}" for lr in sorted(set(rows["lr"].dropna()))),
+            "learning rate": rates_text(rows, edge),
             "rates tried": tried["lr"].nunique(),
         }
         lines.append(line)

@@ -1,5 +1,9 @@
 """The learning rate of each mixer, chosen on validation by the criterion that its results carry."""
 
+from collections.abc import Collection
+
+import pandas as pd
+
 from hmlcore.errors import require
 from hmlcore.results.resultset import ResultSet
 
@@ -15,6 +19,26 @@ def tuned(results: ResultSet) -> ResultSet:
     if results.chosen is None:
         results.chosen = _choose(results)
     return results.chosen
+
+
+def at_edge(results: ResultSet) -> frozenset[str]:
+    """The chosen runs (hashes) whose rate is the smallest or largest of several that their mixer tried in the
+    same case: a rate beyond might be better.
+
+    Raises: HmlcoreError as :func:`tuned` does.
+    """
+    runs, tuning, chosen = results.runs(), results.tuning, tuned(results)
+    by = [c for c in ("mixer", *(tuning.by if tuning else ())) if c in runs]
+    rates = runs.groupby(by, dropna=False)["lr"]
+    low, high = rates.transform("min"), rates.transform("max")
+    edge = (low < high) & ((runs["lr"] == low) | (runs["lr"] == high))
+    return frozenset(edge.index[edge]) & frozenset(chosen.hashes)
+
+
+def rates_text(rows: pd.DataFrame, edge: Collection[str]) -> str:
+    """The rates of chosen runs, ascending: ``0.003, 0.01 (edge)`` where a run at .01 is one of `edge`."""
+    marked = set(rows.loc[rows["spec_hash"].isin(edge), "lr"])
+    return ", ".join(f"{lr:g}{' (edge)' * (lr in marked)}" for lr in sorted(set(rows["lr"].dropna())))
 
 
 def _choose(results: ResultSet) -> ResultSet:

@@ -8,7 +8,7 @@ from hmlcore.figures.style import GREY, rounded, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import seed_interval
-from hmlcore.results.tuning import tuned
+from hmlcore.results.tuning import at_edge, rates_text, tuned
 from hmlcore.studies.bakeoff.claims import seed_scores, standings, winner
 from hmlcore.studies.kit.figure import Figure, TableOf
 
@@ -64,17 +64,17 @@ def bakeoff_table(results: ResultSet) -> Table:
 
 def bakeoff_models(results: ResultSet) -> Table:
     """Parameters, state and learning rates of the variants, at the size of the synthetic tasks and of text."""
-    chosen, lines = tuned(results), []
+    chosen, edge, lines = tuned(results), at_edge(results), []
     groups = chosen.frame.groupby(["variant", "d_model"], sort=False)
     for (variant, width), rows in groups:
-        rates = rows.groupby("task")["lr"].first()
+        rates = {task: rates_text(part, edge) for task, part in rows.groupby("task")}
         lines.append(
             {
                 "variant": variant,
                 "width": int(width),
                 "parameters": f"{int(rows['parameters'].min()):,}–{int(rows['parameters'].max()):,}",
                 "state, floats": int(rows["state_floats"].max()),
-                "learning rates": ", ".join(f"{task} {lr:g}" for task, lr in rates.items()),
+                "learning rates": ", ".join(f"{task} {rate}" for task, rate in rates.items()),
             }
         )
     note = ". ".join([chosen.stamp(), *_admitted(results)])

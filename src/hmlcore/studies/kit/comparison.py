@@ -9,8 +9,9 @@ There are two, which differ in what HML is and in the parameters that attention 
 
 Tuning: every mixer tries the same learning rates on every task. At `laptop` all are tried with seed 0, and the
 other seeds run at the better one by cross-entropy on validation data (``rates.json``, which `hml tune` writes
-and a test holds to the store); elsewhere all seeds run at all rates. Where a case says so, the two of the
-headline, HML and gated DeltaNet, have five seeds and the others three.
+and a test holds to the store); elsewhere all seeds run at all rates. A new grid tries
+what :func:`hmlcore.studies.kit.tuning.rates_to_try` says, which goes on where an edge won. Where a case says
+so, the two of the headline, HML and gated DeltaNet, have five seeds and the others three.
 """
 
 import json
@@ -26,6 +27,7 @@ from hmlcore.evaluation.metrics import Scores
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.results import SCHEMA, canonical
 from hmlcore.studies.kit.study import ALL_MIXERS
+from hmlcore.studies.kit.tuning import read_tuned
 from hmlcore.tasks import Task, build_task
 
 HEADLINE = ("hml", "gated_deltanet")
@@ -143,8 +145,13 @@ DEFAULT = Comparison({"dynamics": "oscillator", "theta": "few"}, mlp=4, packed=T
 
 def read_rates(folder: Path) -> dict:
     """The rates that tuning chose for the study in `folder`: profile → experiment → case → mixer → rate."""
-    path = folder / "rates.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return {
+        profile: {
+            name: {case: {mixer: found.lr for mixer, found in mixers.items()} for case, mixers in cases.items()}
+            for name, cases in names.items()
+        }
+        for profile, names in read_tuned(folder).items()
+    }
 
 
 def chosen_rate(
