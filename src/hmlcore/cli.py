@@ -190,14 +190,16 @@ def _verify(options) -> int:
     check_profile(options.profile)
     names = [e.name for n in options.experiments for e in experiments_named(n)] or list(experiments())
     verdicts = verify(
-        Store(paths.results()), options.profile, names, options.sample, options.seed, options.run or ""
-    )
-    for v in verdicts:
-        print(
+        Store(paths.results()), options.profile, names, options.sample, options.seed, options.run or "",
+        tell=lambda v: print(
             f"{'ok    ' if v.passed else 'DIFFER'} {v.label} ({v.spec_hash[:16]}): {v.identical} of {v.values} "
-            f"values identical, {v.within} within tolerance, largest difference {v.worst:.2g}"
-        )
-    return 0 if all(v.passed for v in verdicts) else 1
+            f"values identical, {v.within} within tolerance, largest difference {v.worst:.2g}",
+            flush=True,
+        ),
+    )  # fmt: skip
+    agree = sum(v.passed for v in verdicts)
+    print(f"{agree} of {len(verdicts)} runs agree")
+    return 0 if agree == len(verdicts) else 1
 
 
 def _show(options) -> int:
