@@ -21,6 +21,7 @@ CASES = {
     "hml-rotors": ("hml", {"rotors": 3, "rotation_heads": 1, "skip": True, "norm": "soft"}),
     "hml-kick-rotors": ("hml", {"dynamics": "kick", "rotors": 2, "rotor_start": 0.2, "norm": "none"}),
     "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),
+    "mamba2-rotation": ("mamba2", {"rotation": True, "d_state": 6, "head_dim": 8}),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
 }
 

@@ -21,7 +21,10 @@ def compiled(function, backend="aot_eager"):
     return torch.compile(function, fullgraph=True, backend=backend)
 
 
-@pytest.mark.parametrize("mixer", [name for name in MIXERS if name != "hml"])  # which has tests of its own
+OTHERS = [name for name in MIXERS if name != "hml"]  # which has tests of its own
+
+
+@pytest.mark.parametrize("mixer", [*OTHERS, "mamba2-rotation"])
 def test_a_sequence_and_a_token_are_one_graph_each(mixer):
     layer, x = make(mixer), normal(2, 6, WIDTH)
     found, state = compiled(layer, "eager")(x, None)

@@ -45,6 +45,13 @@ def ssd_inputs(length, dtype=torch.float64, batch=2, heads=3, size=5, n=4):
     return [x.to(dtype).requires_grad_() for x in tensors]
 
 
+def of_heads(inputs):
+    """B and C of each head its own, [B, T, H, N]."""
+    x, dt, a, b, c, start = inputs
+    b, c = (normal(*x.shape[:3], y.shape[-1], seed=i).to(y.dtype) for i, y in ((9, b), (10, c)))
+    return [x, dt, a, b.requires_grad_(), c.requires_grad_(), start]
+
+
 def with_gradients(form, tensors, **options):
     y, state = form(*tensors, **options)
     loss = (y * normal(*y.shape, seed=7)).sum() + (state * normal(*state.shape, seed=8)).sum()
@@ -102,8 +109,19 @@ def test_chunks_are_the_loop(length, chunk):
     for inputs, naive, form in (
         (s6_inputs(length), naive_selective_scan, chunk_selective_scan),
         (ssd_inputs(length), naive_ssd, chunk_ssd),
+        (of_heads(ssd_inputs(length)), naive_ssd, chunk_ssd),
     ):
         same(with_gradients(form, inputs, chunk_size=chunk), with_gradients(naive, inputs), 1e-12)
+
+
+@SSD
+def test_heads_with_vectors_of_their_own_are_ops_of_their_own(form):
+    x, dt, a, b, c, start = of_heads(ssd_inputs(37))
+    y, state = form(x, dt, a, b, c, start)
+    for h in range(3):
+        one = [t[:, :, h : h + 1] for t in (x, dt)]
+        alone = naive_ssd(*one, a[h : h + 1], b[:, :, h], c[:, :, h], start[:, h : h + 1])
+        same([y[:, :, h : h + 1], state[:, h : h + 1]], alone, 1e-13)
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -176,7 +194,8 @@ def test_states_stay_wide_in_narrow_arithmetic(drawn):
         (selective_scan, s6_inputs, 5, (2, 4, 3), r"initial_state must .* \(2, 3, 4\), got \(2, 4, 3\)"),
         (ssd, ssd_inputs, 0, (2, 7, 3), r"x must be \[B, T, H, P\] with T > 0, got \(2, 7, 3\)"),
         (ssd, ssd_inputs, 2, (1,), r"a must have shape \(3,\), got \(1,\)"),
-        (ssd, ssd_inputs, 3, (2, 7), r"b must be \[B, T, N\], got \(2, 7\)"),
+        (ssd, ssd_inputs, 3, (2, 7), r"b must be \[B, T, N\] or \[B, T, H, N\], got \(2, 7\)"),
+        (ssd, ssd_inputs, 3, (2, 7, 1, 4), r"b must have shape \(2, 7, 3, 4\), got \(2, 7, 1, 4\)"),
         (ssd, ssd_inputs, 4, (2, 6, 4), r"c must have shape \(2, 7, 4\), got \(2, 6, 4\)"),
         (ssd, ssd_inputs, 5, (2, 3, 4, 5), r"initial_state must have shape \(2, 3, 5, 4\), got \(2, 3, 4, 5\)"),
     ],

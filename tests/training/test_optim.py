@@ -30,7 +30,8 @@ DECAYING = {
     "hml-quad": 1664, "hml-sep": 1664, "hml-mlp": 1664, "hml-kick": 1664, "hml-leapfrog-rotating": 1664,
     "hml-euler-rotating": 1664, "hml-delta-rotating": 1600, "hml-oscillator-rotating": 1600,
     "hml-quad-rotating": 1664, "hml-oscillator-head": 1600, "hml-oscillator-token": 1600, "hml-wide": 1752,
-    "hml-rotors": 1696, "hml-kick-rotors": 1728, "attention-two-heads": 1072, "gru-small": 427,
+    "hml-rotors": 1696, "hml-kick-rotors": 1728, "mamba2-rotation": 2016,
+    "attention-two-heads": 1072, "gru-small": 427,
 }  # fmt: skip
 
 

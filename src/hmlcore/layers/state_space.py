@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,18 +36,28 @@ class StateSpace(MemoryMixer):
     def _read_out(self, y: Tensor, u: Tensor, z: Tensor) -> Tensor:
         """The layer's output from the scan's, its input and the gate."""
 
+    def _turn(
+        self, x: Tensor, arguments: tuple[Tensor, ...], state: NamedTuple
+    ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        """The scan's arguments in the frame of the state, and what becomes of its other parts."""
+        return arguments, {}
+
     def forward(self, x: Tensor, state: MemoryState | None = None) -> tuple[Tensor, MemoryState]:
         state = self._begin(x, state)
         arguments, z, conv = self._project(x, state.conv)
+        arguments, parts = self._turn(x, arguments, state)
         y, memory = self.scan(*arguments, state.memory)
-        return self._read_out(y, arguments[0], z), MemoryState(memory, conv)
+        return self._read_out(y, arguments[0], z), state._replace(memory=memory, conv=conv, **parts)
 
     def step(self, x: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         self._check_input(x, 2)
-        (u, dt, a, b, c), z, conv = self._project(x[:, None], state.conv)
+        x = x[:, None]
+        arguments, z, conv = self._project(x, state.conv)
+        (u, dt, a, b, c), parts = self._turn(x, arguments, state)
         now = {name: y[:, 0].to(state.memory.dtype) for name, y in (("x", u), ("dt", dt), ("b", b), ("c", c))}
         y, memory = self.advance(**now, a=a, state=state.memory)
-        return self._read_out(y.to(u.dtype), u[:, 0], z[:, 0]), MemoryState(memory, conv)
+        after = state._replace(memory=memory, conv=conv, **parts)
+        return self._read_out(y.to(u.dtype), u[:, 0], z[:, 0]), after
 
     def flops_per_token(self, length: int) -> float:
         # Decay, write and read touch every entry of the state once each.

@@ -105,21 +105,26 @@ def chunk_ssd(
     out_dtype = x.dtype
     x, dt, a, b, c, s = check_ssd(x, dt, a, b, c, initial_state)
     length = x.shape[1]
-    size = min(chunk_size or min(64, max(16, b.shape[2])), length)
+    size = min(chunk_size or min(64, max(16, b.shape[-1])), length)
 
     def split(y: Tensor) -> Tensor:
         """[B, T, ...] to [B, chunks, C, ...]; padding has Δ = 0, which neither decays nor writes."""
         return F.pad(y, (0, 0) * (y.ndim - 2) + (0, -length % size)).unflatten(1, (-1, size))
 
-    x, dt, b, c = split(x * dt[..., None]).movedim(3, 2), split(dt), split(b), split(c)  # x [B, n, H, C, P]
+    def of_heads(y: Tensor) -> Tensor:
+        """[B, n, C, (H,) N] to [B, n, 1 or H, C, N]."""
+        return y[:, :, None] if y.ndim == 4 else y.movedim(3, 2)
+
+    x, dt = split(x * dt[..., None]).movedim(3, 2), split(dt)  # x [B, n, H, C, P]
+    b, c = of_heads(split(b)), of_heads(split(c))
     decay = decay_matrix((dt * a).movedim(3, 2))  # [B, n, H, C+1, C+1]
-    inside = (decay[..., 1:, 1:] * (c @ b.mT)[:, :, None]) @ x
+    inside = (decay[..., 1:, 1:] * (c @ b.mT)) @ x
     # Bring every write to the chunk's end, add it up, and hand the states from chunk to chunk.
-    written = (x * decay[..., -1, 1:, None]).mT @ b[:, :, None]  # [B, n, H, P, N]
+    written = (x * decay[..., -1, 1:, None]).mT @ b  # [B, n, H, P, N]
     starts = []
     for last, new in zip(decay[..., -1, 0].unbind(1), written.unbind(1), strict=True):
         starts.append(s)
         s = last[..., None, None] * s + new
-    carried = c[:, :, None] @ torch.stack(starts, 1).mT * decay[..., 1:, :1]
+    carried = c @ torch.stack(starts, 1).mT * decay[..., 1:, :1]
     y = (inside + carried).movedim(2, 3).flatten(1, 2)[:, :length]
     return y.to(out_dtype), s

@@ -28,10 +28,10 @@ def check_selective(
 def check_ssd(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor | None) -> list[Tensor]:
     """Refuse what does not fit; return all six in one dtype, fp32 at least, the state never None."""
     require(x.ndim == 4 and x.shape[1] > 0, f"x must be [B, T, H, P] with T > 0, got {tuple(x.shape)}")
-    require(b.ndim == 3, f"b must be [B, T, N], got {tuple(b.shape)}")
+    require(b.ndim in (3, 4), f"b must be [B, T, N] or [B, T, H, N], got {tuple(b.shape)}")
     batch, length, heads, size = x.shape
-    keys = (batch, length, b.shape[2])
-    start = (batch, heads, size, b.shape[2])
+    keys = (*x.shape[: b.ndim - 1], b.shape[-1])
+    start = (batch, heads, size, b.shape[-1])
     _shapes(
         dt=(dt, (batch, length, heads)), a=(a, (heads,)), b=(b, keys), c=(c, keys), initial_state=(state, start)
     )
@@ -88,9 +88,10 @@ def naive_selective_scan(
 @without_autocast
 def ssd_step(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """One token of :func:`naive_ssd`: the arguments without T; y [B, H, P] and the new state."""
+    b, c = (y[:, None] if y.ndim == 2 else y for y in (b, c))
     decay = (dt * a).exp()[..., None, None]
-    state = decay * state + (dt[..., None] * x)[..., None] * b[:, None, None]
-    return (state * c[:, None, None]).sum(-1), state
+    state = decay * state + (dt[..., None] * x)[..., None] * b[:, :, None]
+    return (state * c[:, :, None]).sum(-1), state
 
 
 @without_autocast
@@ -103,7 +104,7 @@ def naive_ssd(
 
     Args:
         x: inputs [B, T, H, P].  dt: Δ > 0 [B, T, H].  a: A < 0 [H].
-        b, c: [B, T, N], shared by the heads.  initial_state: [B, H, P, N], zeros if None.
+        b, c: [B, T, N], shared by the heads, or [B, T, H, N].  initial_state: [B, H, P, N], zeros if None.
     Returns: y [B, T, H, P] in the dtype of x, and the last state, fp32 at least.
     Raises: HmlcoreError naming the argument whose shape does not fit.
     Source: Dao and Gu, Mamba-2 (arXiv 2405.21060).
