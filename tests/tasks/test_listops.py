@@ -274,6 +274,22 @@ def test_balanced_expressions_have_each_operator_with_each_value_equally_often()
     assert max(share.values()) > 0.25 * sum(share.values())
 
 
+def test_what_the_outermost_operator_alone_is_worth():
+    """As the task states it: with the commonest value of each in training, on the test set."""
+    small = {"max_length": 64, "max_depth": 3, "training_examples": 1200, "held_out": 1000}
+    for balanced, share, of_each in ((False, 0.38, (0.59, 0.59, 0.22, 0.11)), (True, 0.1, (0.1,) * 4)):
+        rows = everything(ListOps(**small, balanced=balanced))
+        values = {
+            name: Counter(label for words, label in rows[2000:] if words[0] == name) for name in OPERATIONS
+        }
+        said = {name: counted.most_common(1)[0][0] for name, counted in values.items()}
+        right = np.mean([said[words[0]] == label for words, label in rows[:1000]])
+        assert right == pytest.approx(share, abs=1e-9 if balanced else 0.03)
+        for name, wanted in zip(OPERATIONS, of_each, strict=True):
+            found = [said[name] == label for words, label in rows[:1000] if words[0] == name]
+            assert np.mean(found) == pytest.approx(wanted, abs=1e-9 if balanced else 0.06), name
+
+
 def test_balanced_expressions_are_drawn_like_others_of_their_pair(task):
     """Sums have balanced values anyway: among them lengths are distributed as without balance."""
     small = {"max_length": 64, "min_length": 8, "max_depth": 3, "max_args": 5, "training_examples": 4000}
