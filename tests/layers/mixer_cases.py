@@ -21,6 +21,9 @@ CASES = {
     "hml-rotors": ("hml", {"rotors": 3, "rotation_heads": 1, "skip": True, "norm": "soft"}),
     "hml-kick-rotors": ("hml", {"dynamics": "kick", "rotors": 2, "rotor_start": 0.2, "norm": "none"}),
     "attention-two-heads": ("attention", {"num_heads": 2, "conv_size": 1}),
+    "hml-delta-corrections": ("hml", {"dynamics": "delta", "corrections": 2}),
+    "hml-oscillator-corrections": ("hml", {"corrections": 3, "rotation_heads": 1, "rotors": 2, "skip": True}),
+    "gated_deltanet-corrections": ("gated_deltanet", {"corrections": 2, "skip": True}),
     "mamba2-rotation": ("mamba2", {"rotation": True, "d_state": 6, "head_dim": 8}),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
 }

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.checks import check_choice
+from hmlcore.checks import check_choice, check_int
+from hmlcore.layers.corrections import at_step, interleave, last_steps, micro_steps
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
@@ -28,6 +29,8 @@ class GatedDeltaNet(MatrixMemory):
         conv_size: taps of the causal depthwise convolution on q, k and v.
         gate_init: "paper", A uniform up to 16, softplus(b_α) log-uniform in [.001, .1], b_β = 0, as
             Mamba-2; or "slow", a slow writer with a long memory, as HML starts (β ≈ .12, α ≈ .999).
+        corrections: m, how many associations a token writes, one after another (DeltaProduct); see
+            :mod:`~hmlcore.layers.corrections`.
         skip, norm: as of :class:`~hmlcore.layers.HML`; not in the paper.
     State: H·N·D floats, whatever the length. With expand_v = 1 this is HML with dynamics "delta".
     Source: Yang, Kautz and Hatamizadeh (arXiv 2412.06464); its 1/√N on q is absorbed by the norm.
@@ -35,7 +38,6 @@ class GatedDeltaNet(MatrixMemory):
 
     name = "gated_deltanet"
     no_decay = ("log_a",)
-    touches = 4  # predict, fade, write, read
 
     def __init__(
         self,
@@ -47,9 +49,13 @@ class GatedDeltaNet(MatrixMemory):
         gate_init: str = "paper",
         skip: bool = False,
         norm: str = "head",
+        corrections: int = 1,
     ):
         gate_init = check_choice("gate_init", gate_init, GATE_INITS)
-        super().__init__(d_model, num_heads, head_dim, expand_v, conv_size, gates=2, skip=skip)
+        corrections = check_int("corrections", corrections)
+        shape = (d_model, num_heads, head_dim, expand_v, conv_size)
+        super().__init__(*shape, gates=1 + corrections, skip=skip, corrections=corrections)
+        self.touches = 2 + 2 * corrections  # fade and read; predict and write
         self.norm = head_norm(norm, self.num_heads, self.value_dim)
         self.gate_init = gate_init
         self.log_a = nn.Parameter(torch.zeros(self.num_heads))
@@ -58,26 +64,34 @@ class GatedDeltaNet(MatrixMemory):
     def reset_parameters(self) -> None:
         """The gates' starting point; see `gate_init`."""
         with torch.no_grad():
-            alpha, beta = self.gate_biases()
+            alpha, *betas = self.gate_biases()
             if self.gate_init == "slow":
                 self.log_a.fill_(0.05).log_()
                 alpha.fill_(-4.0)
-                beta.fill_(-2.0)
             else:
                 self.log_a.uniform_(0.01, 16).log_()  # not from 0, whose logarithm is no number
                 alpha.copy_(time_step_bias(self.num_heads))
-                beta.zero_()
+            for beta in betas:
+                beta.fill_(-2.0 if self.gate_init == "slow" else 0.0)
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log α and β [B, T, H] of x [B, T, d_model], in fp32 at least."""
-        alpha, beta = self.gate_inputs(x)
-        return -self.log_a.to(alpha.dtype).exp() * F.softplus(alpha), beta.sigmoid()
+        """log α and β [B, T·m, H] of x [B, T, d_model], for each correction of a token, in fp32 at least."""
+        alpha, *betas = self.gate_inputs(x)
+        log_alpha = -self.log_a.to(alpha.dtype).exp() * F.softplus(alpha)
+        return at_step(log_alpha, 0, self.corrections), interleave(betas).sigmoid()
 
     def features(self, q, k, v):
         return normalize(F.silu(q)), normalize(F.silu(k)), F.silu(v)
 
     def scan(self, q, k, v, x, memory):
-        return delta_rule(q, k, v, *self.gates(x), initial_state=memory, output_final_state=True)
+        count = self.corrections
+        q, k, v = at_step(q, count - 1, count), micro_steps(k, count), micro_steps(v, count)
+        o, memory = delta_rule(q, k, v, *self.gates(x), initial_state=memory, output_final_state=True)
+        return last_steps(o, count), memory
 
     def advance(self, q, k, v, x, memory):
-        return delta_rule_step(q, k, v, *(g[:, 0] for g in self.gates(x)), memory)
+        gates = [g.unbind(1) for g in self.gates(x)]
+        written = (y.chunk(self.corrections, 1) for y in (k, v))
+        for k_i, v_i, *now in zip(*written, *gates, strict=True):
+            o, memory = delta_rule_step(q, k_i, v_i, *now, memory)
+        return o, memory

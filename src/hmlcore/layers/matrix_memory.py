@@ -36,6 +36,8 @@ class MatrixMemory(MemoryMixer):
         conv_size: taps of the causal depthwise convolution on q, k and v; 1 leaves it out in effect.
         gates: scalars that every token computes for each head.
         skip: whether y = W_o((norm(o) + D ∘ v) ⊙ SiLU(W_g x)), D one a channel, from 1.
+        corrections: m, keys and values of a token: k is [B, T, m·H, N] and v [B, T, m·H, D], one correction
+            after another, and the skip is of the last.
     """
 
     rows: ClassVar[tuple[int, ...]] = ()  # matrices a head keeps, if more than one
@@ -50,6 +52,7 @@ class MatrixMemory(MemoryMixer):
         conv_size: int,
         gates: int = 0,
         skip: bool = False,
+        corrections: int = 1,
     ):
         super().__init__(d_model)
         d_model = self.d_model
@@ -63,8 +66,9 @@ class MatrixMemory(MemoryMixer):
             f"expand_v = {expand_v} times head_dim = {self.head_dim} must be a whole number of at least 1",
         )
         self.memory_shape = (num_heads, *self.rows, self.head_dim, self.value_dim)
+        self.corrections = check_int("corrections", corrections)
         values = num_heads * self.value_dim
-        channels = 2 * num_heads * self.head_dim + values
+        channels = (1 + self.corrections) * num_heads * self.head_dim + self.corrections * values
         self.in_proj = nn.Linear(d_model, channels, bias=False)
         self.conv = conv_weight(channels, conv_size)
         self.gate_proj = nn.Linear(d_model, gates * num_heads) if gates else None
@@ -103,12 +107,14 @@ class MatrixMemory(MemoryMixer):
 
     def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv)
-        keys = self.num_heads * self.head_dim
-        q, k, v = mixed.split((keys, keys, self.num_heads * self.value_dim), -1)
-        q, k, v = (y.unflatten(-1, (self.num_heads, -1)) for y in (q, k, v))
+        keys, written = self.num_heads * self.head_dim, self.corrections * self.num_heads
+        q, k, v = mixed.split((keys, self.corrections * keys, written * self.value_dim), -1)
+        q = q.unflatten(-1, (self.num_heads, -1))
+        k, v = (y.unflatten(-1, (written, -1)) for y in (k, v))
         return *self.features(q, k, v), conv
 
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor) -> Tensor:
+        v = v[:, :, -self.num_heads :]
         return self.out_proj(with_skip(self.norm(o), v, self.skip) * F.silu(self.out_gate(x)))
 
     def forward(self, x: Tensor, state: MemoryState | None = None) -> tuple[Tensor, MemoryState]:

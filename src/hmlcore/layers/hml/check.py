@@ -30,6 +30,16 @@ def check_rotation_heads(count: int, dynamics: str, kind: type, num_heads: int, 
     return count
 
 
+def check_corrections(count: int, dynamics: str, kind: type) -> int:
+    """Refuse several corrections of a state with two rows, whose step of time they would be besides."""
+    count = check_int("corrections", count)
+    require(
+        count == 1 or kind.corrects,
+        f"corrections must be 1 with dynamics={dynamics!r}, which is no correction of one row, got {count}",
+    )
+    return count
+
+
 def check_rotors(count: int, start: float | None, rotation_heads: int) -> tuple[int, float | None]:
     """Refuse fewer rotors than turn heads, and a start where there is none."""
     count = check_int("rotors", count, 0, _MOST_ROTORS)

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from hmlcore.checks import check_int, check_list, check_optional
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
-from hmlcore.layers.hml.check import check_gates, check_operand, check_rotation_heads, check_rotors, check_state
+from hmlcore.layers.corrections import at_step, each_token, interleave, last_steps
+from hmlcore.layers.hml.check import (
+    check_corrections,
+    check_gates,
+    check_operand,
+    check_rotation_heads,
+    check_rotors,
+    check_state,
+)
 from hmlcore.layers.hml.dynamics import dynamics_class
 from hmlcore.layers.hml.rotation import START, Rotation, rotate_last, spread
 from hmlcore.layers.hml.state import State, make_state
@@ -60,6 +68,9 @@ class HML(Mixer):
         skip: whether what a token writes reaches its own output: D, one a channel, begins at 1.
         norm: of what is read: "head"; "soft", which leaves small reads small; or "none". See
             :func:`~hmlcore.layers.read_out.head_norm`.
+        corrections: m, how many associations a token writes one after another, each with a key, value and β of
+            its own, before it reads: with "delta" and "oscillator", whose step is one correction. The state
+            has no more bytes of memory. See :mod:`~hmlcore.layers.corrections`.
         options: of the dynamics, described where they are: `damping`, `step_size` and `injection` of
             :class:`~hmlcore.layers.hml.dynamics.leapfrog.Stepped`, for "leapfrog" and "euler"; `theta` and
             `damping` of "oscillator"; `every` of "kick".
@@ -88,6 +99,7 @@ class HML(Mixer):
         rotor_start: float | None = None,
         skip: bool = False,
         norm: str = "head",
+        corrections: int = 1,
         **options: Any,
     ):
         super().__init__(d_model)
@@ -101,14 +113,17 @@ class HML(Mixer):
         self.dynamics, self.num_heads, self.rows = dynamics, num_heads, kind.rows
         self.head_dim = split_heads(d_model, num_heads) if head_dim is None else head_dim
         rotation_heads = check_rotation_heads(rotation_heads, dynamics, kind, num_heads, self.head_dim)
+        corrections = self.corrections = check_corrections(corrections, dynamics, kind)
         rotors, rotor_start = check_rotors(rotors, rotor_start, rotation_heads)
         # Made below, where its random numbers have their place; here is that of its parameters.
         self.register_module("rule", None)
         inner = num_heads * self.head_dim
-        self.in_proj = nn.Linear(d_model, 3 * inner, bias=False)
-        self.conv = conv_weight(3 * inner, conv_size)
-        # One scalar a head and token for each gate of the dynamics.
-        self.gate_proj = nn.Linear(d_model, len(kind.gates) * num_heads)
+        channels = (1 + 2 * corrections) * inner
+        self.in_proj = nn.Linear(d_model, channels, bias=False)
+        self.conv = conv_weight(channels, conv_size)
+        # One scalar a head and token for each gate of the dynamics, and for β of each further correction.
+        self.gate_starts = kind.gates | {f"beta_{i}": kind.gates["beta"] for i in range(2, corrections + 1)}
+        self.gate_proj = nn.Linear(d_model, len(self.gate_starts) * num_heads)
         self.log_a = nn.Parameter(torch.zeros(num_heads))
         self.rule = kind(d_model, num_heads, self.head_dim, **options)
         self.norm = head_norm(norm, num_heads, self.head_dim)
@@ -134,30 +149,34 @@ class HML(Mixer):
         """
         with torch.no_grad():
             biases = self.gate_proj.bias.view(-1, self.num_heads)
-            for bias, start in zip(biases, self.rule.gates.values(), strict=True):
+            for bias, start in zip(biases, self.gate_starts.values(), strict=True):
                 bias.fill_(start)
 
     def coefficients(self, x: Tensor) -> tuple[NamedTuple, dict[str, Tensor]]:
-        """The token-wise linear maps of x [B, T, d_model], in fp32, and the named gates [B, T, H]."""
+        """The token-wise linear maps of x [B, T, d_model], in fp32, and the named gates [B, T, H]; with m
+        corrections a token, both over [B, T·m, ...]."""
         # Autocast would round α ≈ 1 − 1e-3 to 1: gates are computed in full precision.
         with torch.autocast(x.device.type, enabled=False):
             weight, bias = self.gate_proj.weight, self.gate_proj.bias
             wide = torch.promote_types(x.dtype, torch.float32)
             gates = F.linear(x.to(wide), weight.to(wide), bias.to(wide))
             gates = gates.unflatten(-1, (-1, self.num_heads))
-            check_gates(gates, self.rule.gates)
-            raw = dict(zip(self.rule.gates, gates.unbind(-2), strict=True))
+            check_gates(gates, self.gate_starts)
+            raw = dict(zip(self.gate_starts, gates.unbind(-2), strict=True))
             log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(raw["alpha"])
             if self.turning:
                 keep = self.num_heads - self.turning
                 log_alpha = F.pad(log_alpha[..., :keep], (0, self.turning))
-            return self.rule.coefficients(x.to(wide), log_alpha, raw)
+            raw["beta"] = interleave([raw[name] for name in raw if name.startswith("beta")])
+            return self.rule.coefficients(x.to(wide), at_step(log_alpha, 0, self.corrections), raw)
 
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
+        """r, k and v [B, T·m, H, N], of each correction of a token, r in the last, and the inputs kept."""
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv, bounds)
-        rk, v = F.silu(mixed).unflatten(-1, (3, self.num_heads, self.head_dim)).split((2, 1), 2)
-        r, k = normalize(rk).unbind(2)
-        return r, k, v.squeeze(2), conv
+        mixed, count = F.silu(mixed).unflatten(-1, (-1, self.num_heads, self.head_dim)), self.corrections
+        rk, v = mixed.split((1 + count, count), 2)
+        r, k = normalize(rk).split((1, count), 2)
+        return at_step(r.squeeze(2), count - 1, count), k.flatten(1, 2), v.flatten(1, 2), conv
 
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor, phase: Tensor | None) -> Tensor:
         """y, from what was read and written, at rest, and the phases [B, T, R] in turns."""
@@ -169,7 +188,9 @@ class HML(Mixer):
 
     def _turn(self, v: Tensor, phase: Tensor | None, sign: int) -> Tensor:
         """v [B, T, H, D] with its turning heads turned by ± their phase: to their frame (−), or to rest (+)."""
-        return rotate_last(v, sign * phase[..., : self.turning]) if self.turning else v
+        if not self.turning:
+            return v
+        return rotate_last(v, sign * each_token(phase[..., : self.turning], v.shape[1] // phase.shape[1]))
 
     def _leave(self, memory, conv, phase, coefficients, bounds=None) -> State:
         """The state that the sequences leave."""
@@ -209,12 +230,15 @@ class HML(Mixer):
         phase = None if self.rotation is None else self.rotation(x, state.phase, bounds)
         written = self._turn(v, phase, -1)
         coefficients, gates = self.coefficients(x)
-        coefficients = self.rule.enter(coefficients, state, bounds)
-        o, end = self.rule.scan(r, k, written, coefficients, memory, cu_seqlens=bounds)
+        coefficients, count = self.rule.enter(coefficients, state, bounds), self.corrections
+        steps = None if bounds is None else [count * bound for bound in bounds]
+        o, end = self.rule.scan(r, k, written, coefficients, memory, cu_seqlens=steps)
         if self.trace is not None:
             follow = self.trace.differentiable and torch.is_grad_enabled()
             with torch.set_grad_enabled(follow), torch.autocast(x.device.type, enabled=False):
-                record(self, r, k, written, coefficients, gates, memory, phase, bounds)
+                turns = None if phase is None else each_token(phase, count)
+                record(self, r, k, written, coefficients, gates, memory, turns, steps)
+        o, v = last_steps(o, count), last_steps(v, count)
         y = self._read_out(self._turn(o, phase, 1), v, x, phase)
         return y, self._leave(end, conv, phase, coefficients, bounds)
 
@@ -227,9 +251,11 @@ class HML(Mixer):
         phase = None if self.rotation is None else self.rotation(x, state.phase)
         written = self._turn(v, phase, -1)
         coefficients = self.rule.enter(self.coefficients(x)[0], state)
-        now = coefficients.map(lambda c: c[:, 0])
-        o, memory = self.rule.advance(*(y[:, 0].to(memory.dtype) for y in (r, k, written)), now, memory)
-        y = self._read_out(self._turn(o.to(v.dtype)[:, None], phase, 1), v, x, phase)
+        for i in range(self.corrections):
+            now = coefficients.map(lambda c, i=i: c[:, i])
+            o, memory = self.rule.advance(*(y[:, i].to(memory.dtype) for y in (r, k, written)), now, memory)
+        o, v = o.to(v.dtype)[:, None], last_steps(v, self.corrections)
+        y = self._read_out(self._turn(o, phase, 1), v, x, phase)
         return y[:, 0], self._leave(memory, conv, phase, coefficients)
 
     def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
@@ -256,8 +282,8 @@ class HML(Mixer):
     def flops_per_token(self, length: int) -> float:
         # Every matrix is applied once, the taps of the convolution among them.
         projections = sum(p.numel() for p in self.parameters() if p.ndim == 2)
-        # Per row and head: predict, move, write and read touch N·D entries once each.
-        memory = 4 * self.rows * self.num_heads * self.head_dim**2
+        # Per row and head: move and read, predict and write for each correction, touch N·D entries once each.
+        memory = (2 + 2 * self.corrections) * self.rows * self.num_heads * self.head_dim**2
         return 2 * (projections + memory + self.rule.multiply_adds())
 
     @property

@@ -23,7 +23,9 @@ def record(
     the `read` o, the energies of the dynamics and the state (Q, P).
 
     v and memory come in the frame of rotating heads; what is recorded is at rest, with `phase` [B, T, R],
-    given in turns, in radians beside the gates. Packed sequences are recorded one after the other.
+    given in turns, in radians beside the gates. Packed sequences are recorded one after the other. Where a
+    token makes m corrections, all that comes is over [B, T·m, ...]; what each has its own of, `key`, `value`,
+    `error`, `beta` and `potential`, is recorded as [B, T, m, H, ...], and all else once a token.
     """
     if bounds is not None:
         for i, (a, b) in enumerate(itertools.pairwise(bounds)):
@@ -51,4 +53,16 @@ def record(
     if phase is not None:
         gates = gates | {"phase": 2 * torch.pi * phase}
     energies = layer.rule.energies(k, v, gates, path)
-    layer.trace.add(key=k, value=v, error=error, read=read, state=path, **gates, **energies)
+    found = dict(key=k, value=v, error=error, read=read, state=path, **gates, **energies)
+    count = layer.corrections
+    layer.trace.add(**{name: of_tokens(name, x, count) for name, x in found.items()})
+
+
+def of_tokens(name: str, x: Tensor, count: int) -> Tensor:
+    """The record x [B, T·m, ...] called `name`, by tokens of m = `count` corrections."""
+    if count == 1:
+        return x
+    x = x.unflatten(1, (-1, count))
+    if name in ("key", "value", "error", "beta", "potential"):
+        return x
+    return x[:, :, 0 if name == "alpha" else -1]  # a token forgets in the first, and is over after the last

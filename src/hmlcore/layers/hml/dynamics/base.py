@@ -24,6 +24,7 @@ class Dynamics(nn.Module, ABC):
 
     rows: ClassVar[int] = 2  # p
     pairs: ClassVar[bool] = False  # value channels come in pairs, so D must be even
+    corrects: ClassVar[bool] = False  # a step is one correction of one row, and a token may make several
     turns_with_values: ClassVar[bool] = True  # a phase on value pairs commutes with a step
     # Scalars a head and token, in the order of the layer's `gate_proj`, with the biases they start from.
     gates: ClassVar[dict[str, float]]
@@ -41,7 +42,7 @@ class Dynamics(nn.Module, ABC):
     @abstractmethod
     def coefficients(self, x: Tensor, log_alpha: Tensor, raw: Named) -> tuple[NamedTuple, Named]:
         """Coefficients and named gates from x [B, T, d_model] and the gates before their nonlinearity,
-        all in fp32 at least."""
+        all in fp32 at least. With m corrections a token the gates are over [B, T·m, H]."""
 
     @abstractmethod
     def scan(

@@ -10,6 +10,7 @@ class Delta(Addressed):
     """S ← αS, S ← S − β k(kᵀS − vᵀ): what leapfrog becomes as γ → 0."""
 
     rows: ClassVar = 1
+    corrects: ClassVar = True
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
 
     def coefficients(self, x, log_alpha, raw):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.checks import check_choice
+from hmlcore.layers.corrections import each_token
 from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
 from hmlcore.ops import oscillator as ops
 from hmlcore.ops.hamiltonian import delta, hamiltonian
@@ -41,6 +42,7 @@ class Oscillator(Dynamics):
 
     rows: ClassVar = 1
     pairs: ClassVar = True
+    corrects: ClassVar = True
     no_decay: ClassVar = ("theta",)
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0}
 
@@ -61,6 +63,7 @@ class Oscillator(Dynamics):
         if theta.ndim == 2:
             theta = torch.pi * torch.tanh(0.1 * F.linear(x, theta))
             theta = F.pad(theta, (self.still, 0))
+            theta = each_token(theta, log_rho.shape[1] // x.shape[1])  # a token's corrections share its angle
         theta = theta.expand_as(log_rho)
         named = {"beta": -torch.expm1(log_rho), "alpha": log_alpha.exp(), "theta": theta}
         return OscillatorCoefficients(log_alpha, log_rho, theta), named
