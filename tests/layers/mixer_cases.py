@@ -24,6 +24,9 @@ CASES = {
     "hml-delta-corrections": ("hml", {"dynamics": "delta", "corrections": 2}),
     "hml-oscillator-corrections": ("hml", {"corrections": 3, "rotation_heads": 1, "rotors": 2, "skip": True}),
     "gated_deltanet-corrections": ("gated_deltanet", {"corrections": 2, "skip": True}),
+    "hml-delta-channel": ("hml", {"dynamics": "delta", "decay": "channel", "rotation_heads": 1}),
+    "hml-oscillator-channel": ("hml", {"decay": "channel", "corrections": 2}),
+    "gated_deltanet-channel": ("gated_deltanet", {"decay": "channel"}),
     "mamba2-rotation": ("mamba2", {"rotation": True, "d_state": 6, "head_dim": 8}),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
 }

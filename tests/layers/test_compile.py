@@ -24,7 +24,9 @@ def compiled(function, backend="aot_eager"):
 OTHERS = [name for name in MIXERS if name != "hml"]  # which has tests of its own
 
 
-@pytest.mark.parametrize("mixer", [*OTHERS, "mamba2-rotation", "gated_deltanet-corrections"])
+@pytest.mark.parametrize("mixer", [
+    *OTHERS, "mamba2-rotation", "gated_deltanet-corrections", "gated_deltanet-channel",
+])  # fmt: skip
 def test_a_sequence_and_a_token_are_one_graph_each(mixer):
     layer, x = make(mixer), normal(2, 6, WIDTH)
     found, state = compiled(layer, "eager")(x, None)

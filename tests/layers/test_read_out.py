@@ -38,19 +38,22 @@ def test_a_skip_passes_values_by_the_memory(name, arguments):
     assert torch.equal(plain(x)[0], layer(x)[0])
 
 
-@pytest.mark.parametrize("norm", ["head", "soft", "none"])
-def test_delta_dynamics_are_gated_deltanet_with_the_same_read_out(norm):
+@pytest.mark.parametrize(
+    ("norm", "corrections", "decay"),
+    [*((norm, 1, "head") for norm in ("head", "soft", "none")), ("head", 3, "head"), ("head", 2, "channel")],
+)
+def test_delta_dynamics_are_gated_deltanet_with_the_same_read_out(norm, corrections, decay):
     """Same weights, same output: what is left between the two families is the start and the layout."""
     torch.manual_seed(0)
-    ours = build_mixer("hml", 16, dynamics="delta", num_heads=4, skip=True, norm=norm).double()
-    theirs = build_mixer("gated_deltanet", 16, num_heads=4, expand_v=1, gate_init="slow", skip=True, norm=norm)
+    same = {"num_heads": 4, "skip": True, "norm": norm, "corrections": corrections, "decay": decay}
+    ours = build_mixer("hml", 16, dynamics="delta", **same).double()
+    theirs = build_mixer("gated_deltanet", 16, expand_v=1, gate_init="slow", **same)
     theirs, weights = theirs.double(), ours.state_dict()
-    n = 4
-    gate, bias = (
-        weights["gate_proj.weight"].unflatten(0, (2, n)),
-        weights["gate_proj.bias"].unflatten(0, (2, n)),
-    )
-    weights["gate_proj.weight"], weights["gate_proj.bias"] = gate.flip(0).flatten(0, 1), bias.flip(0).flatten()
+    if decay == "channel":
+        torch.nn.init.normal_(ours.decay.up)
+    for name in ("gate_proj.weight", "gate_proj.bias"):  # β, α, further β; α, β, further β
+        beta, alpha, *more = weights[name].chunk(1 + corrections)
+        weights[name] = torch.cat((alpha, beta, *more))
     weights["log_a"] = weights["log_a"] + math.log(0.05)
     theirs.load_state_dict(weights)
     x = normal(2, 40, 16, dtype=torch.float64)

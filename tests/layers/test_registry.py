@@ -84,14 +84,15 @@ def test_unknown_names_are_refused_with_the_known_ones():
     assert {"attention", "gru", "hml"} <= set(MIXERS)
     with pytest.raises(
         HmlcoreError,
-        match="unknown argument of mixer 'hml' 'heads'; known: conv_size, damping, dynamics, head_dim, "
-        r"norm, num_heads, rotation_heads, rotor_start, rotors, skip, theta$",
+        match="unknown argument of mixer 'hml' 'heads'; known: conv_size, corrections, damping, decay, "
+        r"dynamics, head_dim, norm, num_heads, rotation_heads, rotor_start, rotors, skip, theta$",
     ):
         build_mixer("hml", 8, heads=2)
     with pytest.raises(
         HmlcoreError,
-        match="unknown argument of mixer 'hml' 'theta'; known: conv_size, damping, dynamics, head_dim, "
-        r"injection, norm, num_heads, rotation_heads, rotor_start, rotors, skip, step_size$",
+        match="unknown argument of mixer 'hml' 'theta'; known: conv_size, corrections, damping, decay, "
+        r"dynamics, head_dim, injection, norm, num_heads, rotation_heads, rotor_start, rotors, skip, "
+        r"step_size$",
     ):
         build_mixer("hml", 8, dynamics="leapfrog", theta="few")
     with pytest.raises(HmlcoreError, match="unknown dynamics 'verlet'; known: delta"):

@@ -26,6 +26,14 @@ from hmlcore.models.hf import HmlCache, HmlConfig, HmlForCausalLM  # noqa: E402
 
 transformers.utils.logging.disable_progress_bar()
 every_mixer = pytest.mark.parametrize("mixer", MIXERS)
+# Options that change what a state is or how a token is read.
+OPTIONS = [
+    ("mamba2", {"rotation": True}),
+    ("hml", {"corrections": 2}),
+    ("gated_deltanet", {"corrections": 2}),
+    ("hml", {"decay": "channel"}),
+]  # fmt: skip
+with_options = pytest.mark.parametrize(("mixer", "arguments"), [*((m, {}) for m in MIXERS), *OPTIONS])
 VOCABULARY = 11
 
 
@@ -90,9 +98,9 @@ def test_a_folder_is_read_whose_layers_owned_what_dynamics_learn(dynamics, tmp_p
     assert load_file(file).keys() == now.keys()
 
 
-@every_mixer
-def test_single_steps_are_our_own(mixer):
-    model, x = wrapped(mixer), tokens(2, 8)
+@with_options
+def test_single_steps_are_our_own(mixer, arguments):
+    model, x = wrapped(mixer, **arguments), tokens(2, 8)
     with torch.no_grad():
         read = model(x[:, :5], use_cache=True)
         logits, state = model.backbone(x[:, :5])

@@ -1,6 +1,7 @@
 """Every op that remembers with matrices as a function of named leaves, and everything its forms return."""
 
 import itertools
+import math
 
 import memory_cases
 import torch
@@ -25,12 +26,26 @@ def _of_leaves(form, dynamics):
     return function
 
 
+def _by_channel(form):
+    """A form that is given a decay for each channel of the key."""
+
+    def function(*arguments, **options):
+        assert arguments[3].ndim == 4
+        return form(*arguments, **options)
+
+    function.__name__ = f"{form.__name__}, by channel"
+    return function
+
+
+_CHANNELS = {"delta_rule, by channel": "delta_rule", "oscillator, by channel": "oscillator"}
 NAIVE = {
     **{op: getattr(module, f"naive_{op}") for op, module in _OPS.items()},
+    **{name: _by_channel(getattr(_OPS[op], f"naive_{op}")) for name, op in _CHANNELS.items()},
     **{dynamics: _of_leaves(hamiltonian.naive_hamiltonian, dynamics) for dynamics in DYNAMICS},
 }
 CHUNKED = {
     **{getattr(module, f"chunk_{op}"): op for op, module in _OPS.items()},
+    **{_by_channel(getattr(_OPS[op], f"chunk_{op}")): name for name, op in _CHANNELS.items()},
     **{_of_leaves(hamiltonian.chunk_hamiltonian, dynamics): dynamics for dynamics in DYNAMICS},
 }
 # Form → the op whose law it must obey.
@@ -42,7 +57,12 @@ def draw(op, length, *, batch=2, heads=2, n=5, d=4, **options):
     """Named leaves of `op`, at small sizes with N ≠ D."""
     if op in DYNAMICS:
         return memory_cases.draw(op, length, batch=batch, heads=heads, n=n, d=d, **options)
-    x = _OPS[op].random_inputs(batch, length, heads, n, d, **{"dtype": torch.float64} | options)
+    options = {"dtype": torch.float64} | options
+    x = _OPS[_CHANNELS.get(op, op)].random_inputs(batch, length, heads, n, d, **options)
+    if op in _CHANNELS:
+        g = torch.Generator().manual_seed(options.get("seed", 0))
+        much = torch.rand(batch, length, heads, n, generator=g, dtype=torch.float64) ** 4
+        x["log_alpha"] = (math.log(1e-3) * much).to(options["dtype"])  # α from .001 to 1
     return {name: t.requires_grad_() for name, t in x.items()}
 
 

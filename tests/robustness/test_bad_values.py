@@ -39,6 +39,7 @@ MIXERS_AND_DYNAMICS = {
     **{name: (name, {}) for name in MIXERS},
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
     "hml-corrections": ("hml", {"corrections": 2}),
+    "hml-channel": ("hml", {"decay": "channel"}),
     "mamba2-rotation": ("mamba2", {"rotation": True}),
     "linoss-im": ("linoss", {"dynamics": "im"}),
     "hml-rotors": ("hml", {"rotors": 2}),
@@ -278,9 +279,10 @@ def test_statistics():
 
 # Classes that others build, of arguments that were checked, and what holds results of a run.
 PARTS = {
-    "HyenaFilter", "RotaryAttention", "SoftNorm", "HeadNorm", "SwiGLU", "Trace", "Network", "Rotation",
-    "Nonlinear", "Stepped", "Lanes", "Windows", "Corpus", "Documents", "Tokens", "BPE", "CarriedState", "Muon",
-    "MuonAdamW", "History", "ProcessGroup", "Reporter", "Tracker", "Trainer", "Progress", "Paused",
+    "HyenaFilter", "RotaryAttention", "SoftNorm", "HeadNorm", "ChannelDecay", "SwiGLU", "Trace", "Network",
+    "Rotation", "Nonlinear", "Stepped", "Lanes", "Windows", "Corpus", "Documents", "Tokens", "BPE",
+    "CarriedState", "Muon", "MuonAdamW", "History", "ProcessGroup", "Reporter", "Tracker", "Trainer",
+    "Progress", "Paused",
     *(kind.__name__ for kind in FAMILY.values()),
 }  # fmt: skip
 

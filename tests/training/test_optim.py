@@ -32,6 +32,7 @@ DECAYING = {
     "hml-quad-rotating": 1664, "hml-oscillator-head": 1600, "hml-oscillator-token": 1600, "hml-wide": 1752,
     "hml-rotors": 1696, "hml-kick-rotors": 1728, "mamba2-rotation": 2016,
     "hml-delta-corrections": 2304, "hml-oscillator-corrections": 3072, "gated_deltanet-corrections": 3456,
+    "hml-delta-channel": 1728, "hml-oscillator-channel": 2432, "gated_deltanet-channel": 2560,
     "attention-two-heads": 1072, "gru-small": 427,
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hmlcore.checks import check_choice, check_int
 from hmlcore.layers.corrections import at_step, interleave, last_steps, micro_steps
+from hmlcore.layers.decay import DECAYS, ChannelDecay
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
@@ -31,6 +32,8 @@ class GatedDeltaNet(MatrixMemory):
             Mamba-2; or "slow", a slow writer with a long memory, as HML starts (β ≈ .12, α ≈ .999).
         corrections: m, how many associations a token writes, one after another (DeltaProduct); see
             :mod:`~hmlcore.layers.corrections`.
+        decay: one α a "head", or one for each key "channel", S ← diag(α)S, as Kimi Delta Attention; see
+            :class:`~hmlcore.layers.decay.ChannelDecay`.
         skip, norm: as of :class:`~hmlcore.layers.HML`; not in the paper.
     State: H·N·D floats, whatever the length. With expand_v = 1 this is HML with dynamics "delta".
     Source: Yang, Kautz and Hatamizadeh (arXiv 2412.06464); its 1/√N on q is absorbed by the norm.
@@ -38,6 +41,7 @@ class GatedDeltaNet(MatrixMemory):
 
     name = "gated_deltanet"
     no_decay = ("log_a",)
+    not_hidden = (*MatrixMemory.not_hidden, "decay")
 
     def __init__(
         self,
@@ -50,15 +54,18 @@ class GatedDeltaNet(MatrixMemory):
         skip: bool = False,
         norm: str = "head",
         corrections: int = 1,
+        decay: str = "head",
     ):
         gate_init = check_choice("gate_init", gate_init, GATE_INITS)
         corrections = check_int("corrections", corrections)
+        by_channel = check_choice("decay", decay, DECAYS) == "channel"
         shape = (d_model, num_heads, head_dim, expand_v, conv_size)
         super().__init__(*shape, gates=1 + corrections, skip=skip, corrections=corrections)
         self.touches = 2 + 2 * corrections  # fade and read; predict and write
         self.norm = head_norm(norm, self.num_heads, self.value_dim)
         self.gate_init = gate_init
         self.log_a = nn.Parameter(torch.zeros(self.num_heads))
+        self.decay = ChannelDecay(self.d_model, self.num_heads, self.head_dim) if by_channel else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -75,9 +82,13 @@ class GatedDeltaNet(MatrixMemory):
                 beta.fill_(-2.0 if self.gate_init == "slow" else 0.0)
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log α and β [B, T·m, H] of x [B, T, d_model], for each correction of a token, in fp32 at least."""
+        """log α and β [B, T·m, H] of x [B, T, d_model], for each correction of a token, in fp32 at least; log α
+        [B, T·m, H, N] by channel."""
         alpha, *betas = self.gate_inputs(x)
-        log_alpha = -self.log_a.to(alpha.dtype).exp() * F.softplus(alpha)
+        rate = self.log_a.to(alpha.dtype).exp()
+        if self.decay is not None:
+            alpha, rate = self.decay(x, alpha), rate[:, None]
+        log_alpha = -rate * F.softplus(alpha)
         return at_step(log_alpha, 0, self.corrections), interleave(betas).sigmoid()
 
     def features(self, q, k, v):

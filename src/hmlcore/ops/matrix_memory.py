@@ -22,6 +22,7 @@ def check_memory(
     *,
     rows: tuple[int, ...] = (),
     sequences: int | None = None,
+    channels: tuple[str, ...] = (),
 ) -> Tensor:
     """Check shapes and devices; return the state to start from.
 
@@ -29,6 +30,7 @@ def check_memory(
         q, k: [B, T, H, N];  v: [B, T, H, D];  gates: name → [B, T, H].
         initial_state: [B, H, *rows, N, D] or None.
         sequences: how many are packed along T; as many as the batch holds if None.
+        channels: names of gates that may be [B, T, H, N].
     Returns: `initial_state` or zeros, in fp32 (float64 where an argument is).
     Raises: HmlcoreError naming the argument and what it should have been.
     """
@@ -41,10 +43,9 @@ def check_memory(
         f"v must be [B, T, H, D] with [B, T, H] = {tuple(k.shape[:3])}, got {tuple(v.shape)}",
     )
     for name, gate in gates.items():
-        require(
-            gate.shape == k.shape[:3],
-            f"{name} must be [B, T, H] = {tuple(k.shape[:3])}, got {tuple(gate.shape)}",
-        )
+        fits = gate.shape == k.shape[:3] or (name in channels and gate.shape == k.shape)
+        several = f", or with N = {n}" if name in channels else ""
+        require(fits, f"{name} must be [B, T, H] = {tuple(k.shape[:3])}{several}, got {tuple(gate.shape)}")
     tensors = {"q": q, "k": k, "v": v, **gates}
     wanted = (sequences or batch, heads, *rows, n, v.shape[-1])
     if initial_state is not None:
@@ -100,6 +101,12 @@ def over_time(step: Callable, tensors: Sequence[Tensor | None], state: Tensor) -
         o, state = step(*(None if x is None else x[:, t] for x in inputs), state)
         outputs.append(o)
     return torch.stack(outputs, 1), state
+
+
+def fade(log_alpha: Tensor, state: Tensor) -> Tensor:
+    """αS for S [B, H, N, D] and log α [B, H], or diag(α)S for log α [B, H, N]."""
+    alpha = log_alpha.exp()[..., None]
+    return (alpha if alpha.ndim == state.ndim else alpha[..., None]) * state
 
 
 def decay_matrix(log_g: Tensor) -> Tensor:

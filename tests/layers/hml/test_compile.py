@@ -16,8 +16,17 @@ from hmlcore.ops.short_conv import conv1d_short_conv, short_conv
 
 # A graph takes seconds to trace: one of each kind in every run of the tests, the others among the slow ones.
 # Rotating heads turn what goes into a dynamics and what comes out, so one that has some stands for all.
-FEW = ("hml-delta", "hml-leapfrog-rotating", "hml-oscillator-token", "hml-quad", "hml-kick")
-OTHERS = [case for case in (*MEMBERS, "hml-oscillator-head") if case not in FEW]
+FEW = (
+    "hml-delta",
+    "hml-leapfrog-rotating",
+    "hml-oscillator-token",
+    "hml-quad",
+    "hml-kick",
+    "hml-oscillator-channel",
+)
+OTHERS = [
+    case for case in (*MEMBERS, "hml-oscillator-head", "hml-delta-two", "hml-delta-channel") if case not in FEW
+]
 every_case = pytest.mark.parametrize(
     "case", [*FEW, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)]
 )

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmlcore.checks import check_int, check_optional, check_positive
+from hmlcore.checks import check_choice, check_int, check_optional, check_positive
 from hmlcore.errors import require
+from hmlcore.layers.decay import DECAYS
 from hmlcore.ops.finite import asked, check_finite
 
 # Their scales are a list, which is made even where tensors are only planned.
@@ -38,6 +39,20 @@ def check_corrections(count: int, dynamics: str, kind: type) -> int:
         f"corrections must be 1 with dynamics={dynamics!r}, which is no correction of one row, got {count}",
     )
     return count
+
+
+def check_decay(decay: str, dynamics: str, kind: type, damping: float | None) -> bool:
+    """Whether decay is by channel; refused of dynamics of two rows, and where nothing decays."""
+    by_channel = check_choice("decay", decay, DECAYS) == "channel"
+    require(
+        not by_channel or kind.corrects,
+        f"decay must be 'head' with dynamics={dynamics!r}, which is no correction of one row, got {decay!r}",
+    )
+    require(
+        not by_channel or damping is None,
+        f"decay must be 'head' with a fixed damping, beside which nothing decays, got {decay!r}",
+    )
+    return by_channel
 
 
 def check_rotors(count: int, start: float | None, rotation_heads: int) -> tuple[int, float | None]:

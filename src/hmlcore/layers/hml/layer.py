@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from hmlcore.checks import check_int, check_list, check_optional
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
-from hmlcore.layers.corrections import at_step, each_token, interleave, last_steps
+from hmlcore.layers.corrections import at_step, each_token, last_steps
+from hmlcore.layers.decay import ChannelDecay
 from hmlcore.layers.hml.check import (
     check_corrections,
-    check_gates,
+    check_decay,
     check_operand,
     check_rotation_heads,
     check_rotors,
     check_state,
 )
 from hmlcore.layers.hml.dynamics import dynamics_class
+from hmlcore.layers.hml.gates import token_gates
 from hmlcore.layers.hml.rotation import START, Rotation, rotate_last, spread
 from hmlcore.layers.hml.state import State, make_state
 from hmlcore.layers.hml.trace import record
@@ -71,6 +73,8 @@ class HML(Mixer):
         corrections: m, how many associations a token writes one after another, each with a key, value and β of
             its own, before it reads: with "delta" and "oscillator", whose step is one correction. The state
             has no more bytes of memory. See :mod:`~hmlcore.layers.corrections`.
+        decay: one α a "head", or, for the same dynamics, one for each key "channel", S ← diag(α)S; see
+            :class:`~hmlcore.layers.decay.ChannelDecay`.
         options: of the dynamics, described where they are: `damping`, `step_size` and `injection` of
             :class:`~hmlcore.layers.hml.dynamics.leapfrog.Stepped`, for "leapfrog" and "euler"; `theta` and
             `damping` of "oscillator"; `every` of "kick".
@@ -83,7 +87,7 @@ class HML(Mixer):
 
     name = "hml"
     no_decay = ("log_a",)
-    not_hidden = ("conv", "gate_proj", "rotor_proj")
+    not_hidden = ("conv", "gate_proj", "rotor_proj", "decay")
     packs = True
     former_names = FORMER_NAMES
 
@@ -100,6 +104,7 @@ class HML(Mixer):
         skip: bool = False,
         norm: str = "head",
         corrections: int = 1,
+        decay: str = "head",
         **options: Any,
     ):
         super().__init__(d_model)
@@ -126,6 +131,8 @@ class HML(Mixer):
         self.gate_proj = nn.Linear(d_model, len(self.gate_starts) * num_heads)
         self.log_a = nn.Parameter(torch.zeros(num_heads))
         self.rule = kind(d_model, num_heads, self.head_dim, **options)
+        by_channel = check_decay(decay, dynamics, kind, options.get("damping"))
+        self.decay = ChannelDecay(d_model, num_heads, self.head_dim) if by_channel else None
         self.norm = head_norm(norm, num_heads, self.head_dim)
         self.out_gate = nn.Linear(d_model, inner, bias=False)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
@@ -157,18 +164,8 @@ class HML(Mixer):
         corrections a token, both over [B, T·m, ...]."""
         # Autocast would round α ≈ 1 − 1e-3 to 1: gates are computed in full precision.
         with torch.autocast(x.device.type, enabled=False):
-            weight, bias = self.gate_proj.weight, self.gate_proj.bias
-            wide = torch.promote_types(x.dtype, torch.float32)
-            gates = F.linear(x.to(wide), weight.to(wide), bias.to(wide))
-            gates = gates.unflatten(-1, (-1, self.num_heads))
-            check_gates(gates, self.gate_starts)
-            raw = dict(zip(self.gate_starts, gates.unbind(-2), strict=True))
-            log_alpha = -0.05 * self.log_a.to(wide).exp() * F.softplus(raw["alpha"])
-            if self.turning:
-                keep = self.num_heads - self.turning
-                log_alpha = F.pad(log_alpha[..., :keep], (0, self.turning))
-            raw["beta"] = interleave([raw[name] for name in raw if name.startswith("beta")])
-            return self.rule.coefficients(x.to(wide), at_step(log_alpha, 0, self.corrections), raw)
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
+            return self.rule.coefficients(x, *token_gates(self, x))
 
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
         """r, k and v [B, T·m, H, N], of each correction of a token, r in the last, and the inputs kept."""

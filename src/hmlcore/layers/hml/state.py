@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 class HMLState(NamedTuple):
-    """S = (Q, P) [B, H, p, N, D] in fp32, and the short convolution's inputs [B, conv_size − 1, H(N + m(N + D))],
-    of m corrections."""
+    """S = (Q, P) [B, H, p, N, D] in fp32, and what the short convolution of m corrections looks back at, inputs
+    [B, conv_size − 1, H(N + m(N + D))]."""
 
     memory: Tensor
     conv: Tensor

@@ -40,10 +40,12 @@ def fla_delta_rule(
     return o.to(v.dtype), final if output_final_state else None
 
 
-def _unfit(q: Tensor, k: Tensor, *rest: Tensor | None) -> str | None:
+def _unfit(q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, *rest: Tensor | None) -> str | None:
+    if log_alpha.ndim > 3:
+        return "it takes one decay a head, given one for each channel"
     if k.shape[-1] > 256:
         return f"it takes keys of at most 256 channels, given {k.shape[-1]}"
-    return no_kernel(q, k, *rest)
+    return no_kernel(q, k, v, log_alpha, *rest)
 
 
 FLA = fla_form(fla_delta_rule, "fla.ops.gated_delta_rule", _unfit)

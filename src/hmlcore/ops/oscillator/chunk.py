@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from hmlcore.checks import check_int, check_optional
+from hmlcore.ops.extras import power_of_two
+from hmlcore.ops.faded import faded
 from hmlcore.ops.hamiltonian import default_chunk_size
-from hmlcore.ops.matrix_memory import decay_matrix, each_sequence, join_chunks, split_chunks
+from hmlcore.ops.matrix_memory import each_sequence, join_chunks, split_chunks
 from hmlcore.ops.oscillator.naive import check_oscillator, write_parts
 from hmlcore.ops.oscillator.solve import oscillator_solve
 from hmlcore.ops.precision import without_autocast
@@ -46,28 +48,29 @@ def chunk_oscillator(
 ) -> tuple[Tensor, Tensor | None]:
     """The addressed oscillator `chunk_size` tokens at a time; the other arguments as ``naive_oscillator``.
 
-    State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype.
+    State, solve and coefficients are fp32 (float64 for float64 values) whatever the operands' dtype. With a
+    decay for each channel (`ops/faded.py`), `chunk_size` is rounded up to a power of two.
     """
     chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state)
     length, n, out_dtype = k.shape[1], k.shape[-1], v.dtype
     size = min(chunk_size or default_chunk_size(n), length)
+    size = power_of_two(size) if log_alpha.ndim == 4 else size
     # Zeros after the last token are inert: α = 1 keeps the state, ρ = 1 and θ = 0 write nothing.
     q, k, v, *gates = (split_chunks(x, size, state.dtype) for x in (q, k, v, log_alpha, log_rho, theta))
     v, state = apart(v), apart(state)
     real, imag = write_parts(*gates[1:])
-    decay = decay_matrix(gates[0])
-    faded, weight = decay[..., 1:, :1], decay[..., 1:, 1:]
-    solved_k, solved_v, _ = oscillator_solve((weight * (k @ k.mT)).tril(-1), real, imag, faded * k, v)
-    keys, keep = (weight[..., -1, :, None] * k).mT.unbind(2), decay[..., -1:, :1].unbind(2)
+    x = faded(q, k, gates[0])
+    solved_k, solved_v, _ = oscillator_solve(x.kk, real, imag, x.first_k, v)
 
     starts, written = [], []
-    for u, tv, k_out, alpha in zip(solved_k.unbind(2), solved_v.unbind(2), keys, keep, strict=True):
+    parts = (y.unbind(2) for y in (solved_k, solved_v, x.last_k, x.keep))
+    for u, tv, k_out, alpha in zip(*parts, strict=True):
         (a, b), (c, d) = (half.chunk(2, -1) for half in (u @ state).chunk(2, -2))
         y = torch.cat((a - d, b + c), -1) - tv
         starts.append(state)
         written.append(y)
         state = alpha * state - k_out @ y
-    read = (faded * q) @ torch.stack(starts, 2) - (weight * (q @ k.mT)).tril() @ torch.stack(written, 2)
+    read = x.first_q @ torch.stack(starts, 2) - x.qk @ torch.stack(written, 2)
     o = together(join_chunks(read, length)).to(out_dtype)
     return o, together(state) if output_final_state else None

@@ -6,7 +6,7 @@ from torch import Tensor
 from hmlcore.errors import require
 from hmlcore.ops.finite import check_finite
 from hmlcore.ops.hamiltonian.check import check_log_gates
-from hmlcore.ops.matrix_memory import check_memory, each_sequence, over_time
+from hmlcore.ops.matrix_memory import check_memory, each_sequence, fade, over_time
 from hmlcore.ops.precision import without_autocast
 
 
@@ -43,7 +43,7 @@ def multiply_pairs(real: Tensor, imag: Tensor, x: Tensor) -> Tensor:
 def check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state) -> Tensor:
     """The refusals of every form; returns the state to start from, [B, H, N, D]."""
     gates = {"log_alpha": log_alpha, "log_rho": log_rho, "theta": theta}
-    state = check_memory(q, k, v, gates, initial_state)
+    state = check_memory(q, k, v, gates, initial_state, channels=("log_alpha",))
     require(
         v.shape[-1] % 2 == 0,
         f"v must have an even number D of channels, two to an oscillator, got D = {v.shape[-1]}",
@@ -63,11 +63,11 @@ def oscillator_step(
 
     Args:
         q, k: [B, H, N];  v: [B, H, D], D/2 complex numbers as pairs of channels;
-        log_alpha, log_rho, theta: [B, H].
+        log_alpha, log_rho, theta: [B, H]; log_alpha also [B, H, N], then S ← diag(α)S.
         state: S [B, H, N, D], packed as v.
     Returns: o [B, H, D] and the new state.
     """
-    state = log_alpha.exp()[..., None, None] * state
+    state = fade(log_alpha, state)
     z = torch.einsum("bhn,bhnd->bhd", k, state) - v
     written = multiply_pairs(*write_parts(log_rho, theta), z)
     state = state - torch.einsum("bhn,bhd->bhnd", k, written)
@@ -92,7 +92,8 @@ def naive_oscillator(
     Args:
         q, k: [B, T, H, N], keys of length 1 (others change what is addressed by ‖k‖²(1 − ρe^{iθ}));
         v: [B, T, H, D] with D even, (q, p) in neighbouring channels.
-        log_alpha, log_rho ≤ 0 (−inf: a gate that is shut) and theta: [B, T, H].
+        log_alpha, log_rho ≤ 0 (−inf: a gate that is shut) and theta: [B, T, H];
+            log_alpha may be [B, T, H, N], a decay for each channel of the key.
         initial_state: [B, H, N, D], zeros if None ([S, H, N, D] with `cu_seqlens`).
         output_final_state: also return the state after the last token.
         cu_seqlens: [S + 1] bounds of S sequences packed along T (then B = 1); none sees another.

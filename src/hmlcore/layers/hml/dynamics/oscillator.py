@@ -10,13 +10,14 @@ from hmlcore.checks import check_choice
 from hmlcore.layers.corrections import each_token
 from hmlcore.layers.hml.dynamics.base import Dynamics, check_damping, damped
 from hmlcore.ops import oscillator as ops
+from hmlcore.ops.delta_rule import delta_rule
 from hmlcore.ops.hamiltonian import delta, hamiltonian
 
 THETA = ("head", "token", "few")
 
 
 class OscillatorCoefficients(NamedTuple):
-    """[B, T, H] each."""
+    """[B, T, H] each; log α by channel [B, T, H, N]."""
 
     log_alpha: Tensor
     log_rho: Tensor
@@ -78,8 +79,12 @@ class Oscillator(Dynamics):
             return o, end[:, :, None]
         # Real arithmetic where nothing turns: complex numbers cost four times as much.
         (*rkv, log_alpha, log_rho, _), first = still[0], rest[0]
-        rule = delta(log_alpha, -torch.expm1(log_rho))
-        other, before = hamiltonian(*rkv, rule, initial_state=first, **options)
+        beta = -torch.expm1(log_rho)
+        if log_alpha.ndim == 4:
+            other, before = delta_rule(*rkv, log_alpha, beta, initial_state=first.squeeze(2), **options)
+            before = before[:, :, None]
+        else:
+            other, before = hamiltonian(*rkv, delta(log_alpha, beta), initial_state=first, **options)
         return torch.cat((other, o), 2), torch.cat((before, end[:, :, None]), 1)
 
     def advance(self, r, k, v, c, memory):
@@ -87,4 +92,7 @@ class Oscillator(Dynamics):
         return o, memory[:, :, None]
 
     def error(self, k, v, c, memory):
-        return torch.einsum("bh,bhn,bhnd->bhd", c.log_alpha.exp(), k, memory[:, :, 0]) - v
+        alpha = c.log_alpha.exp()
+        if alpha.ndim == 3:
+            return torch.einsum("bhn,bhnd->bhd", alpha * k, memory[:, :, 0]) - v
+        return torch.einsum("bh,bhn,bhnd->bhd", alpha, k, memory[:, :, 0]) - v
