@@ -124,6 +124,15 @@ def test_what_goes_in_and_comes_out_is_translated(references, op, start, length)
     assert_close(run(op, kernel_form(op), x, start=start), run(op, naive(op), x, start=start), 1e-5)
 
 
+def test_heads_with_their_own_b_and_c_are_handed_over(references):
+    x = draw("ssd", 9)
+    own = {
+        name: (x[name].detach()[:, :, None] * torch.arange(1, 4)[:, None]).requires_grad_()
+        for name in ("b", "c")
+    }
+    assert_close(run("ssd", kernel_form("ssd"), x | own), run("ssd", naive("ssd"), x | own), 1e-5)
+
+
 @pytest.mark.parametrize("op", PACKED)
 @pytest.mark.parametrize("start", [True, False])
 def test_packed_sequences_are_handed_over(references, op, start):

@@ -25,7 +25,9 @@ FEW = (
     "hml-oscillator-channel",
 )
 OTHERS = [
-    case for case in (*MEMBERS, "hml-oscillator-head", "hml-delta-two", "hml-delta-channel") if case not in FEW
+    case
+    for case in (*MEMBERS, "hml-oscillator-head", "hml-delta-corrections", "hml-delta-channel")
+    if case not in FEW
 ]
 every_case = pytest.mark.parametrize(
     "case", [*FEW, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)]
