@@ -383,8 +383,8 @@ op_goals_table(costs)
 # %% [markdown]
 # ## What was learned, and what was not
 #
-# Each claim was written into its experiment, with the rule that decides it, before the runs were made.
-# The verdicts below are computed from the store.
+# Each claim has a rule that decides it from the store.
+# *Exploratory* is a verdict whose rule, as it is written today, is younger than its runs; a rule that was only rewritten, or moved with its words changed, counts as younger too, since nothing else can be computed.
 
 # %% tags=["hide-input"]
 render(verdicts(copying, recalling, reading, bakeoff, wells, mechanics, costs), note=recalling.stamp())

@@ -198,7 +198,8 @@ ablations(ablation)
 # ## What was claimed, and what came of it
 #
 # Confirmed, refuted or undecided by rules, the losses of the Hamiltonian memory among them.
-# The rules stood before the runs, with two exceptions.
+# *Exploratory* is a verdict whose rule, as it is written today, is younger than its runs; a rule that was only rewritten, or moved with its words changed, counts as younger too, since nothing else can be computed.
+# What is known of changes after runs that were seen:
 # Of the needle in prose the claims were written down before, but their score (whole numbers) was chosen after.
 # The needle in letters and the sums were trained a second time, longer, because at first too little was learned to say anything; their rules were kept.
 

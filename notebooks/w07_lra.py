@@ -185,7 +185,8 @@ lra_published(listops, text)
 #
 # ## What was claimed, and what came of it
 #
-# Confirmed, refuted or undecided by rules that stood before the runs.
+# Confirmed, refuted or undecided by rules.
+# *Exploratory* is a verdict whose rule, as it is written today, is younger than its runs; a rule that was only rewritten, or moved with its words changed, counts as younger too, since nothing else can be computed.
 
 # %% tags=["hide-input"]
 render(verdicts(listops), note=listops.stamp())

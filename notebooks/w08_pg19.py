@@ -179,7 +179,8 @@ pg19_samples(books)
 # %% [markdown]
 # ## What was claimed, and what came of it
 #
-# Confirmed, refuted or undecided by rules that stood before the runs.
+# Confirmed, refuted or undecided by rules.
+# *Exploratory* is a verdict whose rule, as it is written today, is younger than its runs; a rule that was only rewritten, or moved with its words changed, counts as younger too, since nothing else can be computed.
 # With fewer than five books there is no interval, and a difference counts only where every book has its sign.
 
 # %% tags=["hide-input"]

@@ -7,7 +7,7 @@ from mixer_cases import normal
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import build_mixer, recording
 from hmlcore.layers.hml import FAMILY
-from hmlcore.layers.hml.rotation import rotate
+from hmlcore.ops.turns import rotate
 
 WIDTH, HEADS, N = 12, 2, 4
 LAYERS = {

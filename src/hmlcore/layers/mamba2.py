@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from hmlcore.checks import check_bool, check_int
 from hmlcore.errors import require
 from hmlcore.layers.base import conv_weight, uniform
-from hmlcore.layers.hml.rotation import cumulative_turns, rotate
 from hmlcore.layers.state_space import StateSpace, step_size_bias
 from hmlcore.ops.packing import at_ends
 from hmlcore.ops.selective_scan import ssd, ssd_step
 from hmlcore.ops.short_conv import short_conv
+from hmlcore.ops.turns import cumulative_turns, rotate
 
 
 class TurnedState(NamedTuple):

@@ -11,7 +11,8 @@ from mixer_cases import normal
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML
 from hmlcore.layers.hml import RotatingState
-from hmlcore.layers.hml.rotation import SLOWNESS, cumulative_turns, rotate, wrap
+from hmlcore.layers.hml.rotation import SLOWNESS
+from hmlcore.ops.turns import cumulative_turns, rotate, wrap
 
 every_member = pytest.mark.parametrize("dynamics", LINEAR)
 

@@ -8,7 +8,8 @@ from hml_cases import HEADS, WIDTH, double, make
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML
-from hmlcore.layers.hml.rotation import SLOWNESS, cumulative_turns, spread
+from hmlcore.layers.hml.rotation import SLOWNESS, spread
+from hmlcore.ops.turns import cumulative_turns
 
 LONG = 16_384
 

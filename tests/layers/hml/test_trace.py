@@ -7,8 +7,8 @@ import torch
 from hml_cases import HEADS, LINEAR, SIZE, WIDTH, double, make
 
 from hmlcore.layers import Attention, recording
-from hmlcore.layers.hml.rotation import rotate
 from hmlcore.ops.hamiltonian import naive_hamiltonian
+from hmlcore.ops.turns import rotate
 
 
 @pytest.mark.parametrize("dynamics", ["leapfrog", "euler", "delta"])

@@ -2,12 +2,13 @@
 
 import math
 
+import pandas as pd
 import pytest
 from made_up_results import GROUNDS, ground_run, loaded
 
 from hmlcore.results import Store
 from hmlcore.studies import protocol
-from hmlcore.studies.ground.figures import losses, standings, steps_to_leave
+from hmlcore.studies.ground.figures import last_to_leave, losses, standings, steps_to_leave
 from hmlcore.studies.ground.grid import NORMS, WIDTHS
 from hmlcore.studies.kit.study import PROFILES
 
@@ -75,3 +76,10 @@ def test_of_equal_pairs_that_are_both_new_the_one_that_changes_less_wins(tmp_pat
             run.rows[0]["value"] = 4.0 if variant == better else 5.0 if variant in (wide, soft) else 6.0
             store.write(run)
     assert list(standings(loaded(store, "ground")).index)[:2] == [("0.02", "soft"), ("0.12", "none")]
+
+
+def test_the_last_to_leave_is_asked_of_the_norm_that_is_meant():
+    """A gated memory that leaves late with a norm a head says nothing about the start without one."""
+    places = [("HML", "0.02", "head"), ("HML", "0.02", "soft"), ("mamba", "0.02", "head")]
+    left = pd.Series([75.0, 21.0, 24.0], pd.MultiIndex.from_tuples(places, names=["memory", "width", "norm"]))
+    assert last_to_leave(left, "0.02", "soft") == 24 and last_to_leave(left, "0.02", "head") == 75

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from hmlcore.layers.hml.rotation import rotate, rotate_last
+from hmlcore.ops.turns import rotate, rotate_last
 
 
 def record(

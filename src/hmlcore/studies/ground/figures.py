@@ -4,9 +4,11 @@ import math
 
 import pandas as pd
 
+from hmlcore.figures.style import mixer_style
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
+from hmlcore.studies.ground import MIXERS
 from hmlcore.studies.kit.figure import TableOf
 
 PAIR = ["width", "norm"]
@@ -55,11 +57,20 @@ def steps_to_leave(results: ResultSet) -> pd.Series:
     return left.groupby(["memory", *PAIR])["step"].max()
 
 
+def last_to_leave(left: pd.Series, width: str, norm: str) -> float:
+    """The step of :func:`steps_to_leave` at which the last memory left the plateau from that start.
+
+    Memories without a norm count as they are, as in :func:`losses`; of the others only that norm counts.
+    """
+    memories = left.index.get_level_values("memory").unique()
+    return max(left.get((memory, width, norm), left[memory, width, "head"]) for memory in memories)
+
+
 def ground_losses(results: ResultSet) -> Table:
     """Validation bits of every memory at every start."""
     table = losses(results)
     lines = [
-        {"task": task, "memory": memory}
+        {"task": task, "memory": _named(memory)}
         | {f"{width}, {norm}": f"{value:.3f}" for (width, norm), value in row.items()}
         for (task, memory), row in table.iterrows()
     ]
@@ -72,8 +83,7 @@ def ground_standings(results: ResultSet) -> Table:
     table, left = standings(results), steps_to_leave(results)
     lines = []
     for (width, norm), row in table.iterrows():
-        own = left[[(w, n) in ((width, norm), (width, "head")) for _, w, n in left.index]]
-        last = own.max()
+        last = last_to_leave(left, width, norm)
         lines.append(
             {"embedding": width, "norm": norm}
             | {task: f"{value:.3f}" for task, value in row.items() if task != "ranks"}
@@ -83,6 +93,11 @@ def ground_standings(results: ResultSet) -> Table:
         f"{tuned(results).stamp()} · means over memories; the step at which the last of them left the plateau"
     )
     return render(pd.DataFrame(lines), note=note, caption="The backbone's start: the rule applied.")
+
+
+def _named(memory: str) -> str:
+    """As every table calls a mixer; what has a name of its own here keeps it."""
+    return mixer_style(memory).label if memory in MIXERS else memory
 
 
 TABLES = {

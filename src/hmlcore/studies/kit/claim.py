@@ -111,7 +111,7 @@ def claim_table(results: Iterable[ResultSet], claims: Sequence[Claim], dated: Da
     return pd.DataFrame(
         {
             "claim": found.statement, "evidence": found.evidence, "verdict": rule.beside(found.verdict),
-            "rule": rule.commit[:12], "runs": f"{len(found.runs)}: hml show {found.name}",
+            "rule": rule.commit[:7], "runs": f"{len(found.runs)}: hml show {found.name}",
         }
         for (_, found), rule in zip(decided, dated(decided), strict=True)
     )  # fmt: skip

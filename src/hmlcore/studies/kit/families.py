@@ -8,7 +8,7 @@
     books        the next byte, and the next byte pair, of whole books
 
 A family's score is the mean over its cases of the mean over a case's conditions: accuracy, or minus the bits
-a token of text. What is chosen is chosen by the same conditions of the validation split.
+a byte of text (`kit.scores`). What is chosen is chosen by the same conditions of the validation split.
 """
 
 from collections.abc import Mapping

@@ -7,8 +7,6 @@ WIDTH = 0.02
 """Standard deviation of the embedding at the start."""
 NORM = "soft"
 """Of the reads of gated memories."""
-ROTORS = {"rotors": 8}
-"""For layers that have any; the study `rotors` is to choose them."""
 
 
 def model_ground() -> dict:

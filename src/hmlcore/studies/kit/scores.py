@@ -15,11 +15,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """Family → its cases, each a training of its own."""
 FAMILY = {case: family for family, cases in FAMILIES.items() for case in cases}
-CHANCE = {
-    "copy": 1 / 8, "recall": 1 / 64, "needle": 1 / 16, "parity": 1 / 2, "sums modulo 5": 1 / 5,
-    "recurrences": 1 / 7, "expressions": 1 / 5,
-}  # fmt: skip
-"""What a guess is worth; of expressions what one knows from the outermost operator, at most."""
 
 
 def case_scores(results: ResultSet, split: str) -> pd.DataFrame:

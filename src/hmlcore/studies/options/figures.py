@@ -5,7 +5,7 @@ import pandas as pd
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import PairedDifference
-from hmlcore.results.tuning import tuned
+from hmlcore.results.tuning import at_edge, tuned
 from hmlcore.studies.kit.figure import TableOf
 from hmlcore.studies.kit.scores import FAMILIES
 from hmlcore.studies.options import CANDIDATES
@@ -30,7 +30,9 @@ def option_standings(results: ResultSet) -> Table:
         | {"mean rank": f"{row['mean rank']:.2f}"}
         for name, row in table.iterrows()
     ]
+    edges = f"{len(at_edge(results))} of {len(tuned(results).hashes)} runs are at the edge of the rates tried"
     note = f"{tuned(results).stamp()} · validation · accuracy, of books bits a byte · ←: the rule's default"
+    note += f" · {edges}"
     return render(pd.DataFrame(lines), note=note, caption="The second bake-off: candidates by mean rank.")
 
 

@@ -1,7 +1,7 @@
 """The grid of the options: candidates and what stands beside them, on every case, fresh seeds outermost."""
 
 from hmlcore.studies.kit.families import cases, examine, family_spec, measure
-from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
+from hmlcore.studies.kit.ground import model_ground, norm_ground
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.options import BESIDE, CANDIDATES
 
@@ -9,7 +9,7 @@ RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2], "full": [3e-3, 1e-2]}
 SEEDS = {"smoke": [0, 1], "laptop": [20, 21, 22, 23, 24], "full": [20, 21, 22, 23, 24]}
 _OPTIONS: dict[str, dict] = {
     "oscillator": {"dynamics": "oscillator", "theta": "few"},
-    "rotors": ROTORS,
+    "rotors": {"rotors": 8},
     "skip": {"skip": True},
 }
 _BESIDE: dict[str, dict] = {
