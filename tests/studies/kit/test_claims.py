@@ -110,7 +110,7 @@ def test_the_table_has_a_row_a_claim_in_the_order_of_results(recall):
     table = claim_table([speed, recall], known, dated)
     assert list(table["claim"]) == ["Two.", "One.", "Three."]
     assert list(table["verdict"]) == [rule.beside(CONFIRMED) for rule in since]
-    assert list(table["rule"]) == ["a" * 12, "", ""]
+    assert list(table["rule"]) == ["a" * 7, "", ""]
     assert list(table["runs"]) == [
         "1: hml show speed.seen", "2: hml show recall.seen", "1: hml show recall.seen",
     ]  # fmt: skip
