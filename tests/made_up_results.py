@@ -473,7 +473,10 @@ def ground_run(mixer, seed, variant="HML | head | 0.02", task="text", lr=0.01, *
     return Run(spec("ground", mixer, seed, lr=lr, **named), provenance(), rows)
 
 
-COUNTERS = {"4 rotors": "hml", "delta": "hml", "gated DeltaNet": "gated_deltanet", "GRU": "gru"}
+COUNTERS = {
+    "4 rotors": "hml", "delta": "hml", "gated DeltaNet": "gated_deltanet",
+    "gated DeltaProduct": "gated_deltanet", "Mamba-2 + rotation": "mamba2", "GRU": "gru",
+}  # fmt: skip
 
 
 def counting_run(

@@ -27,6 +27,7 @@ CASES = {
     "hml-delta-channel": ("hml", {"dynamics": "delta", "decay": "channel", "rotation_heads": 1}),
     "hml-oscillator-channel": ("hml", {"decay": "channel", "corrections": 2}),
     "gated_deltanet-channel": ("gated_deltanet", {"decay": "channel"}),
+    "gated_deltanet-negative": ("gated_deltanet", {"negative_eigenvalues": True, "corrections": 2}),
     "mamba2-rotation": ("mamba2", {"rotation": True, "d_state": 6, "head_dim": 8}),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
 }

@@ -154,3 +154,31 @@ def test_the_recurrence_gets_unit_keys_and_queries():
 def test_an_unknown_start_is_refused():
     with pytest.raises(HmlcoreError, match="unknown gate_init 'fast'; known: paper, slow"):
         GatedDeltaNet(WIDTH, HEADS, gate_init="fast")
+
+
+@pytest.mark.parametrize("corrections", [1, 2])
+def test_negative_eigenvalues_double_every_beta_and_nothing_else(corrections):
+    one, two = (make(negative_eigenvalues=given, corrections=corrections) for given in (False, True))
+    x = normal(2, 9, WIDTH)
+    for a, b, times in zip(one.gates(x), two.gates(x), (1, 2), strict=True):
+        torch.testing.assert_close(b, times * a, rtol=0, atol=0)
+
+
+def test_a_beta_of_two_turns_what_lies_along_the_key_about():
+    """The sign that parity is kept in: with nothing to write, S ← (I − 2kkᵀ)S, and again S."""
+    layer = make(negative_eigenvalues=True, gate_init="slow")
+    with torch.no_grad():
+        layer.conv[-HEADS * layer.value_dim :] = 0  # v
+        layer.log_a.fill_(-40)
+        layer.gate_biases()[1].fill_(40)
+        layer.gate_proj.weight.zero_()
+    x = normal(1, WIDTH)
+    layer.conv.data[:, :-1] = 0  # the key is the token's alone
+    state = layer.init_state(1)
+    memory = normal(*state.memory.shape, seed=4)
+    once = layer.step(x, state._replace(memory=memory))[1]
+    twice = layer.step(x, once)[1]
+    assert not torch.allclose(once.memory, memory)
+    torch.testing.assert_close(twice.memory, memory, rtol=0, atol=1e-5)
+    moved = once.memory - memory
+    assert torch.linalg.matrix_rank(moved[0, 0], tol=1e-4) == 1

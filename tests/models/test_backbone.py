@@ -14,10 +14,13 @@ DYNAMICS = ("leapfrog", "euler", "delta")
 CASES = {
     **{name: (name, {}) for name in MIXERS},
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in DYNAMICS},
+    "hml-rotors": ("hml", {"dynamics": "delta", "rotors": 8}),
 }
 every_mixer = pytest.mark.parametrize("case", CASES)
 # Those whose inside is known here.
-known_mixer = pytest.mark.parametrize("case", ["attention", "gru", *(f"hml-{d}" for d in DYNAMICS)])
+known_mixer = pytest.mark.parametrize(
+    "case", ["attention", "gru", "hml-rotors", *(f"hml-{d}" for d in DYNAMICS)]
+)
 
 
 def config(case, vocab=11, d_model=16, layers=2, d_ff=24):
@@ -85,8 +88,11 @@ def test_initial_weights_have_their_stated_spread(case):
     assert model.embedding.weight.std().item() == pytest.approx(0.02, rel=0.05)
     writers = {id(out) for block in model.blocks for out in (*block.mixer.output_projections, block.mlp.down)}
     assert len(writers) == 6  # two a block write to the residual stream
+    silent = {id(module) for block in model.blocks for module in block.mixer.silent_projections}
     for module in model.modules():
-        if isinstance(module, torch.nn.Linear):
+        if id(module) in silent:
+            assert not module.weight.any()
+        elif isinstance(module, torch.nn.Linear):
             depth = math.sqrt(6) if id(module) in writers else 1
             few = module.weight.numel() < 2000
             wanted = 1 / math.sqrt(module.in_features) / depth
@@ -94,7 +100,7 @@ def test_initial_weights_have_their_stated_spread(case):
     for block in model.blocks:
         if CASES[case][0] == "hml":
             gates = block.mixer.gate_proj.bias.view(-1, block.mixer.num_heads)[:, 0].tolist()
-            assert gates == ([-2, -4] if case == "hml-delta" else [-2, -4, -2])
+            assert gates == ([-2, -4] if case in ("hml-delta", "hml-rotors") else [-2, -4, -2])
 
 
 def test_parameters_are_counted_once_each():

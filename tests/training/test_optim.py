@@ -33,6 +33,7 @@ DECAYING = {
     "hml-rotors": 1696, "hml-kick-rotors": 1728, "mamba2-rotation": 2016,
     "hml-delta-corrections": 2304, "hml-oscillator-corrections": 3072, "gated_deltanet-corrections": 3456,
     "hml-delta-channel": 1728, "hml-oscillator-channel": 2432, "gated_deltanet-channel": 2560,
+    "gated_deltanet-negative": 3456,
     "attention-two-heads": 1072, "gru-small": 427,
 }  # fmt: skip
 

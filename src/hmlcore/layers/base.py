@@ -79,6 +79,11 @@ class Mixer(nn.Module, ABC):
         """The linear maps that write to the residual stream, scaled down at initialisation by depth."""
         return [module for name, module in self.named_children() if name == "out_proj"]
 
+    @property
+    def silent_projections(self) -> list[nn.Linear]:
+        """The linear maps that begin at 0: what they read says nothing until it is asked for."""
+        return []
+
     def _check_input(self, x: Tensor, ndim: int = 3) -> None:
         shape = "[B, T, d_model]" if ndim == 3 else "[B, d_model]"
         require(

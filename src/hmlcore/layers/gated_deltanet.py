@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.checks import check_choice, check_int
+from hmlcore.checks import check_bool, check_choice, check_int
 from hmlcore.layers.corrections import at_step, interleave, last_steps, micro_steps
 from hmlcore.layers.decay import DECAYS, ChannelDecay
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
@@ -34,6 +34,8 @@ class GatedDeltaNet(MatrixMemory):
             :mod:`~hmlcore.layers.corrections`.
         decay: one α a "head", or one for each key "channel", S ← diag(α)S, as Kimi Delta Attention; see
             :class:`~hmlcore.layers.decay.ChannelDecay`.
+        negative_eigenvalues: β = 2σ(w_β·x + b_β) instead, so that a correction can turn what lies along k
+            about, which following parity takes (Grazzi et al., arXiv 2411.12537).
         skip, norm: as of :class:`~hmlcore.layers.HML`; not in the paper.
     State: H·N·D floats, whatever the length. With expand_v = 1 this is HML with dynamics "delta".
     Source: Yang, Kautz and Hatamizadeh (arXiv 2412.06464); its 1/√N on q is absorbed by the norm.
@@ -55,6 +57,7 @@ class GatedDeltaNet(MatrixMemory):
         norm: str = "head",
         corrections: int = 1,
         decay: str = "head",
+        negative_eigenvalues: bool = False,
     ):
         gate_init = check_choice("gate_init", gate_init, GATE_INITS)
         corrections = check_int("corrections", corrections)
@@ -63,6 +66,7 @@ class GatedDeltaNet(MatrixMemory):
         super().__init__(*shape, gates=1 + corrections, skip=skip, corrections=corrections)
         self.touches = 2 + 2 * corrections  # fade and read; predict and write
         self.norm = head_norm(norm, self.num_heads, self.value_dim)
+        self.largest_beta = 2 if check_bool("negative_eigenvalues", negative_eigenvalues) else 1
         self.gate_init = gate_init
         self.log_a = nn.Parameter(torch.zeros(self.num_heads))
         self.decay = ChannelDecay(self.d_model, self.num_heads, self.head_dim) if by_channel else None
@@ -89,7 +93,10 @@ class GatedDeltaNet(MatrixMemory):
         if self.decay is not None:
             alpha, rate = self.decay(x, alpha), rate[:, None]
         log_alpha = -rate * F.softplus(alpha)
-        return at_step(log_alpha, 0, self.corrections), interleave(betas).sigmoid()
+        beta = interleave(betas).sigmoid()
+        return at_step(
+            log_alpha, 0, self.corrections
+        ), beta if self.largest_beta == 1 else self.largest_beta * beta
 
     def features(self, q, k, v):
         return normalize(F.silu(q)), normalize(F.silu(k)), F.silu(v)

@@ -109,7 +109,8 @@ class Backbone(nn.Module):
 
     def reset_parameters(self) -> None:
         """Linear maps normal with standard deviation 1/√fan_in, those that write to the residual
-        stream divided by √(2 · layers) more; embedding as configured. Gates keep the biases of their layer."""
+        stream divided by √(2 · layers) more, or 0 where the layer says so; embedding as configured. Gates
+        keep the biases of their layer."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
@@ -118,6 +119,8 @@ class Backbone(nn.Module):
             for block in self.blocks:
                 for out in (*block.mixer.output_projections, block.mlp.down):
                     out.weight.mul_((2 * len(self.blocks)) ** -0.5)
+                for silent in block.mixer.silent_projections:
+                    silent.weight.zero_()
 
     def hidden(self, tokens: Tensor, state: list | None = None, cu_seqlens: Any = None) -> tuple[Tensor, list]:
         """Final normalised hidden states [B, T, d_model], before the head, and the new state."""

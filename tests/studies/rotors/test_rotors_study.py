@@ -11,14 +11,14 @@ from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 from hmlcore.studies.kit.comparison import task_from
 from hmlcore.studies.kit.study import PROFILES
 from hmlcore.studies.rotors.claims import (
+    BASELINES,
+    rotors_beat_other_counters,
     rotors_beat_the_delta_rule,
     rotors_count,
     snapping_costs_nothing,
     snapping_keeps_the_count,
 )
-from hmlcore.studies.rotors.grid import BASELINES, CHOSEN, GROUPS, ROTORS
-
-MIXER = {"gated DeltaNet": "gated_deltanet", "GRU": "gru"}
+from hmlcore.studies.rotors.grid import CHOSEN, GROUPS, ROTORS, arguments
 
 
 def sums(tmp_path, snapped, learned=None, near=(1.0, 1.0), rivals=0.5, gate=1.0, seeds=6):
@@ -34,7 +34,7 @@ def sums(tmp_path, snapped, learned=None, near=(1.0, 1.0), rivals=0.5, gate=1.0,
                 for metric, v in zip(("accuracy_snapped", "accuracy"), pair, strict=True)
             ]
             fields = {"variant": variant, "task": task, "train": [{"task": "word_problem", "length": 8}]}
-            runs.append((MIXER.get(variant, "hml"), fields, rows))
+            runs.append((arguments(variant, {"d_model": 16, "heads": 2})[0], fields, rows))
     return made_up(tmp_path, "rotor_counting", runs, seeds)
 
 
@@ -67,12 +67,27 @@ def test_what_snapping_costs(tmp_path, snapped, verdict):
     ("own", "rivals", "gate", "verdict"),
     [(1.0, 0.5, 1.0, CONFIRMED), (0.5, 0.5, 1.0, REFUTED), (1.0, 0.5, 0.8, UNDECIDED)],
 )
-def test_rotors_against_the_delta_rule(tmp_path, own, rivals, gate, verdict):
-    found = decided(
-        rotors_beat_the_delta_rule, sums(tmp_path, dict.fromkeys(GROUPS, own), None, (1, 1), rivals, gate)
-    )
+@pytest.mark.parametrize("rule", [rotors_beat_the_delta_rule, rotors_beat_other_counters])
+def test_rotors_against_rivals(tmp_path, rule, own, rivals, gate, verdict):
+    found = decided(rule, sums(tmp_path, dict.fromkeys(GROUPS, own), None, (1, 1), rivals, gate))
     assert found[0] == verdict
     assert ("not measured" in found[1]) == (gate < 0.9)
+
+
+def floats(spec):
+    """Of memory a block."""
+    given = spec["model"]["mixer_args"]
+    if spec["mixer"] == "mamba2":
+        return 2 * spec["model"]["d_model"] * given["d_state"]
+    return given["num_heads"] * given["head_dim"] ** 2
+
+
+def test_every_rival_has_half_the_seeds_of_the_rotors_and_the_same_ones():
+    seeds = {variant: set() for variant in (CHOSEN, *BASELINES)}
+    for spec in protocol("rotor_counting").grid("laptop"):
+        seeds[spec["variant"]].add(spec["seed"])
+    assert seeds.pop(CHOSEN) == set(range(10, 20))
+    assert set(map(frozenset, seeds.values())) == {frozenset(range(10, 15))}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -84,8 +99,7 @@ def test_fresh_seeds_meet_at_equal_parameters_and_floats(profile):
         mine = [s for s in tests if s["task"] == task]
         assert {s["variant"] for s in mine} == {CHOSEN, *BASELINES} and CHOSEN in ROTORS
         assert len({s["model"]["target_parameters"] for s in mine}) == 1
-        given = [s["model"]["mixer_args"] for s in mine if s["variant"] != "GRU"]
-        assert len({a["num_heads"] * a["head_dim"] ** 2 for a in given}) == 1
+        assert len({floats(s) for s in mine if s["variant"] != "GRU"}) == 1
         assert all(s["optimizer"] == "muon" for s in mine)
 
 

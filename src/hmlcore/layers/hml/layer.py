@@ -153,12 +153,15 @@ class HML(Mixer):
     def reset_parameters(self) -> None:
         """Gate biases that begin as a slow writer with a long memory: β ≈ γ ≈ .12, α ≈ .999.
 
-        These starting points decide more than the choice of dynamics does.
+        These starting points decide more than the choice of dynamics does. W_r begins at 0: eight rotors read
+        at once at full size would drown a narrow residual stream.
         """
         with torch.no_grad():
             biases = self.gate_proj.bias.view(-1, self.num_heads)
             for bias, start in zip(biases, self.gate_starts.values(), strict=True):
                 bias.fill_(start)
+            for silent in self.silent_projections:
+                silent.weight.zero_()
 
     def coefficients(self, x: Tensor) -> tuple[NamedTuple, dict[str, Tensor]]:
         """The token-wise linear maps of x [B, T, d_model], in fp32, and the named gates [B, T, H]; with m
@@ -286,4 +289,8 @@ class HML(Mixer):
 
     @property
     def output_projections(self) -> list[nn.Linear]:
-        return [self.out_proj] if self.rotor_proj is None else [self.out_proj, self.rotor_proj]
+        return [self.out_proj]
+
+    @property
+    def silent_projections(self) -> list[nn.Linear]:
+        return [] if self.rotor_proj is None else [self.rotor_proj]

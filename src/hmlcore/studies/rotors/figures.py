@@ -29,6 +29,10 @@ _STYLES = {
     "gated DeltaNet": MixerStyle(
         "gated DeltaNet, slow start", mixer_style("gated_deltanet").color, "diamond", "dash"
     ),
+    "gated DeltaProduct": MixerStyle(
+        "gated DeltaProduct", mixer_style("gated_deltanet").color, "diamond-open", "dot"
+    ),
+    "Mamba-2 + rotation": MixerStyle("Mamba-2 + rotation", mixer_style("mamba2").color, "square", "dash"),
     "GRU": MixerStyle("GRU", mixer_style("gru").color, "x", "dash"),
 }
 

@@ -1,17 +1,13 @@
-"""The grids of counting: rotors and rates are chosen with two seeds, then ten others are tested."""
+"""The grids of counting: rotors and rates are chosen with two seeds, then others are tested."""
 
 from pathlib import Path
 
-from hmlcore.studies.kit.comparison import (
-    case_spec,
-    chosen_rate,
-    measure,
-    read_rates,
-    scored,
-    task_spec,
-)
+from hmlcore.studies.kit.comparison import case_spec, measure, scored, task_spec
+from hmlcore.studies.kit.ground import model_ground, norm_ground
 from hmlcore.studies.kit.snapping import snapped_rows
 from hmlcore.studies.kit.study import Protocol
+from hmlcore.studies.kit.tuning import Tuned, rates_to_try, read_tuned
+from hmlcore.studies.rotors.claims import BASELINES
 
 GROUPS = {
     "parity": "Z2", "sums modulo 3": "Z3", "sums modulo 5": "Z5", "sums modulo 6": "Z6", "sums modulo 7": "Z7",
@@ -21,14 +17,13 @@ LATTICES = (60, 84, 420)
 """Of turns: 60 holds 2, 3, 4, 5, 6, 10, 12; 84 also 7; 420 all of them, more finely."""
 
 ROTORS: dict[str, dict] = {
-    "1 slow rotor, a head turns": {"rotors": 1, "rotation_heads": 1},
+    "2 rotors from .01 to .5": {"rotors": 2},
     "4 rotors at .2, heads turn": {"rotors": 4, "rotor_start": 0.2, "rotation_heads": 4},
     "4 rotors at .2": {"rotors": 4, "rotor_start": 0.2},
     "4 rotors from .01 to .5": {"rotors": 4},
     "8 rotors from .01 to .5": {"rotors": 8},
 }
 """What HML is given beside dynamics "delta"; scales are turns a token."""
-BASELINES = ("delta", "gated DeltaNet", "GRU")
 CHOSEN = "8 rotors from .01 to .5"
 """Whom `rotor_starts` chooses has the least mean of bits_snapped over both tasks, at the better rate of each.
 While it has not been run, the one with the most rotors stands here."""
@@ -36,17 +31,17 @@ While it has not been run, the one with the most rotors stands here."""
 # Symbols trained on; tested at, with examples; validation beyond the training for snapping, and for choosing.
 _SETTINGS = {
     "smoke": dict(
-        tuning=[0, 1], fresh=[2, 3], lrs=[1e-2], steps=3, batch_size=4, d_model=16, heads=2, layers=1,
+        tuning=[0, 1], fresh=[2, 3], lrs=[1e-2], rivals=2, steps=3, batch_size=4, d_model=32, heads=4, layers=1,
         examples=4, train=[8], test={8: 4, 32: 4}, snap=16, choose=32,
     ),
     "laptop": dict(
-        tuning=[0, 1], fresh=list(range(10, 20)), lrs=[3e-3, 1e-2], steps=2400, batch_size=16, d_model=32,
-        heads=4, layers=1, examples=256, train=[8, 16, 32, 64],
+        tuning=[0, 1], fresh=list(range(10, 20)), rivals=5, lrs=[3e-3, 1e-2, 3e-2], steps=2400,
+        batch_size=16, d_model=32, heads=4, layers=1, examples=256, solved_at=0.99, train=[8, 16, 32, 64],
         test={64: 256, 256: 64, 1024: 32, 4096: 16, 16_384: 8}, snap=256, choose=1024,
     ),
     "full": dict(
-        tuning=[0, 1], fresh=list(range(10, 20)), lrs=[1e-3, 3e-3, 1e-2], steps=20_000, batch_size=128,
-        d_model=128, heads=4, layers=1, examples=1024, train=[8, 16, 32, 64],
+        tuning=[0, 1], fresh=list(range(10, 20)), rivals=5, lrs=[1e-3, 3e-3, 1e-2], steps=20_000,
+        batch_size=128, d_model=128, heads=4, layers=1, examples=1024, solved_at=0.99, train=[8, 16, 32, 64],
         test={64: 1024, 256: 256, 1024: 128, 4096: 64, 16_384: 32}, snap=256, choose=1024,
     ),
 }  # fmt: skip
@@ -59,13 +54,19 @@ def _sums(task: str, length: int, s: dict) -> dict:
 
 
 def arguments(variant: str, s: dict) -> tuple[str, dict]:
-    """The mixer of a variant and its arguments: one row of twice the heads, d_model / heads channels each."""
-    size = {"num_heads": 2 * s["heads"], "head_dim": s["d_model"] // s["heads"]}
-    if variant == "GRU":
-        return "gru", {"conv_size": 4}
-    if variant == "gated DeltaNet":
-        return "gated_deltanet", size | {"expand_v": 1, "gate_init": "slow"}
-    return "hml", size | {"dynamics": "delta"} | ROTORS.get(variant, {})
+    """The mixer of a variant and its arguments: memories of 2·N·d_model floats, N = d_model / heads."""
+    d, heads = s["d_model"], s["heads"]
+    row = {"num_heads": 2 * heads, "head_dim": d // heads}
+    matched = row | {"expand_v": 1} | norm_ground()
+    rivals = {
+        "gated DeltaNet": ("gated_deltanet", matched | {"gate_init": "slow"}),
+        "gated DeltaProduct": ("gated_deltanet", matched | {"corrections": 2, "negative_eigenvalues": True}),
+        "Mamba-2 + rotation": ("mamba2", {"d_state": d // heads, "head_dim": 2 * d // heads, "rotation": True}),
+        "GRU": ("gru", {"conv_size": 4}),
+    }
+    if variant in rivals:
+        return rivals[variant]
+    return "hml", row | {"dynamics": "delta"} | norm_ground() | ROTORS.get(variant, {})
 
 
 def _spec(experiment: str, profile: str, task: str, variant: str, seed: int, lr: float) -> dict:
@@ -83,6 +84,7 @@ def _spec(experiment: str, profile: str, task: str, variant: str, seed: int, lr:
         optimizer="muon", snapping={"each": "rotor", "lattices": list(LATTICES), **_snapped_on(task, s)},
     )  # fmt: skip
     spec["evaluate"] = scored(beyond, "validation", s["examples"]) + spec["evaluate"]
+    spec["model"] |= model_ground()
     return spec
 
 
@@ -93,31 +95,41 @@ def _snapped_on(task: str, s: dict) -> dict:
 
 def starts_grid(profile: str) -> list[dict]:
     """The runs among which rotors and rates are chosen: nothing here is tested."""
-    s = _SETTINGS[profile]
+    s, stored = _SETTINGS[profile], _stored(profile)
     return [
         _spec("rotor_starts", profile, task, variant, seed, lr)
         for seed in s["tuning"]
         for task in CHOSEN_ON
-        for lr in s["lrs"]
         for variant in (*ROTORS, *BASELINES)
+        for lr in rates_to_try(s["lrs"], _tuned(stored, task, variant))
     ]
 
 
 def counting_grid(profile: str) -> list[dict]:
-    """Ten fresh seeds of what was chosen, and of the baselines, each at its rate."""
-    s, rates = _SETTINGS[profile], read_rates(Path(__file__).parent)
+    """Fresh seeds of what was chosen, and of the rivals, each at its rate; seeds outermost."""
+    s, stored = _SETTINGS[profile], _stored(profile)
+
+    def rate(task: str, variant: str) -> float:
+        """As tuning chose; before it has, the middle one of those that are tried."""
+        found = _tuned(stored, task if task in CHOSEN_ON else "sums modulo 5", variant)
+        return found.lr if found else s["lrs"][len(s["lrs"]) // 2]
+
     return [
-        _spec("rotor_counting", profile, task, variant, seed, _rate(rates, profile, task, variant, s["lrs"]))
-        for seed in s["fresh"]
+        _spec("rotor_counting", profile, task, variant, seed, rate(task, variant))
+        for i, seed in enumerate(s["fresh"])
         for task in GROUPS
         for variant in (CHOSEN, *BASELINES)
+        if variant == CHOSEN or i < s["rivals"]
     ]
 
 
-def _rate(rates: dict, profile: str, task: str, variant: str, lrs: list[float]) -> float:
-    tuned_on = task if task in CHOSEN_ON else "sums modulo 5"
-    mixer, _ = arguments(variant, {"heads": 1, "d_model": 1})
-    return chosen_rate(rates, profile, "rotor_starts", f"{tuned_on}, {variant}", mixer, lrs)
+def _stored(profile: str) -> dict:
+    return read_tuned(Path(__file__).parent).get(profile, {}).get("rotor_starts", {})
+
+
+def _tuned(stored: dict, task: str, variant: str) -> Tuned | None:
+    mixer, _ = arguments(variant, _SETTINGS["smoke"])
+    return stored.get(f"{task}, {variant}", {}).get(mixer)
 
 
 def examine(model, _untrained, spec: dict) -> list[dict]:
