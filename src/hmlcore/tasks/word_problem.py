@@ -11,30 +11,41 @@ from hmlcore.checks import check_choice, check_fields, check_int
 from hmlcore.errors import require, unknown
 from hmlcore.tasks.base import IGNORE, Batch, SyntheticTask, as_batch
 
-GROUPS = ("Z2", "Z3", "Z5", "Z6", "Z7", "S3")
+GROUPS = ("Z2", "Z3", "Z5", "Z6", "Z7", "S3", "D4")
 
 
 @cache
 def multiplication(group: str) -> np.ndarray:
     """[n, n] table of `group`: entry (a, b) is a·b, "first a, then b"; element 0 is the identity.
 
-    Zm: sums modulo m. S3: permutations of three things, numbered in lexicographic order.
+    Zm: sums modulo m. S3: permutations of three things; D4: those of a square's corners that keep neighbours
+    neighbours, its turns and reflections. Both numbered in lexicographic order.
     """
     if group not in GROUPS:
         raise unknown("group", group, GROUPS)
     if group.startswith("Z"):
         elements = np.arange(int(group[1:]))
         return (elements[:, None] + elements) % len(elements)
-    permutations = list(itertools.permutations(range(3)))
-    number = {p: i for i, p in enumerate(permutations)}
-    return np.array([[number[tuple(b[i] for i in a)] for b in permutations] for a in permutations])
+    elements = permutations(group)
+    number = {p: i for i, p in enumerate(elements)}
+    return np.array([[number[tuple(b[i] for i in a)] for b in elements] for a in elements])
+
+
+def permutations(group: str) -> list[tuple[int, ...]]:
+    """What the elements of S3 or D4 do to the things they permute, in the order of their numbers."""
+    if group == "S3":
+        return list(itertools.permutations(range(3)))
+    # Corners are numbered around the square: those next to each other differ by an odd number.
+    square = itertools.permutations(range(4))
+    return [p for p in square if all((p[i] - p[i - 1]) % 2 for i in range(4))]
 
 
 @dataclass(frozen=True)
 class WordProblem(SyntheticTask):
     """The running product of uniform group elements: targets[t] = x_1·x_2·…·x_t.
 
-    Group "Z2" is parity, "Zm" addition modulo m ("Z6": both 2 and 3), "S3" the smallest that does not commute.
+    Group "Z2" is parity, "Zm" addition modulo m ("Z6": both 2 and 3), "S3" the smallest that does not commute
+    and "D4", the symmetries of a square, the next.
     No position can be answered from its neighbourhood, and each answer is uniform over the group.
 
     Args:
