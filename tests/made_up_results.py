@@ -8,6 +8,7 @@ from made_up import provenance
 
 from hmlcore.results import ResultSet, Run, Store
 from hmlcore.studies import get_experiment
+from hmlcore.studies.options import BESIDE, CANDIDATES
 
 MIXERS = ("hml", "attention", "gru")
 ALL_MIXERS = (
@@ -512,16 +513,13 @@ CASES = (
     "bytes",
     "byte pairs",
 )
-OPTIONS = dict.fromkeys(
-    ("delta", "oscillator", "delta + rotors", "delta + skip", "delta + rotors + skip", "oscillator + rotors",
-     "oscillator + rotors + skip"), "hml",
-) | {"gated DeltaNet": "gated_deltanet", "gated DeltaNet + skip": "gated_deltanet"}  # fmt: skip
+OPTIONS = dict.fromkeys(CANDIDATES, "hml") | dict.fromkeys(BESIDE, "gated_deltanet")
 
 
 def option_run(mixer, seed, variant="delta", task="recall", lr=0.01, **changes) -> Run:
     """Rotors solve the sums once they are snapped, the skip saves a tenth of a bit, the rest brings nothing."""
     here, rows = {"variant": variant, "task": task, "split": "validation", "n": 64}, []
-    text, sums, rotors = task in CASES[-2:], task in CASES[3:5], "rotors" in variant
+    text, sums, rotors = task in CASES[7:], task in CASES[3:5], "rotors" in variant
     for length in (64, 256):
         place = {**here, "length": length}
         score = -(5.0 - 0.2 * ("skip" in variant)) if text else 0.5 + 0.01 * seed

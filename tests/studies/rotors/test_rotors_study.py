@@ -7,6 +7,7 @@ from made_up_claims import decided, made_up
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.runner.model import build_model
 from hmlcore.studies import protocol
+from hmlcore.studies.kit import ground
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 from hmlcore.studies.kit.comparison import task_from
 from hmlcore.studies.kit.study import PROFILES
@@ -80,6 +81,10 @@ def floats(spec):
     if spec["mixer"] == "mamba2":
         return 2 * spec["model"]["d_model"] * given["d_state"]
     return given["num_heads"] * given["head_dim"] ** 2
+
+
+def test_what_was_chosen_is_what_other_comparisons_take():
+    assert ROTORS[CHOSEN] == ground.ROTORS
 
 
 def test_every_rival_has_half_the_seeds_of_the_rotors_and_the_same_ones():

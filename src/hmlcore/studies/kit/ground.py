@@ -1,4 +1,5 @@
-"""The ground that comparisons stand on, as the study `ground` decided it; a test holds this to the store.
+"""What studies have chosen for all that come after: the ground of comparisons, as the study `ground` decided
+it, and the rotors that count, as `rotors` did. Tests hold this to the store.
 
 Needs no torch.
 """
@@ -7,6 +8,8 @@ WIDTH = 0.02
 """Standard deviation of the embedding at the start."""
 NORM = "soft"
 """Of the reads of gated memories."""
+ROTORS = {"rotors": 8}
+"""HML's rotors, from .01 to .5 turns a token at the start."""
 
 
 def model_ground() -> dict:

@@ -11,9 +11,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "needle": ("needle",),
     "sums": ("parity", "sums modulo 5", "recurrences"),
     "expressions": ("expressions",),
-    "books": ("bytes", "byte pairs"),
+    "books": ("bytes",),
 }
-"""Family → its cases, each a training of its own."""
+"""Family → its cases, each a training of its own. Byte pairs are a case of no family: see `kit.families`."""
 FAMILY = {case: family for family, cases in FAMILIES.items() for case in cases}
 
 

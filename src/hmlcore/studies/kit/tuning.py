@@ -77,6 +77,14 @@ def rates_to_try(base: Sequence[float], tuned: Tuned | None) -> list[float]:
     return sorted({*tuned.tried} | ({further} if further else set()))
 
 
+def rates_due(base: Sequence[float], tuned: Tuned | None, tunes: bool) -> list[float]:
+    """The rates a seed is run at: those of :func:`rates_to_try` where it is one that tunes, else the chosen
+    one; before tuning, the middle one of `base`."""
+    if tunes:
+        return rates_to_try(base, tuned)
+    return [tuned.lr if tuned else sorted(base)[len(base) // 2]]
+
+
 def next_rate(tuned: Tuned) -> float | None:
     """The rate beyond the edge that won: as far from it as it is from its neighbour, rounded to 1 or 3 times a
     power of ten; None where the best lies inside.

@@ -1,8 +1,9 @@
 """Options: what should `HML()` be when nobody asks, and what does each part of it bring?
 
 The second bake-off, on validation data alone. The rule, fixed before the runs: all candidates have the same
-parameters (the MLP's width makes them equal), the same floats of memory, the same training (Muon; of two
-learning rates, each on all seeds, the one with the better mean score) and the same fresh seeds. A candidate's
+parameters (the MLP's width makes them equal), the same floats of memory, the same training (Muon; the better of
+two learning rates by the score of the first seed, or of three where the grid goes beyond an edge that won) and
+the same five fresh seeds; of books they read a third of what the comparison of memories reads. A candidate's
 score in a family is the mean over the family's cases, conditions and seeds; candidates are ranked in each of
 the six families, equal scores sharing the mean of their ranks, and **the lowest mean rank over the families
 leads**. An option has to pay for its words: of the candidates whose mean rank is within :data:`MARGIN` of the
@@ -10,8 +11,8 @@ leader's, the one with the fewest options is the default; of several the one wit
 
 Rotors are snapped where validation at a length beyond training says so, and judged as they are then.
 
-Gated DeltaNet in HML's layout and start gets the option that its authors would allow and is measured beside,
-ranked with nobody: what an option brings it is not dynamics.
+Gated DeltaNet in HML's layout and start gets the options that its authors would allow and is measured beside,
+with the first three seeds, ranked with nobody: what an option brings it is not dynamics.
 """
 
 from hmlcore.studies.kit.study import Experiment, Study
@@ -23,16 +24,19 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "oscillator": ("oscillator",),
     "delta + rotors": ("rotors",),
     "delta + skip": ("skip",),
+    "delta + channel decay": ("channel decay",),
+    "delta + two corrections": ("two corrections",),
     "delta + rotors + skip": ("rotors", "skip"),
-    "oscillator + rotors": ("oscillator", "rotors"),
     "oscillator + rotors + skip": ("oscillator", "rotors", "skip"),
 }
 """Candidate → its options beside those of "delta", one row a head and nothing else."""
-BESIDE: dict[str, str] = {
-    "gated DeltaNet": "gated_deltanet",
-    "gated DeltaNet + skip": "gated_deltanet",
+BESIDE: dict[str, tuple[str, ...]] = {
+    "gated DeltaNet": (),
+    "gated DeltaNet + skip": ("skip",),
+    "gated DeltaNet + channel decay": ("channel decay",),
+    "gated DeltaNet + two corrections": ("two corrections",),
 }
-"""Measured beside the candidates → its mixer."""
+"""Measured beside the candidates → its options."""
 STUDY = Study(
     "options",
     "What should HML be when nobody asks?",

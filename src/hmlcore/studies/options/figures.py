@@ -15,8 +15,12 @@ _PAIRS = {
     "oscillator": ("oscillator", "delta"),
     "rotors": ("delta + rotors", "delta"),
     "skip": ("delta + skip", "delta"),
+    "channel decay": ("delta + channel decay", "delta"),
+    "two corrections": ("delta + two corrections", "delta"),
     "oscillator, beside rotors and skip": ("oscillator + rotors + skip", "delta + rotors + skip"),
     "skip, of gated DeltaNet": ("gated DeltaNet + skip", "gated DeltaNet"),
+    "channel decay, of gated DeltaNet": ("gated DeltaNet + channel decay", "gated DeltaNet"),
+    "two corrections, of gated DeltaNet": ("gated DeltaNet + two corrections", "gated DeltaNet"),
 }
 """Option → with it, and the same without it."""
 

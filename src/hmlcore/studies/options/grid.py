@@ -1,46 +1,52 @@
 """The grid of the options: candidates and what stands beside them, on every case, fresh seeds outermost."""
 
+from pathlib import Path
+
 from hmlcore.studies.kit.families import cases, examine, family_spec, measure
-from hmlcore.studies.kit.ground import model_ground, norm_ground
+from hmlcore.studies.kit.ground import ROTORS, norm_ground
+from hmlcore.studies.kit.scores import FAMILY
 from hmlcore.studies.kit.study import Protocol
+from hmlcore.studies.kit.tuning import rates_due, read_tuned
 from hmlcore.studies.options import BESIDE, CANDIDATES
 
 RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2], "full": [3e-3, 1e-2]}
-SEEDS = {"smoke": [0, 1], "laptop": [20, 21, 22, 23, 24], "full": [20, 21, 22, 23, 24]}
+SEEDS = {"smoke": [20, 21], "laptop": [20, 21, 22, 23, 24], "full": [20, 21, 22, 23, 24]}
+FEWER = 3
+"""Seeds of what stands beside."""
 _OPTIONS: dict[str, dict] = {
     "oscillator": {"dynamics": "oscillator", "theta": "few"},
-    "rotors": {"rotors": 8},
+    "rotors": ROTORS,
     "skip": {"skip": True},
-}
-_BESIDE: dict[str, dict] = {
-    "gated DeltaNet + skip": {"skip": True},
+    "channel decay": {"decay": "channel"},
+    "two corrections": {"corrections": 2},
 }
 
 
 def arguments(variant: str, d_model: int, heads: int) -> tuple[str, dict]:
     """The mixer of a variant and its arguments; all have 2·N·d_model floats of memory, N = d_model / heads."""
-    row = {"num_heads": 2 * heads, "head_dim": d_model // heads}
-    if variant in CANDIDATES:
-        given = row | {"dynamics": "delta"} | norm_ground()
-        for option in CANDIDATES[variant]:
-            given |= _OPTIONS[option]
-        return "hml", given
-    slow = row | {"expand_v": 1, "gate_init": "slow"} | norm_ground()
-    return "gated_deltanet", slow | _BESIDE.get(variant, {})
+    given = {"num_heads": 2 * heads, "head_dim": d_model // heads} | norm_ground()
+    own = variant in CANDIDATES
+    given |= {"dynamics": "delta"} if own else {"expand_v": 1, "gate_init": "slow"}
+    for option in (CANDIDATES if own else BESIDE)[variant]:
+        given |= _OPTIONS[option]
+    return ("hml" if own else "gated_deltanet"), given
 
 
 def grid(profile: str) -> list[dict]:
-    """All runs of the profile."""
+    """All runs of the profile: every rate with the first seed, the chosen one with the others."""
+    stored = read_tuned(Path(__file__).parent).get(profile, {}).get("options", {})
+    found, seeds = {case: s for case, s in cases(profile).items() if case in FAMILY}, SEEDS[profile]
     return [
         family_spec(
             "options", profile, case, mixer, given, seed=seed, lr=lr, variant=variant, split="validation",
-            ground=model_ground(),
+            steps=max(3, s["steps"] // 3) if FAMILY[case] == "books" else None,
         )
-        for seed in SEEDS[profile]
-        for case, s in cases(profile).items()
-        for lr in RATES[profile]
+        for i, seed in enumerate(seeds)
+        for case, s in found.items()
         for variant in (*CANDIDATES, *BESIDE)
+        if variant in CANDIDATES or i < FEWER
         for mixer, given in [arguments(variant, s["d_model"], s["heads"])]
+        for lr in rates_due(RATES[profile], stored.get(f"{case}, {variant}", {}).get(mixer), i == 0)
     ]  # fmt: skip
 
 
