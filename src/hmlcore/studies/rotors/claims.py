@@ -1,8 +1,8 @@
-"""The claims of counting and the rules that decide them, fixed before the measurement.
+"""The claims of counting and of towers, and the rules that decide them, fixed before the measurement.
 
-A run has solved its sums where at least .99 of the answers at the longest length are right. HML's rotors are
-judged as they are after snapping, unless a rule says otherwise. A modulus counts where some baseline reaches
-.9 at the longest length of training: otherwise it is "not measured at this size".
+A run has solved its sums or words where at least .99 of the answers at the longest length are right. HML's
+rotors are judged as they are after snapping, unless a rule says otherwise. A modulus or group counts where some
+baseline reaches .9 at the longest length of training: otherwise it is "not measured at this size".
 """
 
 import pandas as pd
@@ -29,6 +29,10 @@ ALIKE = ("delta", "gated DeltaNet")
 COUNTERS = ("gated DeltaProduct", "Mamba-2 + rotation")
 """Rivals whose memory can turn as well, and so count in principle."""
 BASELINES = (*ALIKE, *COUNTERS, "GRU")
+TOWER, FLAT = "rotors in 2 layers", "rotors in 1 layer"
+BESIDE_TOWERS = ("delta in 2 layers", "gated DeltaProduct in 2 layers", "GRU in 1 layer")
+TUNING = 0
+"""The seed that tries every rate of `rotor_towers`; what is judged there are the others."""
 
 
 def at(results: ResultSet, length: int | None = None, metric: str = "accuracy_snapped") -> pd.DataFrame:
@@ -50,10 +54,10 @@ def solved(results: ResultSet, variant: str, metric: str = "accuracy_snapped") -
     return rows.assign(solved=rows["value"] >= SOLVED).groupby("task")["solved"].mean().to_dict()
 
 
-def measured(results: ResultSet) -> list[str]:
+def measured(results: ResultSet, baselines: tuple[str, ...] = BASELINES) -> list[str]:
     """Tasks that some baseline has learned at the longest length of training."""
     rows = at(results, max(trained_on(results, "length")))
-    best = rows[rows["variant"].isin(BASELINES)].groupby(["task", "variant"])["value"].mean()
+    best = rows[rows["variant"].isin(baselines)].groupby(["task", "variant"])["value"].mean()
     best = best.groupby("task").max()
     return sorted(best[best >= 0.9].index)
 
@@ -136,6 +140,29 @@ def _above(results: ResultSet, rivals: tuple[str, ...]) -> Verdict:
     return (CONFIRMED if len(above) == len(p) else REFUTED if not above else UNDECIDED), evidence
 
 
+def fresh(results: ResultSet) -> ResultSet:
+    """Of towers: the seeds on which no rate was chosen."""
+    return results.where(seed=sorted(set(results.frame["seed"]) - {TUNING}))
+
+
+def two_layers_follow_where_one_does_not(results: ResultSet) -> Verdict:
+    """The share of fresh seeds that solve S3 and D4 with snapped rotors, in two layers and in one.
+
+    Confirmed: two layers in at least two seeds of three, in both groups, and one layer in no seed. Refuted: two
+    layers in no seed of either group. Neither, where no baseline learns one of the groups in training.
+    """
+    judged = fresh(results)
+    two, one = solved(judged, TOWER), solved(judged, FLAT)
+    evidence = f"seeds that solve it: two layers {listed(two, '{:.0%}')}; one {listed(one, '{:.0%}')}"
+    if lacking := sorted(set(two) - set(measured(judged, BESIDE_TOWERS))):
+        said = f"not measured at this size: no baseline learns {' or '.join(lacking)} in training"
+        return UNDECIDED, f"{said}; {evidence}"
+    if not any(two.values()):
+        return REFUTED, evidence
+    follows = all(share >= 2 / 3 for share in two.values()) and not any(one.values())
+    return (CONFIRMED if follows else UNDECIDED), evidence
+
+
 _EFFECTS = (Effect("accuracy_snapped", NEAR), Effect("accuracy", NEAR))
 CLAIMS = [
     Claim(
@@ -151,4 +178,9 @@ CLAIMS = [
           rotors_beat_the_delta_rule, effects=_EFFECTS),
     Claim("Rotors count further than memories that can turn as well, DeltaProduct and Mamba-2 with rotation",
           "rotor_counting", rotors_beat_other_counters, effects=_EFFECTS),
+    Claim(
+        lambda specs: f"Two layers of rotors follow S3 and D4 at {times(specs, 'length')} their training, "
+        "where one layer does not",
+        "rotor_towers", two_layers_follow_where_one_does_not, effects=_EFFECTS,
+    ),
 ]  # fmt: skip

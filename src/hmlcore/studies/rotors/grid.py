@@ -3,27 +3,18 @@
 from pathlib import Path
 
 from hmlcore.studies.kit.comparison import case_spec, measure, scored, task_spec
-from hmlcore.studies.kit.ground import model_ground, norm_ground
+from hmlcore.studies.kit.ground import model_ground
 from hmlcore.studies.kit.snapping import snapped_rows
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.kit.tuning import Tuned, rates_to_try, read_tuned
 from hmlcore.studies.rotors.claims import BASELINES
+from hmlcore.studies.rotors.memories import LATTICES, ROTORS, arguments
+from hmlcore.studies.rotors.towers import towers_grid
 
 GROUPS = {
     "parity": "Z2", "sums modulo 3": "Z3", "sums modulo 5": "Z5", "sums modulo 6": "Z6", "sums modulo 7": "Z7",
 }  # fmt: skip
 CHOSEN_ON = ("parity", "sums modulo 5")
-LATTICES = (60, 84, 420)
-"""Of turns: 60 holds 2, 3, 4, 5, 6, 10, 12; 84 also 7; 420 all of them, more finely."""
-
-ROTORS: dict[str, dict] = {
-    "2 rotors from .01 to .5": {"rotors": 2},
-    "4 rotors at .2, heads turn": {"rotors": 4, "rotor_start": 0.2, "rotation_heads": 4},
-    "4 rotors at .2": {"rotors": 4, "rotor_start": 0.2},
-    "4 rotors from .01 to .5": {"rotors": 4},
-    "8 rotors from .01 to .5": {"rotors": 8},
-}
-"""What HML is given beside dynamics "delta"; scales are turns a token."""
 CHOSEN = "8 rotors from .01 to .5"
 """Whom `rotor_starts` chooses has the least mean of bits_snapped over both tasks, at the better rate of each.
 While it has not been run, the one with the most rotors stands here."""
@@ -51,22 +42,6 @@ def _sums(task: str, length: int, s: dict) -> dict:
     """Beyond training only the end is scored: what comes before was trained on."""
     beyond = {"scored": min(32, length // 2)} if length > max(s["train"]) else {}
     return task_spec("word_problem", group=GROUPS[task], length=length, **beyond)
-
-
-def arguments(variant: str, s: dict) -> tuple[str, dict]:
-    """The mixer of a variant and its arguments: memories of 2·N·d_model floats, N = d_model / heads."""
-    d, heads = s["d_model"], s["heads"]
-    row = {"num_heads": 2 * heads, "head_dim": d // heads}
-    matched = row | {"expand_v": 1} | norm_ground()
-    rivals = {
-        "gated DeltaNet": ("gated_deltanet", matched | {"gate_init": "slow"}),
-        "gated DeltaProduct": ("gated_deltanet", matched | {"corrections": 2, "negative_eigenvalues": True}),
-        "Mamba-2 + rotation": ("mamba2", {"d_state": d // heads, "head_dim": 2 * d // heads, "rotation": True}),
-        "GRU": ("gru", {"conv_size": 4}),
-    }
-    if variant in rivals:
-        return rivals[variant]
-    return "hml", row | {"dynamics": "delta"} | norm_ground() | ROTORS.get(variant, {})
 
 
 def _spec(experiment: str, profile: str, task: str, variant: str, seed: int, lr: float) -> dict:
@@ -140,4 +115,5 @@ def examine(model, _untrained, spec: dict) -> list[dict]:
 PROTOCOLS = {
     "rotor_starts": Protocol(starts_grid, measure, examine=examine),
     "rotor_counting": Protocol(counting_grid, measure, examine=examine),
+    "rotor_towers": Protocol(towers_grid, measure, examine=examine),
 }
