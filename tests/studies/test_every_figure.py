@@ -16,6 +16,7 @@ from made_up_results import (
     controlled_run,
     copy_run,
     counting_run,
+    fair_run,
     frontier_run,
     gradient_run,
     ground_run,
@@ -76,6 +77,8 @@ MAKE = {
     "rotor_counting": counting_run,
     "ground": ground_run,
     "options": option_run,
+    "fair": fair_run,
+    "fair_tuning": fair_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 FIGURES, TABLES = figures(), tables()

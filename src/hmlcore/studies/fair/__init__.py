@@ -1,0 +1,68 @@
+"""Fair: which memory is better at what, where all had the same ground, the same care and fresh seeds?
+
+The rules, fixed before the runs.
+
+**Care.** Every row is tuned alone, case by case, on validation: each of its configurations at three learning
+rates, and one further where an edge wins, with seed 0 of `fair_tuning`; the configuration and the rate with the
+best score go on. HML has one configuration, its rivals have the starts, the layouts or the heads that their
+authors or this book gave them. All have the parameters of attention, and the memories whose size can be set
+2·N·d_model floats a block, N = d_model / heads. All stand on one ground (`kit.ground`) and are trained by Muon
+with AdamW; a run ends early once .99 of its training answers are right.
+
+**Test.** `fair` trains five fresh seeds of each row at what tuning chose, and tests. No choice has seen them.
+
+**Gate.** A case counts where a row other than HML's reaches .9 on the longest condition within its training,
+as a mean over seeds; books, where one is below the 5-gram floor of the same text. A family's score is the mean
+of its cases that count. A rival counts in a family where its mean within the lengths of training is .05 above
+chance. What fails is "not measured at this size", never confirmed or refuted.
+
+**Verdicts.** Pairs of seeds, HML less the rival: accuracy, of books the share of bits saved. *better*: the
+difference is above 0; *not worse*: above −.02, of books −.01; *worse*: below 0; each by a one-sided paired
+t-test at .05 after Holm's correction over all families and rivals that count. What is better is not worse as
+well, and is called better; what is worse but not by the margin is called not worse. Else *undecided*.
+
+HML is what the bake-off of options made the default (`kit.ground.DEFAULT`); "HML (delta)" is its delta rule
+alone and always there: what HML is ahead of it, the options bring.
+"""
+
+from hmlcore.studies.kit.study import Experiment, Study
+
+OWN = "HML"
+ROWS: dict[str, str] = {
+    OWN: "hml",
+    "HML (delta)": "hml",
+    "gated DeltaNet": "gated_deltanet",
+    "matched gated DeltaNet": "gated_deltanet",
+    "Mamba": "mamba",
+    "Mamba-2": "mamba2",
+    "Mamba-2 + rotation": "mamba2",
+    "RetNet": "retnet",
+    "Hyena": "hyena",
+    "attention": "attention",
+    "LSTM": "lstm",
+}
+"""Row → its mixer. Matched gated DeltaNet has HML's layout: one value row, twice the heads."""
+GROWING = ("Hyena", "attention")
+"""Rows that keep everything: no bounded memories."""
+RIVALS = tuple(row for row in ROWS if row != OWN)
+
+_CONDITIONS = (
+    "payload", "delay", "pairs", "needles", "group", "order", "corpus", "tokenizer", "context", "length",
+    "rotor",
+)  # fmt: skip
+_MIXERS = tuple(dict.fromkeys(ROWS.values()))
+STUDY = Study(
+    "fair",
+    "Which memory is better at what, on one ground and with the same care?",
+    (
+        Experiment(
+            "fair_tuning", "Which start, layout and rate does each memory want?",
+            factors=("task", "variant", "configuration"), conditions=_CONDITIONS, criterion=("score", "max"),
+            among="configuration", mixers=_MIXERS,
+        ),
+        Experiment(
+            "fair", "Which memory is better at what, on one ground and with the same care?",
+            factors=("task", "variant", "configuration"), conditions=_CONDITIONS, mixers=_MIXERS,
+        ),
+    ),
+)  # fmt: skip

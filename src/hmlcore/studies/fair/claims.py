@@ -1,0 +1,82 @@
+"""The claims of the comparison: one a family, and what HML's options bring. Rules fixed before the runs."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from hmlcore.results import ResultSet
+from hmlcore.studies.fair import GROWING, OWN, RIVALS
+from hmlcore.studies.fair.scoreboard import (
+    BETTER,
+    MARGIN,
+    MARGIN_TEXT,
+    NOT_MEASURED,
+    NOT_WORSE,
+    WORSE,
+    scoreboard,
+)
+from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED, Claim, Effect, Verdict
+from hmlcore.studies.kit.scores import FAMILIES
+
+BOUNDED = tuple(row for row in RIVALS if row not in GROWING)
+
+
+def _evidence(lines: pd.DataFrame, by: str) -> str:
+    return "; ".join(
+        f"{line[by]} {line['verdict']}" + ("" if pd.isna(line["effect"]) else f" ({line['effect']:+.3f})")
+        for line in lines.to_dict("records")
+    )
+
+
+def not_worse_in(family: str) -> Callable[[ResultSet], Verdict]:
+    """The rule of one family."""
+
+    def rule(results: ResultSet) -> Verdict:
+        """HML against every bounded memory in the family, by the scoreboard's verdicts.
+
+        Confirmed: better or not worse than each that is measured. Refuted: worse than one. Undecided where none
+        is measured.
+        """
+        table = scoreboard(results)
+        lines = table[(table["family"] == family) & table["rival"].isin(BOUNDED)]
+        verdicts = set(lines["verdict"]) - {NOT_MEASURED}
+        if not verdicts:
+            return UNDECIDED, f"0 of {len(lines)} rivals: {NOT_MEASURED}"
+        good = verdicts <= {BETTER, NOT_WORSE}
+        return (CONFIRMED if good else REFUTED if WORSE in verdicts else UNDECIDED), _evidence(lines, "rival")
+
+    rule.__name__ = f"not_worse_in_{family}"
+    return rule
+
+
+def options_pay(results: ResultSet) -> Verdict:
+    """HML against HML (delta): what its options are worth where they were not chosen.
+
+    Confirmed: better in one family or more, and worse in none. Refuted: better in none.
+    """
+    table = scoreboard(results)
+    lines = table[table["rival"] == "HML (delta)"]
+    verdicts, evidence = list(lines["verdict"]), _evidence(lines, "family")
+    if BETTER not in verdicts:
+        return (UNDECIDED if set(verdicts) == {NOT_MEASURED} else REFUTED), evidence
+    return (CONFIRMED if WORSE not in verdicts else UNDECIDED), evidence
+
+
+_EFFECTS = (Effect("accuracy", MARGIN), Effect("score", MARGIN), Effect("bits_per_token", MARGIN_TEXT, True))
+_WORDS = {
+    "copy": "copies a message through a silence",
+    "recall": "recalls values by their keys",
+    "needle": "finds a needle",
+    "sums": "carries sums and recurrences along",
+    "expressions": "evaluates nested expressions",
+    "books": "predicts the bytes of books",
+}
+CLAIMS = [
+    Claim(f"{OWN} {_WORDS[family]} no worse than any other bounded memory", "fair",
+          not_worse_in(family), effects=_EFFECTS)
+    for family in FAMILIES
+]  # fmt: skip
+CLAIMS.append(
+    Claim("HML's options beside the delta rule are worth something and cost nothing", "fair", options_pay,
+          effects=_EFFECTS)
+)  # fmt: skip

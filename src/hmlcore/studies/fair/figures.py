@@ -1,0 +1,181 @@
+"""The comparison in one figure and four tables: the scoreboard, scores, what each row was given, and when it
+had learned."""
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from hmlcore.figures.marks import panels
+from hmlcore.figures.style import FAINT, GREY, mixer_style, stamp
+from hmlcore.figures.tables import Table, render
+from hmlcore.results import ResultSet
+from hmlcore.results.tuning import at_edge, tuned
+from hmlcore.studies.fair import RIVALS, ROWS
+from hmlcore.studies.fair.gate import reached, scores_by_condition
+from hmlcore.studies.fair.scoreboard import (
+    BETTER,
+    MARGIN,
+    MARGIN_TEXT,
+    NOT_WORSE,
+    OPEN,
+    WORSE,
+    scoreboard,
+)
+from hmlcore.studies.kit.figure import Figure, TableOf
+from hmlcore.studies.kit.scores import FAMILIES, FAMILY
+
+_COLORS = {
+    BETTER: mixer_style("hml").color,
+    NOT_WORSE: mixer_style("attention").color,
+    WORSE: mixer_style("mamba").color,
+    OPEN: GREY,
+}
+_SYMBOLS = {BETTER: "triangle-right", NOT_WORSE: "circle", WORSE: "triangle-left", OPEN: "circle-open"}
+
+
+def fair_scoreboard(results: ResultSet) -> go.Figure:
+    """HML less each rival in every family: means of paired seeds with their 95% intervals, by verdict.
+
+    Right of the line HML is ahead. Dashed: the margin to which it may be behind and count as not worse.
+    """
+    table, families = scoreboard(results), list(FAMILIES)
+    fig, cells = panels(families, "HML less the rival", "", columns=3, height=300)
+    listed = set()
+    for family, where in zip(families, cells, strict=True):
+        lines = table[(table["family"] == family)]
+        for verdict, part in lines.dropna(subset=["effect"]).groupby("verdict", sort=False):
+            fig.add_scatter(
+                x=part["effect"].round(5), y=part["rival"], mode="markers", name=verdict, legendgroup=verdict,
+                showlegend=verdict not in listed, meta="mean",
+                marker={"color": _COLORS[verdict], "symbol": _SYMBOLS[verdict], "size": 9},
+                error_x=_bars(part, _COLORS[verdict]), hovertext=[_hover(x) for x in part.to_dict("records")],
+                hoverinfo="text", **where,
+            )  # fmt: skip
+            listed.add(verdict)
+        margin = MARGIN_TEXT if family == "books" else MARGIN
+        for x, dash in ((0, "solid"), (-margin, "dash")):
+            fig.add_shape(
+                type="line", x0=x, x1=x, y0=-0.5, y1=len(RIVALS) - 0.5, layer="below",
+                line={"color": FAINT if dash == "dash" else GREY, "dash": dash, "width": 1}, **where,
+            )  # fmt: skip
+        fig.update_yaxes(categoryorder="array", categoryarray=list(reversed(RIVALS)), **where)
+        fig.update_yaxes(range=[-0.6, len(RIVALS) - 0.4], showgrid=True, title_text="", **where)
+        if lines["effect"].isna().all():
+            fig.add_annotation(
+                text="not measured at this size", x=0, y=(len(RIVALS) - 1) / 2, showarrow=False,
+                font={"color": GREY}, **where,
+            )  # fmt: skip
+    fig.update_layout(margin_l=150)
+    return stamp(fig, results)
+
+
+def _bars(part: pd.DataFrame, color: str) -> dict:
+    high, low = (part["high"] - part["effect"]).fillna(0), (part["effect"] - part["low"]).fillna(0)
+    return {
+        "type": "data", "symmetric": False, "array": high.round(5), "arrayminus": low.round(5),
+        "color": color, "thickness": 1.5, "width": 0,
+    }  # fmt: skip
+
+
+def _hover(line: dict) -> str:
+    interval = "" if pd.isna(line["low"]) else f"<br>95 %: {line['low']:+.3f} … {line['high']:+.3f}"
+    return f"{line['family']}, {line['rival']}<br>{line['effect']:+.3f}{interval}<br><b>{line['verdict']}</b>"
+
+
+def fair_verdicts(results: ResultSet) -> Table:
+    """The scoreboard in numbers, and whether each family passed its gate."""
+    table = scoreboard(results).set_index(["rival", "family"])
+    lines = [
+        {"rival": rival} | {family: _cell(table.loc[(rival, family)]) for family in FAMILIES}
+        for rival in RIVALS
+    ]
+    gate = reached(results)
+    failed = [case for case in gate.index if not gate.loc[case, "counts"]]
+    note = f"{results.stamp()} · accuracy, of books the share of bits saved; 95 % interval of paired seeds"
+    note += f" · cases that miss the gate: {', '.join(failed) or 'none'}"
+    return render(pd.DataFrame(lines), note=note, caption="Results at a glance: HML less each rival.")
+
+
+def _cell(line: pd.Series) -> str:
+    if pd.isna(line["effect"]):
+        return line["verdict"]
+    interval = "" if pd.isna(line["low"]) else f" ({line['low']:+.3f} … {line['high']:+.3f})"
+    return f"{line['effect']:+.3f}{interval} {line['verdict']}"
+
+
+def fair_scores(results: ResultSet) -> Table:
+    """Means over seeds, within the lengths of training and beyond them: accuracy, of bytes the bits."""
+    scores = scores_by_condition(results)
+    scores = scores.assign(score=scores["score"].abs())  # accuracy, or bits of which the score is the negative
+    means = scores.groupby(["variant", "task", "within"])["score"].mean()
+    cases = [case for cases in FAMILIES.values() for case in cases]
+    lines = []
+    for row in ROWS:
+        line = {"memory": row}
+        for case in cases:
+            for within in (True, False):
+                if (row, case, within) in means.index:
+                    line[case if within else f"{case}, beyond"] = f"{means[row, case, within]:.3f}"
+        lines.append(line)
+    gate, frame = reached(results), pd.DataFrame(lines).fillna("–")
+    best = {case: f"{abs(gate.loc[case, 'needed']):.3f}" for case in cases if case in gate.index}
+    frame.loc[len(frame)] = {"memory": "needed by one"} | {c: best.get(c, "–") for c in frame if c != "memory"}
+    note = f"{results.stamp()} · needed by one: what some row but HML's has to reach where training is hardest"
+    return render(frame, note=note, caption="Scores of every memory, within its training and beyond.")
+
+
+def fair_given(results: ResultSet) -> Table:
+    """What tuning chose for each row, case by case: configuration and rate, marked where it is at the edge."""
+    best, edge = tuned(results), at_edge(results)
+    scores = best.metric("score", split="validation").groupby("spec_hash")["value"].mean()
+    runs = best.runs().assign(score=scores)
+    top = runs.loc[runs.groupby(["task", "variant"])["score"].idxmax()]
+    cells = {
+        (run["variant"], run["task"]): f"{run['lr']:g}{' (edge)' * (index in edge)}, {run['configuration']}"
+        for index, run in top.iterrows()
+    }
+    cases = [case for case in (*FAMILY, "byte pairs") if case in set(top["task"])]
+    lines = [
+        {"memory": row} | {case: cells.get((row, case), "–").removesuffix(", the only one") for case in cases}
+        for row in ROWS
+    ]
+    trials = runs.groupby(["task", "variant"]).size().max()
+    note = f"{results.stamp()} · validation · of up to {trials} configurations each, every one at every rate"
+    return render(pd.DataFrame(lines), note=note, caption="What each memory was given, as tuning chose it.")
+
+
+def fair_solved(results: ResultSet) -> Table:
+    """Seeds that solved each case in training, and the median of the steps to .9."""
+    runs = results.runs()
+    for name in ("solved", "steps_to_90"):
+        runs[name] = results.metric(name, split="train").set_index("spec_hash")["value"]
+    runs = runs.dropna(subset=["solved"])
+    groups = runs.groupby(["variant", "task"])
+    cells = {key: _solved(part) for key, part in groups}
+    cases = [case for case in FAMILY if case in set(runs["task"])]
+    lines = [{"memory": row} | {case: cells.get((row, case), "–") for case in cases} for row in ROWS]
+    note = f"{results.stamp()} · seeds with .99 of the training answers right; median steps to .9"
+    return render(pd.DataFrame(lines), note=note, caption="How many seeds learn each case, and how soon.")
+
+
+def _solved(part: pd.DataFrame) -> str:
+    median = part["steps_to_90"].median()
+    steps = "never" if math.isinf(median) else f"{median:,.0f}"
+    return f"{int(part['solved'].sum())} of {len(part)}; {steps}"
+
+
+FIGURES = {
+    "fair_scoreboard": Figure(
+        "fair",
+        fair_scoreboard,
+        "Results at a glance: HML less each rival in six families of tasks, means of paired seeds with 95 % "
+        "intervals. Right of the line HML is ahead; dashed: how far it may be behind and count as not worse.",
+    )
+}
+TABLES = {
+    "fair_verdicts": TableOf("fair", fair_verdicts),
+    "fair_scores": TableOf("fair", fair_scores),
+    "fair_solved": TableOf("fair", fair_solved),
+    "fair_given": TableOf("fair_tuning", fair_given),
+}

@@ -1,0 +1,108 @@
+"""What counts: cases that some baseline can do at this size, rivals that do better than guessing. No torch."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from hmlcore.results import ResultSet
+from hmlcore.studies.fair import OWN, RIVALS, ROWS
+from hmlcore.studies.kit.scores import FAMILIES, FAMILY
+
+REACHED = 0.9
+ABOVE_CHANCE = 0.05
+CHANCE = {
+    "copy": 1 / 8, "recall": 1 / 4, "needle": 1 / 4, "parity": 1 / 2, "sums modulo 5": 1 / 5,
+    "recurrences": 1 / 7, "expressions": 0.46,
+}  # fmt: skip
+"""What guessing among the answers that are in sight scores; of expressions, a guess from the outermost operator
+and the digits' frequencies, which balancing does not take away."""
+
+
+def is_own(row: str) -> bool:
+    """Whether a row is one of HML's: a gate that only they pass is none."""
+    return ROWS[row] == ROWS[OWN]
+
+
+def scores_by_condition(results: ResultSet, split: str = "test") -> pd.DataFrame:
+    """Columns spec_hash, task, variant, seed, within (the lengths of training), score, and the conditions.
+
+    Accuracy, snapped where rotors were, or minus the bits a byte. A diverged run scores −inf.
+    """
+    rows = results.frame[results.frame["split"] == split]
+    keys = [c for c in ("spec_hash", "task", "variant", "seed", *_conditions(results)) if c in rows]
+
+    def values(metric: str) -> pd.Series:
+        found = rows[rows["metric"] == metric]
+        return found.assign(value=found["value"].fillna(float("-inf"))).set_index(keys)["value"]
+
+    scores = values("score")
+    scores.update(values("accuracy_snapped"))
+    table = scores.rename("score").reset_index()
+    trained = {
+        spec_hash: spec["train"] for spec_hash, spec in zip(results.hashes, results.specs(), strict=True)
+    }
+    here = table.drop(columns=["score", "spec_hash"]).to_dict("records")
+    within = [
+        any(_is(condition, task) for task in trained[run])
+        for run, condition in zip(table["spec_hash"], here, strict=True)
+    ]
+    return table.assign(within=within)
+
+
+def _conditions(results: ResultSet) -> tuple[str, ...]:
+    return tuple(c for c in ("payload", "delay", "pairs", "length", "group", "order") if c in results.frame)
+
+
+def _is(condition: Mapping, task: Mapping) -> bool:
+    """Whether a condition is that of a task as specs have it: they agree in whatever both say."""
+    return all(task[k] == v for k, v in condition.items() if k in task and k != "task" and not pd.isna(v))
+
+
+def reached(results: ResultSet) -> pd.DataFrame:
+    """Per case (index): the best row that is not HML's, `best`; its mean at the longest condition within its
+    training, `value`; what it has to reach, `needed`; and whether the case `counts`.
+
+    Of text the value is minus the bits a byte, and what is needed minus the floor's.
+    """
+    scores, lines = scores_by_condition(results), {}
+    scores = scores[scores["within"] & ~scores["variant"].map(is_own)]
+    for case, rows in scores.groupby("task", sort=False):
+        size = [c for c in ("payload", "delay", "pairs", "length") if c in rows and rows[c].notna().all()]
+        if size:
+            far = rows[size].apply(tuple, axis=1)
+            rows = rows[far == max(far, key=lambda x: (x[-1], x))]
+        means = rows.groupby("variant")["score"].mean()
+        needed = -_floor(results, case) if FAMILY[case] == "books" else REACHED
+        best, value = means.idxmax(), means.max()
+        lines[case] = {"best": best, "value": value, "needed": needed, "counts": bool(value >= needed)}
+    return pd.DataFrame.from_dict(lines, orient="index")
+
+
+def _floor(results: ResultSet, case: str) -> float:
+    return float(results.metric("ngram_bits_per_byte", split="test", task=case)["value"].mean())
+
+
+def family_scores(results: ResultSet) -> pd.DataFrame:
+    """Columns family, variant, seed, score: the mean over the family's cases that count of each one's mean over
+    conditions; none where no case of the family counts."""
+    gate = reached(results)
+    scores = scores_by_condition(results)
+    scores = scores[scores["task"].isin(gate.index[gate["counts"]])]
+    means = scores.groupby(["task", "variant", "seed"])["score"].mean().reset_index()
+    means = means.assign(family=means["task"].map(FAMILY))
+    return means.groupby(["family", "variant", "seed"])["score"].mean().reset_index()
+
+
+def at_chance(results: ResultSet) -> set[tuple[str, str]]:
+    """(family, rival) of those that within the lengths of training do no better than guessing."""
+    scores = scores_by_condition(results)
+    scores = scores[scores["within"] & scores["task"].isin(CHANCE)]
+    above = scores.assign(family=scores["task"].map(FAMILY), above=scores["score"] - scores["task"].map(CHANCE))
+    means = above.groupby(["family", "task", "variant"])["above"].mean().groupby(["family", "variant"]).mean()
+    return {key for key, value in means.items() if value <= ABOVE_CHANCE and key[1] in RIVALS}
+
+
+def missing(results: ResultSet) -> list[str]:
+    """Cases that no run has measured."""
+    there = set(results.runs()["task"])
+    return [case for cases in FAMILIES.values() for case in cases if case not in there]

@@ -1,0 +1,42 @@
+"""What each row of the comparison is given: configuration → the arguments of its mixer."""
+
+from hmlcore.studies.kit.ground import DEFAULT, norm_ground
+
+Configurations = dict[str, dict]
+_SLOW = {"gate_init": "slow"}
+_ONLY = "the only one"
+
+
+def configurations(row: str, d_model: int, heads: int, length: int, text: bool) -> Configurations:
+    """Name → arguments of every configuration that `row` is tuned over, at a width and number of heads.
+
+    Where a memory's size can be set it is 2·N·d_model floats, N = d_model / heads: in H heads of N × 2N, in 2H
+    of N × N, or in E = 2·d_model channels of N. Mamba keeps the sixteen of its authors, attention and Hyena
+    everything.
+
+    Args: length, the longest that is trained on, which is the unit of time of Hyena's filters. text, whether
+        the case is text, for which Hyena's authors draw wider filters than for recall.
+    """
+    n = d_model // heads
+    one_row = {"num_heads": 2 * heads, "head_dim": n} | norm_ground()
+    published = {"num_heads": heads}
+    matched = one_row | {"expand_v": 1}
+    filters = {"filter_length": length, "filter_width": 64}
+    if text:
+        filters |= {"filter_features": 33, "filter_frequency": 14, "filter_width": min(64, d_model)}
+    return {
+        "HML": {_ONLY: one_row | DEFAULT},
+        "HML (delta)": {_ONLY: one_row | {"dynamics": "delta"}},
+        "gated DeltaNet": {
+            "published start": published | norm_ground(),
+            "slow start": published | norm_ground() | _SLOW,
+        },
+        "matched gated DeltaNet": {"published start": matched, "slow start": matched | _SLOW},
+        "Mamba": {_ONLY: {}},
+        "Mamba-2": {f"{h} heads": {"d_state": n, "head_dim": 2 * d_model // h} for h in (heads, 2 * heads)},
+        "Mamba-2 + rotation": {_ONLY: {"d_state": n, "head_dim": 2 * n, "rotation": True}},
+        "RetNet": {"published": published | {"conv_size": 1}, "with convolution": published},
+        "Hyena": {_ONLY: filters},
+        "attention": {_ONLY: {"num_heads": heads}},
+        "LSTM": {_ONLY: {"forget_bias": 1.0}},
+    }[row]

@@ -1,0 +1,192 @@
+"""The gate, the scoreboard's verdicts and the claims, driven by made-up scores; and that the grids are fair."""
+
+import itertools
+
+import pytest
+import torch
+from made_up_results import CASES, fair_run, fill_fair, loaded
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.models import Backbone
+from hmlcore.results import Store
+from hmlcore.results.spec import canonical
+from hmlcore.runner.model import model_config
+from hmlcore.studies import protocol
+from hmlcore.studies.fair import GROWING, RIVALS, ROWS
+from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, options_pay
+from hmlcore.studies.fair.gate import at_chance, family_scores, is_own, reached, scores_by_condition
+from hmlcore.studies.fair.grid import GATE_TRIAL, RATES, SEEDS, chosen, given
+from hmlcore.studies.fair.scoreboard import BETTER, NOT_MEASURED, NOT_WORSE, OPEN, WORSE, scoreboard
+from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
+from hmlcore.studies.kit.comparison import task_from
+from hmlcore.studies.kit.families import cases
+from hmlcore.studies.kit.scores import FAMILIES, FAMILY
+from hmlcore.studies.kit.study import PROFILES
+from hmlcore.studies.kit.tuning import Tuned
+
+TESTED = tuple(FAMILY)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fill_fair(Store(tmp_path_factory.mktemp("fair")), seeds=5)
+
+
+@pytest.fixture(scope="module")
+def results(store):
+    return loaded(store, "fair")
+
+
+def with_skills(tmp_path, skills, seeds=5):
+    """HML at .95 everywhere, the row Mamba as `skills` (case → by seed) says, attention at .95 as the gate."""
+    store = Store(tmp_path)
+    for task in TESTED:
+        for seed in range(seeds):
+            for row, skill in {"HML": 0.95, "attention": 0.95, "Mamba": skills.get(task, 0.95)}.items():
+                here = skill[seed] if isinstance(skill, list) else skill
+                store.write(fair_run(ROWS[row], seed, row, task, skill=here - 0.002 * seed))
+    return loaded(store, "fair")
+
+
+def against(table, rival="Mamba"):
+    return table[table["rival"] == rival].set_index("family")["verdict"].to_dict()
+
+
+def test_conditions_of_training_are_told_from_those_beyond(results):
+    scores = scores_by_condition(results)
+    copied = scores[scores["task"] == "copy"]
+    assert copied.groupby("delay")["within"].unique().map(list).to_dict() == {8: [True], 64: [False]}
+    assert scores[scores["task"].isin(["expressions", "bytes"])]["within"].all()
+
+
+def test_a_case_counts_where_another_row_reaches_nine_tenths_or_is_below_the_floor(results):
+    gate = reached(results)
+    assert set(gate.index) == set(TESTED)
+    assert not any(is_own(row) for row in gate["best"])
+    assert gate["counts"].to_dict() == {case: case != "sums modulo 5" for case in TESTED}
+    assert gate.loc["bytes", "needed"] == -2.3 and gate.loc["copy", "needed"] == 0.9
+    sums = family_scores(results).query("family == 'sums' and variant == 'HML' and seed == 0")["score"]
+    assert list(sums) == pytest.approx([0.97 - 0.15])  # modulo 5 left out
+
+
+def test_who_guesses_is_not_beaten(tmp_path):
+    results = with_skills(tmp_path, {"recall": 0.29, "copy": 0.2})
+    assert at_chance(results) == {("recall", "Mamba")}
+    assert against(scoreboard(results))["recall"] == NOT_MEASURED
+    assert against(scoreboard(results))["copy"] == BETTER
+
+
+def test_a_family_that_nobody_can_do_decides_nothing(tmp_path):
+    store = Store(tmp_path)
+    for task, seed, row in itertools.product(TESTED, range(5), ROWS):
+        store.write(fair_run(ROWS[row], seed, row, task, skill=0.99 if "HML" in row else 0.6))
+    table = scoreboard(loaded(store, "fair"))
+    measured = table[table["verdict"] != NOT_MEASURED]
+    assert measured.empty and len(table) == len(FAMILIES) * len(RIVALS)
+    assert not_worse_in("copy")(loaded(store, "fair"))[0] == UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("skill", "verdict"),
+    [
+        (0.8, BETTER), (0.95, NOT_WORSE), (0.96, NOT_WORSE), (1.0, WORSE),
+        ([0.6, 1.0, 0.8, 1.0, 1.0], OPEN), ([0.5, 0.95, 0.95, 0.95, 0.95], OPEN),
+    ],
+)  # fmt: skip
+def test_verdicts(tmp_path, skill, verdict):
+    assert against(scoreboard(with_skills(tmp_path, {"copy": skill})))["copy"] == verdict
+
+
+@pytest.mark.parametrize(("bits", "verdict"), [(2.24, NOT_WORSE), (2.2, WORSE), (2.3, BETTER)])
+def test_books_are_judged_by_the_share_of_bits(tmp_path, bits, verdict):
+    table = scoreboard(with_skills(tmp_path, {"bytes": 3.2 - bits}))
+    assert against(table)["books"] == verdict
+    effect = table.set_index(["family", "rival"]).loc[("books", "Mamba"), "effect"]
+    assert effect == pytest.approx(1 - 2.25 / bits, abs=2e-3)
+
+
+def test_few_seeds_decide_nothing(tmp_path):
+    assert set(against(scoreboard(with_skills(tmp_path, {"copy": 0.5}, seeds=4))).values()) == {OPEN}
+
+
+def test_more_comparisons_ask_for_more(tmp_path):
+    """A difference that is clear alone is not after Holm's correction over all of them."""
+    results = with_skills(tmp_path, {"copy": [0.91, 0.93, 0.94, 0.945, 0.95]})
+    alone = scoreboard(results.where(variant=["HML", "Mamba", "attention"]), rivals=("Mamba",))
+    assert against(alone)["copy"] != BETTER
+
+
+def test_cases_that_are_not_there_are_named(tmp_path):
+    store = fill_fair(Store(tmp_path), seeds=1, cases=CASES[:3])
+    with pytest.raises(HmlcoreError, match="lack the cases parity, sums modulo 5, recurrences, expressions"):
+        scoreboard(loaded(store, "fair"))
+
+
+def test_claims_follow_the_scoreboard(results, tmp_path):
+    assert len(CLAIMS) == len(FAMILIES) + 1
+    assert not_worse_in("copy")(results)[0] == CONFIRMED
+    worse = with_skills(tmp_path / "worse", {"needle": 1.0})
+    assert not_worse_in("needle")(worse)[0] == REFUTED and not_worse_in("copy")(worse)[0] == CONFIRMED
+    open_ = with_skills(tmp_path / "open", {"copy": [0.6, 1.0, 0.8, 1.0, 1.0]})
+    assert not_worse_in("copy")(open_)[0] == UNDECIDED
+    assert not any(row in not_worse_in("copy")(results)[1] for row in GROWING)
+
+
+@pytest.mark.parametrize(("delta", "verdict"), [(0.9, CONFIRMED), (0.95, REFUTED), (None, UNDECIDED)])
+def test_what_options_pay(tmp_path, delta, verdict):
+    store = Store(tmp_path)
+    for task, seed in itertools.product(TESTED, range(5)):
+        other = delta if delta is not None else {"copy": 0.9, "recall": 1.0}.get(task, 0.95)
+        for row, skill in {"HML": 0.95, "HML (delta)": other, "attention": 0.95}.items():
+            store.write(fair_run(ROWS[row], seed, row, task, skill=skill - 0.002 * seed))
+    assert options_pay(loaded(store, "fair"))[0] == verdict
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_row_is_tuned_over_the_same_rates_and_tested_with_fresh_seeds(profile):
+    tuning, tests = (protocol(name).grid(profile) for name in ("fair_tuning", "fair"))
+    assert {entry["split"] for s in tuning for entry in s["evaluate"]} == {"validation"}
+    assert {entry["split"] for s in tests for entry in s["evaluate"]} == {"test"}
+    assert not {s["seed"] for s in tuning} & {s["seed"] for s in tests}
+    tried = {}
+    for s in tuning:
+        tried.setdefault((s["task"], s["variant"], s["configuration"]), set()).add(s["lr"])
+    assert all(rates >= set(RATES[profile]) for rates in tried.values())
+    for case, rows in (dict.fromkeys(FAMILY, ROWS) | GATE_TRIAL).items():
+        assert {row for task, row, _ in tried if task == case} == set(rows)
+    met = [(s["task"], s["variant"], s["seed"]) for s in tests]
+    assert sorted(met) == sorted(itertools.product(FAMILY, ROWS, SEEDS[profile]))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_memories_whose_size_can_be_set_have_equally_many_floats(profile):
+    for s in cases(profile).values():
+        n = s["d_model"] // s["heads"]
+        for row in ROWS:
+            for arguments in given(row, s).values():
+                if "expand_v" in arguments or "dynamics" in arguments:
+                    assert arguments["num_heads"] * arguments["head_dim"] ** 2 == 2 * n * s["d_model"]
+                if "d_state" in arguments:
+                    assert 2 * s["d_model"] * arguments["d_state"] == 2 * n * s["d_model"]
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop"])
+def test_all_rows_have_the_parameters_of_attention_and_are_trained_alike(profile):
+    by_case = {}
+    for s in protocol("fair_tuning").grid(profile):
+        task = task_from(s["train"][0])
+        with torch.device("meta"):
+            count = Backbone(model_config(s, task.vocab_size)).parameter_count
+        own = {k: v for k, v in s.items() if k not in ("model", "mixer", "variant", "configuration", "lr")}
+        by_case.setdefault(s["task"], []).append((count, canonical(own)))
+        assert s["optimizer"] == "muon" and ("solved_at" in s) == (profile == "laptop" and task.name != "text")
+    for found in by_case.values():
+        counts = [count for count, _ in found]
+        assert max(counts) <= 1.021 * min(counts) and len({own for _, own in found}) == 1
+
+
+def test_the_test_takes_the_configuration_and_rate_that_tuning_kept():
+    stored = {"copy, RetNet, with convolution": {"retnet": Tuned(0.03, (0.01, 0.03), (0,))}}
+    names = ["published", "with convolution"]
+    assert chosen(stored, "copy", "RetNet", names, [0.003, 0.01, 0.03]) == ("with convolution", 0.03)
+    assert chosen(stored, "recall", "RetNet", names, [0.003, 0.01, 0.03]) == ("published", 0.01)
