@@ -14,7 +14,8 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.ops import backend
 from hmlcore.ops.delta_rule import chunk_delta_rule, delta_rule, naive_delta_rule
 from hmlcore.ops.delta_rule.fla import FLA
-from hmlcore.ops.faded import Faded, FadedByHead, by_channel
+from hmlcore.ops.faded import by_channel
+from hmlcore.ops.matrix_memory import decay_matrix
 from hmlcore.ops.oscillator import chunk_oscillator, naive_oscillator, oscillator
 
 N = 5
@@ -62,10 +63,15 @@ def test_products_are_those_of_the_definition(size):
 
 def test_channels_that_decay_alike_are_a_head():
     q, k, log_alpha = normal(2, 16, N), normal(2, 16, N, seed=1), F.logsigmoid(normal(2, 16, seed=2))
-    found, wanted = by_channel(q, k, log_alpha[..., None].expand_as(k)), FadedByHead(q, k, log_alpha)
-    for name in Faded._fields:
-        a, b = getattr(found, name), getattr(wanted, name)
-        torch.testing.assert_close(a, b.expand_as(a), rtol=1e-12, atol=1e-14)
+    found, fading = by_channel(q, k, log_alpha[..., None].expand_as(k)), decay_matrix(log_alpha)
+    between, since, until = fading[:, 1:, 1:], fading[:, 1:, :1], fading[:, -1, 1:, None]
+    wanted = {
+        "kk": (between * (k @ k.mT)).tril(-1), "qk": (between * (q @ k.mT)).tril(),
+        "first_k": since * k, "first_q": since * q, "last_k": (until * k).mT, "keep": fading[:, -1:, :1],
+    }  # fmt: skip
+    for name, expected in wanted.items():
+        part = getattr(found, name)
+        torch.testing.assert_close(part, expected.expand_as(part), rtol=1e-12, atol=1e-14)
 
 
 @each_rule

@@ -237,6 +237,17 @@ def test_what_does_not_fit_is_refused(form):
         apply(chunk_oscillator, x, chunk_size=0)
 
 
+def test_the_memory_whose_errors_turn_is_an_operator_that_torch_accepts():
+    x = {name: t.detach().float() for name, t in draw(20).items()}
+    e = torch.stack((-x["log_rho"].expm1(), x["theta"].sin()), -1)
+    alpha = x["log_alpha"].exp()[..., None]
+    gates = [y.requires_grad_() for y in (x["log_alpha"], alpha, e, torch.ones_like(alpha))]
+    operands = [x[name].requires_grad_() for name in "qkv"]
+    state, operator = x["initial_state"][:, :, None].requires_grad_(), torch.ops.hmlcore.hamiltonian_chunk
+    found = torch.library.opcheck(operator.default, (*operands, state, gates, 16, True, False))
+    assert set(found.values()) == {"SUCCESS"}
+
+
 def solve_inputs(dtype=torch.float64):
     lower = normal(2, 5, 5).tril(-1)
     parts = lower, normal(2, 5, seed=1), normal(2, 5, seed=2), normal(2, 5, 3, seed=3), normal(2, 5, 4, seed=4)

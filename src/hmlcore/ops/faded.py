@@ -1,11 +1,11 @@
-r"""What the chunkwise one-row memories share: products of keys and queries that fade in between.
+r"""What the chunkwise one-row memories by channel share: products of keys and queries that fade in between.
 
 A chunk of C tokens that starts at S₀ reads S₀ and its own writes through
 
     A(t, s) = Π_{j=s+1..t} α_j,     (x ∘ A(t, 0))ᵀ S₀,     Σ_n x_tn k_sn A_n(t, s)  for s ≤ t,
 
-with one α for all channels of a key, where A comes out of the sum, or one for each. Then A is put together
-from what lies on either side of a middle m: A(t, s) = A(t, m) A(m, s). Every factor is a product of numbers
+with one α for each channel of a key, so that A does not come out of the sum. It is put together from what
+lies on either side of a middle m: A(t, s) = A(t, m) A(m, s). Every factor is a product of numbers
 in [0, 1]: nothing is divided, so nothing overflows however fast it fades, and what underflows is nothing.
 Halving a chunk again and again, each pair of tokens has a middle, and each half is a product of matrices:
 log₂ C of them, as in the two-level chunks of gated linear attention (Yang et al., arXiv 2312.06635), which
@@ -18,8 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hmlcore.ops.matrix_memory import decay_matrix
-
 
 class Faded(NamedTuple):
     """Over [B, H, chunks, ...], from keys k and queries q."""
@@ -30,44 +28,6 @@ class Faded(NamedTuple):
     first_q: Tensor  # [C, N]: A(t, 0)q_t, what a read sees of it
     last_k: Tensor  # [N, C]: A(C, s)k_s, where a write stands in the chunk's last state
     keep: Tensor  # A(C, 0), [1, 1] or [N, 1]
-
-
-class FadedByHead:
-    """The same with one α for all channels, log α [B, H, chunks, C].
-
-    Each product is formed when it is asked for, which fixes the order in which gradients are summed.
-    """
-
-    def __init__(self, q: Tensor, k: Tensor, log_alpha: Tensor):
-        decay = decay_matrix(log_alpha)
-        self.q, self.k = q, k
-        self.first, self.weight = decay[..., 1:, :1], decay[..., 1:, 1:]
-        self.keep = decay[..., -1:, :1]
-
-    @property
-    def kk(self) -> Tensor:
-        return (self.weight * (self.k @ self.k.mT)).tril(-1)
-
-    @property
-    def qk(self) -> Tensor:
-        return (self.weight * (self.q @ self.k.mT)).tril()
-
-    @property
-    def first_k(self) -> Tensor:
-        return self.first * self.k
-
-    @property
-    def first_q(self) -> Tensor:
-        return self.first * self.q
-
-    @property
-    def last_k(self) -> Tensor:
-        return (self.weight[..., -1, :, None] * self.k).mT
-
-
-def faded(q: Tensor, k: Tensor, log_alpha: Tensor) -> Faded | FadedByHead:
-    """q, k [B, H, chunks, C, N] and log α, one a token or one for each of its channels."""
-    return by_channel(q, k, log_alpha) if log_alpha.ndim == k.ndim else FadedByHead(q, k, log_alpha)
 
 
 def by_channel(q: Tensor, k: Tensor, log_alpha: Tensor) -> Faded:

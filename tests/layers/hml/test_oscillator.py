@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hml_cases import HEADS, SIZE, WIDTH, double, make, unit
 
 from hmlcore.layers import HML
+from hmlcore.layers.hml.dynamics import oscillator
 from hmlcore.ops.oscillator import as_complex, as_real
 
 every_theta = pytest.mark.parametrize("theta", ["head", "token", "few"])
@@ -16,13 +17,13 @@ every_theta = pytest.mark.parametrize("theta", ["head", "token", "few"])
 @every_theta
 def test_an_oscillator_layer_starts_as_the_delta_rule(theta):
     torch.manual_seed(0)
-    oscillator = HML(WIDTH, dynamics="oscillator", theta=theta).double()
+    layer = HML(WIDTH, dynamics="oscillator", theta=theta).double()
     rule = HML(WIDTH, dynamics="delta").double()
-    rule.load_state_dict({name: x for name, x in oscillator.state_dict().items() if name != "rule.theta"})
+    rule.load_state_dict({name: x for name, x in layer.state_dict().items() if name != "rule.theta"})
     x = double(2, 50, WIDTH)
-    torch.testing.assert_close(oscillator(x)[0], rule(x)[0], rtol=1e-11, atol=1e-13)
-    assert oscillator.state_size(9) == rule.state_size(9)
-    (slope,) = torch.autograd.grad(oscillator(x)[0].square().sum(), [oscillator.rule.theta])
+    torch.testing.assert_close(layer(x)[0], rule(x)[0], rtol=1e-11, atol=1e-13)
+    assert layer.state_size(9) == rule.state_size(9)
+    (slope,) = torch.autograd.grad(layer(x)[0].square().sum(), [layer.rule.theta])
     assert slope.abs().min() > 0
 
 
@@ -45,6 +46,18 @@ def test_an_oscillator_layer_is_its_equations(theta):
     y, state = layer(x)
     torch.testing.assert_close(y, layer._read_out(torch.stack(outputs, 1), v, x, None), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(state.memory[:, :, 0], as_real(memory), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("bounds", [None, [0, 5, 21]])
+def test_heads_that_stay_may_be_a_memory_of_their_own(bounds, monkeypatch):
+    layer, x = make("oscillator", heads=6, width=24), double(1, 21, 24).requires_grad_()
+    found = []
+    for together in (True, False):
+        monkeypatch.setattr(oscillator, "in_one", lambda _, together=together: together)
+        y, state = layer(x, cu_seqlens=bounds)
+        grads = torch.autograd.grad(y.sin().sum() + state.memory.sum(), [x, *layer.parameters()])
+        found.append((y, state.memory, *grads))
+    torch.testing.assert_close(*found, rtol=1e-11, atol=1e-12)
 
 
 def test_the_undamped_oscillator_turns_about_the_association_without_loss():

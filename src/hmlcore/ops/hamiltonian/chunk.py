@@ -43,13 +43,16 @@ def _forward(
     o, parts = v.new_empty(v.shape), _groups(k, size)
     # Where nothing is kept, every group writes over the one before.
     length = k.shape[1] if keep else parts[0].stop
-    solve, errors, states = kept = _kept(v[:, :length], state, size)
+    solve, errors, states, *plain = kept = _kept(v[:, :length], state, x, size)
     states[0] = state.flatten(0, 1).flatten(1, 2)
     for tokens in parts:
         chunks = _chunks(tokens, size) if keep else _chunks(slice(0, tokens.stop - tokens.start), size)
         at = solve[chunks], errors[chunks], states[chunks.start : chunks.stop + 1]
         g = _prepared(r, k, x, tokens, size, state.dtype)
-        groups.state_pass(g, _flat(v, tokens, size, state.dtype), *at)
+        values = _flat(v, tokens, size, state.dtype)
+        groups.state_pass(g, values, *at)
+        if plain and keep:
+            groups.plain_errors(g, values, at[1].flatten(0, 1), plain[0][chunks].flatten(0, 1))
         _join(o, groups.outputs(g, *at[1:]), tokens, size)
         now = states[chunks.stop]
         if not keep:
@@ -61,7 +64,7 @@ def _backward(
     operands: Sequence[Tensor], x: Coefficients, kept: Sequence[Tensor], d_o: Tensor, d_state: Tensor, size: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Coefficients]:
     """The gradients of r, k, v, the first state and the coefficients."""
-    (r, k, _v), (solve, errors, states) = operands, kept
+    (r, k, _v), (solve, errors, states, *plain) = operands, kept
     d_r, d_k, d_v = (y.new_empty(y.shape) for y in operands)
     d_x = x.map(lambda y: y.new_empty(y.shape))
     now = d_state.flatten(0, 1).flatten(1, 2)
@@ -69,10 +72,13 @@ def _backward(
         chunks = _chunks(tokens, size)
         g = _prepared(r, k, x, tokens, size, states.dtype)
         seen = _flat(d_o, tokens, size, states.dtype)
-        d_values, d_states = groups.state_pass_gradient(g, solve[chunks], seen, now)
+        d_errors, d_values, d_states = groups.state_pass_gradient(g, solve[chunks], seen, now)
+        if plain:
+            d_turn = groups.turn_gradient(g, plain[0][chunks].flatten(0, 1), d_errors, d_values)
         d_queries, d_keys, d_gates = groups.group_gradient(
             g, seen, d_values, errors[chunks], states[chunks], d_states[1:]
         )
+        d_gates = d_gates._replace(e=d_turn) if plain else d_gates
         found = (d_r, d_queries), (d_k, d_keys), (d_v, d_values), *zip(d_x, d_gates, strict=True)
         for whole, part in found:
             if whole is not None:
@@ -81,14 +87,16 @@ def _backward(
     return d_r, d_k, d_v, now.clone().view(d_state.shape), d_x
 
 
-def _kept(v: Tensor, state: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Empty T [m, S, C, C], Z [m, S, C, D] and states [m + 1, S, pN, D]."""
+def _kept(v: Tensor, state: Tensor, x: Coefficients, size: int) -> tuple[Tensor, ...]:
+    """Empty T [m, S, C, C], Z [m, S, C, D] and states [m + 1, S, pN, D]; for a complex e, T in pairs and z."""
     batch, heads, rows, n, d = state.shape
     chunks, heads = -(-v.shape[1] // size), batch * heads
+    errors = [state.new_empty(chunks, heads, size, d) for _ in range(1 + x.turning)]
     return (
-        state.new_empty(chunks, heads, size, size),
-        state.new_empty(chunks, heads, size, d),
+        state.new_empty(chunks, heads, size, size * (1 + x.turning)),
+        errors[0],
         state.new_empty(chunks + 1, heads, rows * n, d),
+        *errors[1:],
     )
 
 
@@ -141,7 +149,7 @@ def _prepared(
     return groups.prepare(vectors.flatten(1, 3), x.map(lambda y: _flat(y, tokens, size, dtype)))
 
 
-_memory = library.register("hamiltonian_chunk", _forward, _backward, _kept)
+memory = library.register("hamiltonian_chunk", _forward, _backward, _kept)
 
 
 @without_autocast
@@ -165,5 +173,5 @@ def chunk_hamiltonian(
     chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_inputs(r, k, v, coefficients, initial_state)
     size = min(chunk_size or default_chunk_size(k.shape[-1]), k.shape[1])
-    o, last = _memory(r, k, v, state, coefficients, size)
+    o, last = memory(r, k, v, state, coefficients, size)
     return o, last if output_final_state else None

@@ -19,7 +19,8 @@ from torch import Tensor
 class Coefficients(NamedTuple):
     """One token's linear map, for p = 1 (`log_gamma` and `drift` are None) or p = 2 rows.
 
-    Shapes: the scalars [B, T, H]; `c`, `e`, `f` [B, T, H, p].
+    Shapes: the scalars [B, T, H]; `c`, `e`, `f` [B, T, H, p]. The chunkwise form also takes an `e` of one
+    row that is complex and turns pairs of value channels, Re e and Im e: [B, T, H, 2].
     """
 
     log_alpha: Tensor  # log α ≤ 0: forgetting
@@ -33,6 +34,11 @@ class Coefficients(NamedTuple):
     def rows(self) -> int:
         """p: 1 for a plain matrix memory, 2 for a phase-space pair (Q, P)."""
         return self.c.shape[-1]
+
+    @property
+    def turning(self) -> bool:
+        """Whether `e` is complex."""
+        return self.e.shape[-1] > self.rows
 
     @property
     def present(self) -> list[Tensor]:

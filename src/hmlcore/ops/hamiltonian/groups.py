@@ -26,11 +26,14 @@ class Group(NamedTuple):
     y: Tensor  # [G, C, p]
     writes: Tensor  # Y [G, C, pN]
     phi: Tensor  # Φ(C, 0) [G, p, p]
+    turn: Tensor | None  # a complex e [G, C]: then Z is e ∘ z, what is written, and e is 1 elsewhere here
 
 
 def prepare(vectors: Tensor, x: Coefficients) -> Group:
     """The group of `vectors` [2, G, C, N], keys and then queries, and coefficients over [G, C]."""
-    (keys, queries), p = vectors, x.e.shape[-1]
+    (keys, queries), p, turn = vectors, x.rows, None
+    if x.turning:
+        turn, x = torch.view_as_complex(x.e), x._replace(e=torch.ones_like(x.c))
     products = chunk_products(x)
     pairs = vectors.new_empty(*vectors.shape[:3], vectors.shape[2])
     torch.bmm(keys, keys.mT, out=pairs[0])
@@ -44,6 +47,7 @@ def prepare(vectors: Tensor, x: Coefficients) -> Group:
         y=y,
         writes=_rows(y, keys),
         phi=last[..., :p].movedim(0, 1).contiguous(),
+        turn=turn,
     )  # fmt: skip
 
 
@@ -51,22 +55,40 @@ def state_pass(g: Group, values: Tensor, solve: Tensor, errors: Tensor, states: 
     """Z = T(US − V), S′ = Φ(C, 0)S − YᵀZ, chunk after chunk.
 
     Args:
-        values: V [G, C, D], overwritten.
-        solve, errors: where T [m, S, C, C] and Z [m, S, C, D] go.
+        values: V [G, C, D], in whose place US − V is left.
+        solve, errors: where T [m, S, C, C], as pairs if complex, and Z [m, S, C, D] go.
         states: [m + 1, S, pN, D], of which the first is given and the others are written.
     """
-    system = g.mixed[0]
+    solve, errors, inverse = _numbers(g, solve.flatten(0, 1)), errors.flatten(0, 1), _inverse(g)
+    solve.copy_(inverse)
+    at, across = _between(states, g.phi)
+    differences, found = _numbers(g, values.neg_()), _numbers(g, errors)
+    steps = _chunk_by_chunk(
+        states.shape[1], g.rows[0], values, differences, solve, found, errors, g.phi, g.writes.mT
+    )
+    for i, (u, guess, difference, t, z, written, phi, y) in enumerate(steps):
+        guess.baddbmm_(u, at[i])
+        torch.bmm(t, difference, out=z)
+        at[i + 1].baddbmm_(y, written, beta=0, alpha=-1)
+        across[i + 1].baddbmm_(phi, across[i])
+
+
+def _inverse(g: Group) -> Tensor:
+    """T = (I + L)⁻¹, L = M ∘ KKᵀ, or where errors turn diag(e)(I + L diag(e))⁻¹, [G, C, C]."""
+    system = g.mixed[0] if g.turn is None else g.mixed[0] * g.turn[:, None]
     identity = torch.eye(system.shape[-1], dtype=system.dtype, device=system.device).expand_as(system)
     inverse = torch.linalg.solve_triangular(system, identity, upper=False, unitriangular=True)
-    solve.copy_(inverse.view(solve.shape))
-    at, across = _between(states, g.phi)
-    steps = _chunk_by_chunk(
-        states.shape[1], g.rows[0], values.neg_(), solve.flatten(0, 1), errors.flatten(0, 1), g.phi, g.writes.mT
-    )
-    for i, (u, guess, t, z, phi, y) in enumerate(steps):
-        torch.bmm(t, guess.baddbmm_(u, at[i]), out=z)
-        at[i + 1].baddbmm_(y, z, beta=0, alpha=-1)
-        across[i + 1].baddbmm_(phi, across[i])
+    return inverse if g.turn is None else inverse.mul_(g.turn[..., None])
+
+
+def _numbers(g: Group, x: Tensor) -> Tensor:
+    """A view of real x: where errors turn, its pairs of neighbours as complex numbers."""
+    return x if g.turn is None else torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+
+
+def plain_errors(g: Group, differences: Tensor, errors: Tensor, out: Tensor) -> None:
+    """z = US − V − LZ, of which Z is e ∘ z, into `out`; all [G, C, D]."""
+    torch.baddbmm(differences, g.mixed[0], errors, alpha=-1, out=out)
 
 
 def outputs(g: Group, errors: Tensor, states: Tensor) -> Tensor:
@@ -74,25 +96,39 @@ def outputs(g: Group, errors: Tensor, states: Tensor) -> Tensor:
     return (g.mixed[1] @ errors.flatten(0, 1)).baddbmm_(g.rows[1], states[:-1].flatten(0, 1), beta=-1)
 
 
-def state_pass_gradient(g: Group, solve: Tensor, d_o: Tensor, d_last: Tensor) -> tuple[Tensor, Tensor]:
-    """V̄ [G, C, D] and the gradients of the states between chunks [m + 1, S, pN, D], last chunk first.
+def state_pass_gradient(g: Group, solve: Tensor, d_o: Tensor, d_last: Tensor) -> tuple[Tensor, ...]:
+    """−Z̄ and V̄ [G, C, D] and the gradients of the states between chunks [m + 1, S, pN, D], last chunk first.
 
-    Args: d_o [G, C, D];  d_last, the gradient of the group's last state, [S, pN, D].
+    Args: solve, as in :func:`state_pass`;  d_o [G, C, D];  d_last, the gradient of the group's last state,
+        [S, pN, D].
     """
-    # Negative gradients of the errors: here as outputs see them, below with what the state passes back.
+    # −Z̄, here as outputs see it, below with what the state passes back.
     d_errors, d_values = g.mixed[1].mT @ d_o, torch.empty_like(d_o)
+    # A conjugate that is formed: torch's lazy one is not seen by an operator inside a compiled graph.
+    back = torch.conj_physical(_numbers(g, solve.flatten(0, 1))).mT
     d_states = d_last.new_empty(len(d_o) // len(d_last) + 1, *d_last.shape)
     d_states[-1] = d_last
     torch.bmm(g.rows[1].mT, d_o, out=d_states[:-1].flatten(0, 1))
     at, across = _between(d_states, g.phi)
+    asked, given = _numbers(g, d_errors), _numbers(g, d_values)
     steps = _chunk_by_chunk(
-        len(d_last), d_errors, g.writes, d_values, solve.flatten(0, 1).mT, g.phi.mT, g.rows[0].mT
+        len(d_last), d_errors, asked, g.writes, given, d_values, back, g.phi.mT, g.rows[0].mT
     )
-    for i, (d_error, y, d_value, t, phi, u) in reversed(list(enumerate(steps))):
-        torch.bmm(t, d_error.baddbmm_(y, at[i + 1]), out=d_value)
+    for i, (d_error, d_z, y, d_v, d_value, t, phi, u) in reversed(list(enumerate(steps))):
+        d_error.baddbmm_(y, at[i + 1])
+        torch.bmm(t, d_z, out=d_v)
         at[i].baddbmm_(u, d_value, alpha=-1)
         across[i].baddbmm_(phi, across[i + 1])
-    return d_values, d_states
+    return d_errors, d_values, d_states
+
+
+def turn_gradient(g: Group, plain: Tensor, d_errors: Tensor, d_values: Tensor) -> Tensor:
+    """The gradient of a complex e, [G, C, 2]: ē_s = Σ z̅_s (Z̄ + LᵀV̄)_s over pairs, z̅ the conjugate.
+
+    Args: plain: z;  d_errors: −Z̄, overwritten;  d_values: V̄; all [G, C, D].
+    """
+    met = _numbers(g, d_errors.baddbmm_(g.mixed[0].mT, d_values, alpha=-1))
+    return torch.view_as_real((torch.conj_physical(_numbers(g, plain)) * met).sum(-1).neg_())
 
 
 def group_gradient(

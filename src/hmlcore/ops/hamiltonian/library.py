@@ -5,7 +5,7 @@ chunks, kernels, looks at values) breaks no graph. A form gives three functions:
 
     forward(r, k, v, state, x, size, keep) → o, last state, what the gradient reads beside its operands
     backward(operands, x, kept, d_o, d_state, size) → gradients of r, k, v, state; of the coefficients
-    kept(v, state, size) → empty tensors like those that forward keeps
+    kept(v, state, x, size) → empty tensors like those that forward keeps
 
 with r, k [B, T, H, N], v [B, T, H, D], state [B, H, p, N, D], and `size` tokens a chunk. What they return
 is contiguous and new, as an operator's outputs must be.
@@ -55,13 +55,13 @@ def _register_forward(name: str, forward: Callable, kept: Callable):
         if check:
             check_coefficients(x)
         if not k.numel():  # no sequences
-            return v.new_empty(v.shape), state.clone(), list(kept(v, state, size)) if keep else []
+            return v.new_empty(v.shape), state.clone(), list(kept(v, state, x, size)) if keep else []
         return forward(r, k, v, state, x, size, keep)
 
     @run.register_fake
     def _(r, k, v, state, gates, size, keep, check):
         o, last = v.new_empty(v.shape), state.new_empty(state.shape)
-        return o, last, list(kept(v, state, size)) if keep else []
+        return o, last, list(kept(v, state, Coefficients.of(gates), size)) if keep else []
 
     return run
 

@@ -5,8 +5,9 @@ With A(t, s) = Π_{j=s+1..t} α_j and y_s = e_s z_s, what token s writes, a chun
     z_t = A(t, 0) k_tᵀS₀ − Σ_{s<t} A(t, s)(k_t·k_s) e_s z_s − v_t
     o_t = A(t, 0) r_tᵀS₀ − Σ_{s≤t} A(t, s)(r_t·k_s) y_s,     S_C = A(C, 0)S₀ − Σ_s A(C, s) k_s y_sᵀ.
 
-Only the first line, a unit lower triangular system, is complex (`solve.py`). Keys and queries are real, so
-the other two are products of real matrices (`README.md` beside this file).
+Only the first line, a unit lower triangular system, is complex. Keys and queries are real, so the other two
+are products of real matrices (`README.md` beside this file). With one α a head that is the one-row Hamiltonian
+memory with a complex e, whose chunkwise form has it; with one for each channel it is done here.
 """
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from hmlcore.checks import check_int, check_optional
 from hmlcore.ops.extras import power_of_two
-from hmlcore.ops.faded import faded
-from hmlcore.ops.hamiltonian import default_chunk_size
+from hmlcore.ops.faded import by_channel
+from hmlcore.ops.hamiltonian import default_chunk_size, delta
+from hmlcore.ops.hamiltonian.chunk import memory
 from hmlcore.ops.matrix_memory import each_sequence, join_chunks, split_chunks
 from hmlcore.ops.oscillator.naive import check_oscillator, write_parts
 from hmlcore.ops.oscillator.solve import oscillator_solve
@@ -53,14 +55,28 @@ def chunk_oscillator(
     """
     chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state)
-    length, n, out_dtype = k.shape[1], k.shape[-1], v.dtype
-    size = min(chunk_size or default_chunk_size(n), length)
-    size = power_of_two(size) if log_alpha.ndim == 4 else size
+    size = min(chunk_size or default_chunk_size(k.shape[-1]), k.shape[1])
+    gates = [x.to(state.dtype) for x in (log_alpha, log_rho, theta)]
+    if log_alpha.ndim == 4:
+        o, state = _chunk_by_channel(q, k, v, *gates, state, power_of_two(size))
+    else:
+        real, imag = write_parts(*gates[1:])
+        x = delta(gates[0], real)._replace(e=torch.stack((real, imag), -1))
+        o, state = memory(q, k, v, state[:, :, None], x, size)
+        state = state.squeeze(2)
+    return o, state if output_final_state else None
+
+
+def _chunk_by_channel(
+    q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, log_rho: Tensor, theta: Tensor, state: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    """o and the last state, with log α [B, T, H, N] and `size` a power of two."""
+    length, out_dtype = k.shape[1], v.dtype
     # Zeros after the last token are inert: α = 1 keeps the state, ρ = 1 and θ = 0 write nothing.
     q, k, v, *gates = (split_chunks(x, size, state.dtype) for x in (q, k, v, log_alpha, log_rho, theta))
     v, state = apart(v), apart(state)
     real, imag = write_parts(*gates[1:])
-    x = faded(q, k, gates[0])
+    x = by_channel(q, k, gates[0])
     solved_k, solved_v, _ = oscillator_solve(x.kk, real, imag, x.first_k, v)
 
     starts, written = [], []
@@ -72,5 +88,4 @@ def chunk_oscillator(
         written.append(y)
         state = alpha * state - k_out @ y
     read = x.first_q @ torch.stack(starts, 2) - x.qk @ torch.stack(written, 2)
-    o = together(join_chunks(read, length)).to(out_dtype)
-    return o, together(state) if output_final_state else None
+    return together(join_chunks(read, length)).to(out_dtype), together(state)

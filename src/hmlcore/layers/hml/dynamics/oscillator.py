@@ -16,6 +16,12 @@ from hmlcore.ops.hamiltonian import delta, hamiltonian
 THETA = ("head", "token", "few")
 
 
+def in_one(log_alpha: Tensor) -> bool:
+    """Whether heads that turn and heads that stay are one memory: on a CPU, where copies of some heads cost
+    more than complex numbers for all. Elsewhere a real memory has kernels."""
+    return log_alpha.device.type == "cpu" and log_alpha.ndim == 3
+
+
 class OscillatorCoefficients(NamedTuple):
     """[B, T, H] each; log α by channel [B, T, H, N]."""
 
@@ -71,14 +77,14 @@ class Oscillator(Dynamics):
 
     def scan(self, r, k, v, c, memory, cu_seqlens=None):
         options = {"output_final_state": True, "cu_seqlens": cu_seqlens}
-        split = (self.still, self.num_heads - self.still)
-        *still, moving = zip(*(x.split([n for n in split if n], 2) for x in (r, k, v, *c)), strict=True)
-        *rest, start = memory.split([n for n in split if n], 1)
-        o, end = ops.oscillator(*moving, initial_state=start.squeeze(2), **options)
-        if not still:
+        if not self.still or in_one(c.log_alpha):
+            o, end = ops.oscillator(r, k, v, *c, initial_state=memory.squeeze(2), **options)
             return o, end[:, :, None]
-        # Real arithmetic where nothing turns: complex numbers cost four times as much.
-        (*rkv, log_alpha, log_rho, _), first = still[0], rest[0]
+        split = (self.still, self.num_heads - self.still)
+        still, moving = zip(*(x.split(split, 2) for x in (r, k, v, *c)), strict=True)
+        first, start = memory.split(split, 1)
+        o, end = ops.oscillator(*moving, initial_state=start.squeeze(2), **options)
+        *rkv, log_alpha, log_rho, _ = still
         beta = -torch.expm1(log_rho)
         if log_alpha.ndim == 4:
             other, before = delta_rule(*rkv, log_alpha, beta, initial_state=first.squeeze(2), **options)

@@ -51,7 +51,7 @@ def _backward(
     return backward(r, k, x, Kept(*kept), d_o.contiguous(), d_state.contiguous(), sizes)
 
 
-def _kept(v: Tensor, state: Tensor, size: int) -> tuple[Tensor, ...]:
+def _kept(v: Tensor, state: Tensor, x: Coefficients, size: int) -> tuple[Tensor, ...]:
     """Tensors like those of ``forward.Kept``."""
     (batch, length, _, _), (_, heads, rows, n, d) = v.shape, state.shape
     heads, chunks = batch * heads, -(-length // size)
