@@ -10,7 +10,7 @@ from hmlcore.layers.decay import DECAYS, ChannelDecay
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
-from hmlcore.ops.precision import normalize
+from hmlcore.ops.features import features
 
 GATE_INITS = ("paper", "slow")
 
@@ -98,8 +98,10 @@ class GatedDeltaNet(MatrixMemory):
             log_alpha, 0, self.corrections
         ), beta if self.largest_beta == 1 else self.largest_beta * beta
 
-    def features(self, q, k, v):
-        return normalize(F.silu(q)), normalize(F.silu(k)), F.silu(v)
+    def features(self, mixed):
+        written = self.corrections * self.num_heads
+        q, k, v = features(mixed, self.num_heads, written, self.head_dim)
+        return q, k, v.unflatten(-1, (written, -1))
 
     def scan(self, q, k, v, x, memory):
         count = self.corrections

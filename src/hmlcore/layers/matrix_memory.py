@@ -82,8 +82,9 @@ class MatrixMemory(MemoryMixer):
         return nn.RMSNorm(self.value_dim, eps=1e-5)
 
     @abstractmethod
-    def features(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the recurrence is given, from the convolved q, k [B, T, H, N] and v [B, T, H, D]."""
+    def features(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the recurrence is given, q, k [B, T, H, N] and v [B, T, H, D], from the convolved channels of
+        each, which :meth:`_heads` tells apart."""
 
     @abstractmethod
     def scan(self, q: Tensor, k: Tensor, v: Tensor, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,11 +108,14 @@ class MatrixMemory(MemoryMixer):
 
     def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv)
+        return *self.features(mixed), conv
+
+    def _heads(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k [B, T, H, N] and v [B, T, H, D] of mixed [B, T, E]; of m corrections m·H keys and values."""
         keys, written = self.num_heads * self.head_dim, self.corrections * self.num_heads
         q, k, v = mixed.split((keys, self.corrections * keys, written * self.value_dim), -1)
         q = q.unflatten(-1, (self.num_heads, -1))
-        k, v = (y.unflatten(-1, (written, -1)) for y in (k, v))
-        return *self.features(q, k, v), conv
+        return q, *(y.unflatten(-1, (written, -1)) for y in (k, v))
 
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor) -> Tensor:
         v = v[:, :, -self.num_heads :]

@@ -84,7 +84,8 @@ class MomentumDeltaNet(MatrixMemory):
         log_mu = (-log_e.exp() * F.softplus(mu)).clamp(min=self.min_log_mu)
         return log_alpha, log_mu, beta.sigmoid() * bound / (1 + bound), eta
 
-    def features(self, q, k, v):
+    def features(self, mixed):
+        q, k, v = self._heads(mixed)
         q, k = F.silu(q), F.silu(k)
         q = q - self.log_d.exp()[:, None].to(q.dtype) * k
         return normalize(q), normalize(k), F.silu(v)

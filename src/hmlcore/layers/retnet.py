@@ -68,7 +68,8 @@ class RetNet(MatrixMemory):
         columns = memory.permute(0, 3, 1, 2)
         return self._rotate(columns, torch.tensor([n], device=memory.device)).permute(0, 2, 3, 1).contiguous()
 
-    def features(self, q, k, v):
+    def features(self, mixed):
+        q, k, v = self._heads(mixed)
         return q, k * self.head_dim**-0.5, v
 
     def scan(self, q, k, v, x, memory):

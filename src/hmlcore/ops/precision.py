@@ -23,10 +23,13 @@ def without_autocast(function: Callable) -> Callable:
     return exact
 
 
+SHORTEST = 1e-12  # what a vector is divided by at least
+
+
 def normalize(x: Tensor) -> Tensor:
-    """x / max(‖x‖, 1e-12) along the last dimension, in x's dtype but computed in fp32 at least.
+    """x / max(‖x‖, SHORTEST) along the last dimension, in x's dtype but computed in fp32 at least.
 
     In fp16 that bound is 0, and a vector of zeros over its length no number.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    return F.normalize(x.to(wide), dim=-1).to(x.dtype)
+    return F.normalize(x.to(wide), dim=-1, eps=SHORTEST).to(x.dtype)

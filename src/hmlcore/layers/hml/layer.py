@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hmlcore.checks import check_int, check_list, check_optional
 from hmlcore.errors import require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
-from hmlcore.layers.corrections import at_step, each_token, last_steps
+from hmlcore.layers.corrections import at_step, each_token, last_steps, micro_steps
 from hmlcore.layers.decay import ChannelDecay
 from hmlcore.layers.hml.check import (
     check_corrections,
@@ -27,8 +27,8 @@ from hmlcore.layers.hml.rotation import START, Rotation, spread
 from hmlcore.layers.hml.state import State, make_state
 from hmlcore.layers.hml.trace import record
 from hmlcore.layers.read_out import head_norm, skip_gain, with_skip
+from hmlcore.ops.features import features
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
-from hmlcore.ops.precision import normalize
 from hmlcore.ops.short_conv import short_conv
 from hmlcore.ops.turns import rotate_last
 
@@ -174,10 +174,10 @@ class HML(Mixer):
     def _project(self, x: Tensor, conv: Tensor, bounds: list[int] | None = None) -> tuple[Tensor, ...]:
         """r, k and v [B, T·m, H, N], of each correction of a token, r in the last, and the inputs kept."""
         mixed, conv = short_conv(self.in_proj(x), self.conv, conv, bounds)
-        mixed, count = F.silu(mixed).unflatten(-1, (-1, self.num_heads, self.head_dim)), self.corrections
-        rk, v = mixed.split((1 + count, count), 2)
-        r, k = normalize(rk).split((1, count), 2)
-        return at_step(r.squeeze(2), count - 1, count), k.flatten(1, 2), v.flatten(1, 2), conv
+        count = self.corrections
+        r, k, v = features(mixed, self.num_heads, count * self.num_heads, self.head_dim)
+        v = v.unflatten(-1, (-1, self.head_dim))
+        return at_step(r, count - 1, count), micro_steps(k, count), micro_steps(v, count), conv
 
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor, phase: Tensor | None) -> Tensor:
         """y, from what was read and written, at rest, and the phases [B, T, R] in turns."""
