@@ -23,9 +23,9 @@ from hmlcore.ops.hamiltonian.check import check_inputs
 from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.precision import without_autocast
 
-# Floats in the keys of a group: 512 kB in fp32. Smaller groups take more steps in Python; of larger ones the
+# Floats in the keys of a group: 1 MB in fp32. Smaller groups take more steps in Python; of larger ones the
 # two dozen tensors of this size leave the cache.
-GROUP = 2**17
+GROUP = 2**18
 
 
 def default_chunk_size(n: int) -> int:
