@@ -1,13 +1,18 @@
-"""What `hml bench` does: everything timed, side by side, each measured, stored where whole, and printed."""
+"""What `hml bench` does: everything timed, side by side, each measured, stored where whole, and printed.
+
+Last a training step of HML against gated DeltaNet's, which is printed only.
+"""
 
 from collections.abc import Iterator
 
 from hmlcore.checks import check_int, check_list, check_optional
+from hmlcore.ops.backend import default_device
 from hmlcore.results import Store
 from hmlcore.runner.select import select
 from hmlcore.runner.timed import measure
 from hmlcore.studies import experiments, protocol
 from hmlcore.studies.kit.study import check_profile
+from hmlcore.studies.speed.steps import step_table
 
 LONGEST = 2**24
 """Of what is timed, in tokens: a slip of the finger asks for more memory than there is."""
@@ -34,4 +39,6 @@ def bench(
     for name, timing in timings.items():
         if chosen := [spec for spec in specs if spec["experiment"] == name]:
             yield timing.report(measure(chosen, store if whole else None, force=force))
+    if whole:
+        yield step_table(profile, default_device())
     yield f"stored below {store.root}" if whole else "not stored: only a whole grid is"
