@@ -26,6 +26,7 @@ from hmlcore.studies.speed import OPS
 
 STORE = Store(paths.root() / "results")
 PUBLISHED = [name for name in experiments() if name not in AWAITED]
+BASE_RATES = {"rotor_starts": {3e-3, 1e-2, 3e-2}}
 TRAINED = [name for name in PUBLISHED if get_experiment(name).trained]
 FURTHER_SEEDS = {"synthetic_needle": set(HEADLINE), "rotor_counting": {"hml"}}
 
@@ -78,7 +79,9 @@ def _check_equal_tuning(runs, name):
     # Where one mixer has several variants, each of them on each of its tasks.
     each = [c for c in ("mixer", "variant", "task") if c in runs]
     per_mixer = runs.groupby(each).agg({"lr": set, "seed": set})
-    if name != "synthetic_gradient":
+    if name in BASE_RATES:  # some tried another, where an edge won
+        assert all(lrs >= BASE_RATES[name] for lrs in per_mixer["lr"])
+    elif name != "synthetic_gradient":
         assert all(lrs == per_mixer["lr"].iloc[0] for lrs in per_mixer["lr"])
     else:  # each at the one rate that it chose on another experiment's task
         assert all(len(lrs) == 1 for lrs in per_mixer["lr"])

@@ -87,6 +87,30 @@ def counter():
     return layer
 
 
+def test_a_start_is_spread_from_a_hundredth_of_a_turn_to_what_is_asked_for():
+    """Turns a token of a new layer at unit inputs, over heads whose Δ are spread about a hundredth."""
+    torch.manual_seed(0)
+    layer = Mamba2(64, d_state=6, head_dim=1, rotation=True, rotation_start=0.5)
+    torch.nn.init.normal_(layer.theta_proj.weight, std=64**-0.5)
+    with torch.no_grad():
+        layer.in_proj.weight[-layer.num_heads :] = 0
+        phase = layer(normal(2000, 1, 64))[1].phase
+        theta = layer.theta_proj(normal(2000, 1, 64))
+    steps = torch.nn.functional.softplus(layer.dt_bias.detach())
+    assert steps.log().mean().exp().item() == pytest.approx(0.01, rel=0.25)
+    factors = torch.tensor(layer.faster) * 0.01 / (2 * math.pi)
+    torch.testing.assert_close(factors, torch.tensor([0.01, 0.0707, 0.5]), rtol=1e-2, atol=0)
+    wanted = theta * torch.tensor(layer.faster) * steps[:, None] / (2 * math.pi)
+    torch.testing.assert_close(phase, wanted - wanted.round(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_start_without_rotation_is_refused():
+    with pytest.raises(HmlcoreError, match=r"rotation_start = 0\.5 needs rotation=True"):
+        Mamba2(WIDTH, d_state=6, head_dim=8, rotation_start=0.5)
+    with pytest.raises(HmlcoreError, match="rotation_start"):
+        Mamba2(WIDTH, d_state=6, head_dim=8, rotation=True, rotation_start=-1.0)
+
+
 def test_half_a_turn_follows_parity_for_ten_thousand_symbols():
     bits = torch.randint(2, (2, 10_000), generator=torch.Generator().manual_seed(0))
     tokens = torch.cat((torch.zeros(2, 1, dtype=torch.long), bits + 1), 1)

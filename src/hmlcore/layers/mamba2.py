@@ -7,14 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmlcore.checks import check_bool, check_int
+from hmlcore.checks import check_bool, check_int, check_optional, check_positive
 from hmlcore.errors import require
 from hmlcore.layers.base import conv_weight, uniform
 from hmlcore.layers.state_space import StateSpace, step_size_bias
 from hmlcore.ops.packing import at_ends
 from hmlcore.ops.selective_scan import ssd, ssd_step
 from hmlcore.ops.short_conv import short_conv
-from hmlcore.ops.turns import cumulative_turns, rotate
+from hmlcore.ops.turns import cumulative_turns, rotate, spread
+
+MIDDLE_STEP = 0.01
+"""The geometric mean of Δ at the start."""
 
 
 class TurnedState(NamedTuple):
@@ -45,6 +48,9 @@ class Mamba2(StateSpace):
         head_dim: P, published 64; the greatest common divisor of 64 and E if None.
         conv_size: taps of the causal depthwise convolution on x, B and C.
         rotation: whether channels turn; d_state is then even. θ is the heads' own by their Δ alone.
+        rotation_start: turns a token of the fastest pair of channels at the start, the slowest being at .01 and
+            the rest in equal ratios between, by constant factors of θ. None, as published: about .002 for all,
+            which is Δ times a θ of size 1.
     State: E·N floats, whatever the length, and H·N/2 phases of channels that turn.
     Source: Dao and Gu (arXiv 2405.21060), one group; of the rotation, Lahoti et al. (arXiv 2603.15569).
     """
@@ -61,6 +67,7 @@ class Mamba2(StateSpace):
         expand: int = 2,
         conv_size: int = 4,
         rotation: bool = False,
+        rotation_start: float | None = None,
     ):
         super().__init__(d_model)
         d_model = self.d_model
@@ -84,6 +91,10 @@ class Mamba2(StateSpace):
         self.norm = nn.RMSNorm(inner, eps=1e-5)
         self.out_proj = nn.Linear(inner, d_model, bias=False)
         self.theta_proj = nn.Linear(d_model, d_state // 2, bias=False) if rotation else None
+        fastest = check_optional("rotation_start", rotation_start, check_positive)
+        require(rotation or fastest is None, f"rotation_start = {rotation_start} needs rotation=True")
+        turns = spread(d_state // 2, fastest=fastest) if fastest else None
+        self.faster = None if turns is None else [2 * math.pi * scale / MIDDLE_STEP for scale in turns]
 
     def init_state(self, batch, device=None, dtype=None):
         state = super().init_state(batch, device, dtype)
@@ -110,6 +121,8 @@ class Mamba2(StateSpace):
         with torch.autocast(x.device.type, enabled=False):
             dt = rest[1]
             theta = F.linear(x.to(dt.dtype), self.theta_proj.weight.to(dt.dtype))
+            if self.faster is not None:
+                theta = theta * theta.new_tensor(self.faster)
             turns = dt[..., None] * theta[:, :, None] / (2 * math.pi)
             phase = cumulative_turns(turns, state.phase.to(dt.dtype))
             pairs = (y[:, :, None].to(dt.dtype).unflatten(-1, (-1, 2)) for y in (b, c))

@@ -6,6 +6,14 @@ from torch import Tensor
 
 from hmlcore.ops.oscillator import multiply_pairs
 
+START = 0.01  # turns a token that a phase begins with, standard deviation
+FASTEST = 0.5  # the same of the fastest of several: one that starts slow never finds the half turn
+
+
+def spread(count: int, slowest: float = START, fastest: float = FASTEST) -> list[float]:
+    """`count` scales, in turns a token, in equal ratios from `slowest` to `fastest`; of one, the slowest."""
+    return [slowest * (fastest / slowest) ** (i / max(1, count - 1)) for i in range(count)]
+
 
 def wrap(turns: Tensor, period: Tensor | float = 1.0) -> Tensor:
     """The same angle within half a period of zero; exact, and of derivative 1."""

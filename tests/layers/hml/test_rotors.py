@@ -8,8 +8,8 @@ from hml_cases import HEADS, WIDTH, double, make
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import HML
-from hmlcore.layers.hml.rotation import SLOWNESS, spread
-from hmlcore.ops.turns import cumulative_turns
+from hmlcore.layers.hml.rotation import SLOWNESS
+from hmlcore.ops.turns import cumulative_turns, spread
 
 LONG = 16_384
 

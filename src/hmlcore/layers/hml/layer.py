@@ -23,14 +23,14 @@ from hmlcore.layers.hml.check import (
 )
 from hmlcore.layers.hml.dynamics import dynamics_class
 from hmlcore.layers.hml.gates import token_gates
-from hmlcore.layers.hml.rotation import START, Rotation, spread
+from hmlcore.layers.hml.rotation import Rotation
 from hmlcore.layers.hml.state import State, make_state
 from hmlcore.layers.hml.trace import record
 from hmlcore.layers.read_out import head_norm, skip_gain, with_skip
 from hmlcore.ops.features import features
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv
-from hmlcore.ops.turns import rotate_last
+from hmlcore.ops.turns import START, rotate_last, spread
 
 DEFAULT = "oscillator"  # the winner of the bake-off of the family, `experiments.bakeoff`
 # What dynamics learn was once the layer's own.

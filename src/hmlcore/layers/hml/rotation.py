@@ -7,16 +7,9 @@ from torch import Tensor, nn
 from hmlcore.ops.packing import repack, unpack
 from hmlcore.ops.turns import cumulative_turns
 
-START = 0.01  # turns a token, standard deviation at the start
-FASTEST = 0.5  # the same of the fastest of several rotors: one that starts slow never finds the half turn
 # Phases add up over a sequence, so their weights have to learn more slowly than others: under Adam, at the
 # others' rate, they become noise within a few hundred steps and take the head's output with them.
 SLOWNESS = 0.1
-
-
-def spread(count: int, slowest: float = START, fastest: float = FASTEST) -> list[float]:
-    """`count` scales, in turns a token, in equal ratios from `slowest` to `fastest`; of one, the slowest."""
-    return [slowest * (fastest / slowest) ** (i / max(1, count - 1)) for i in range(count)]
 
 
 class Rotation(nn.Module):

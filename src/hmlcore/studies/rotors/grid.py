@@ -15,6 +15,8 @@ GROUPS = {
     "parity": "Z2", "sums modulo 3": "Z3", "sums modulo 5": "Z5", "sums modulo 6": "Z6", "sums modulo 7": "Z7",
 }  # fmt: skip
 CHOSEN_ON = ("parity", "sums modulo 5")
+ALSO_TRIED = ("Mamba-2 + fast rotation",)
+"""Of a rival another start, with HML's scales: the better of the two is tested."""
 CHOSEN = "8 rotors from .01 to .5"
 """Whom `rotor_starts` chooses has the least mean of bits_snapped over both tasks, at the better rate of each.
 While it has not been run, the one with the most rotors stands here."""
@@ -75,7 +77,7 @@ def starts_grid(profile: str) -> list[dict]:
         _spec("rotor_starts", profile, task, variant, seed, lr)
         for seed in s["tuning"]
         for task in CHOSEN_ON
-        for variant in (*ROTORS, *BASELINES)
+        for variant in (*ROTORS, *BASELINES, *ALSO_TRIED)
         for lr in rates_to_try(s["lrs"], _tuned(stored, task, variant))
     ]
 

@@ -20,10 +20,12 @@ def arguments(variant: str, s: dict) -> tuple[str, dict]:
     d, heads = s["d_model"], s["heads"]
     row = {"num_heads": 2 * heads, "head_dim": d // heads}
     matched = row | {"expand_v": 1} | norm_ground()
+    turning = {"d_state": d // heads, "head_dim": 2 * d // heads, "rotation": True}
     rivals = {
         "gated DeltaNet": ("gated_deltanet", matched | {"gate_init": "slow"}),
         "gated DeltaProduct": ("gated_deltanet", matched | {"corrections": 2, "negative_eigenvalues": True}),
-        "Mamba-2 + rotation": ("mamba2", {"d_state": d // heads, "head_dim": 2 * d // heads, "rotation": True}),
+        "Mamba-2 + rotation": ("mamba2", turning),
+        "Mamba-2 + fast rotation": ("mamba2", turning | {"rotation_start": 0.5}),
         "GRU": ("gru", {"conv_size": 4}),
     }
     if variant in rivals:
