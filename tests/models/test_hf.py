@@ -309,7 +309,8 @@ def test_missing_weights_are_refused(tmp_path):
 def test_a_configuration_of_more_layers_than_there_are_is_refused_before_it_is_built(load, tmp_path):
     wrapped().save_pretrained(tmp_path, max_shard_size="5KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    assert torch.equal(load(tmp_path)(tokens(2, 5)).logits, wrapped()(tokens(2, 5)).logits)
+    # Not to the bit: a product with a matrix of one row is rounded by where in memory a file puts it.
+    torch.testing.assert_close(load(tmp_path)(tokens(2, 5)).logits, wrapped()(tokens(2, 5)).logits)
     config = tmp_path / "config.json"
     config.write_text(config.read_text().replace('"layers": 2', '"layers": 10000000'))
     with pytest.raises(HmlcoreError, match=rf"{tmp_path} says layers = 10000000, and holds 2 blocks"):
