@@ -24,8 +24,8 @@ from hmlcore.ops.hamiltonian.dynamics import Coefficients
 from hmlcore.ops.precision import without_autocast
 
 # Floats in the keys of a group: 1 MB in fp32. Smaller groups take more steps in Python; of larger ones the
-# two dozen tensors of this size leave the cache.
-GROUP = 2**18
+# two dozen tensors of this size leave the cache. Elsewhere steps are dear, and only memory is a bound.
+GROUP, LARGE_GROUP = 2**18, 2**24
 
 
 def default_chunk_size(n: int) -> int:
@@ -103,7 +103,8 @@ def _kept(v: Tensor, state: Tensor, x: Coefficients, size: int) -> tuple[Tensor,
 def _groups(k: Tensor, size: int) -> list[slice]:
     """The tokens of each group: whole chunks, except at the end."""
     batch, length, heads, n = k.shape
-    tokens = max(1, GROUP // (batch * heads * size * n)) * size
+    most = GROUP if k.device.type == "cpu" else LARGE_GROUP
+    tokens = max(1, most // (batch * heads * size * n)) * size
     return [slice(first, min(first + tokens, length)) for first in range(0, length, tokens)]
 
 
