@@ -148,6 +148,68 @@ print("symplectic to 1e-14:", bool((J.T @ Omega @ J - Omega).abs().max() < 1e-14
 # `rotation_heads` adds a free motion to any of these: value pairs of some heads turn by a phase that each token chooses.
 # It is computed in a frame that turns along: values are turned back by the accumulated phase before the recurrence and outputs forward after it, which is exact, because the phase acts on values and everything else on keys.
 #
+# ## A phase that counts
+#
+# A rotating head's phase $\Phi_t = \Phi_{t-1} + \varphi_t$ is a memory already: the free rotor, an angle and nothing else, turned by every token and forgotten by none.
+# With `rotors` the layer reads $R$ of them out themselves, beside the matrices:
+#
+# $$
+# y_t \leftarrow y_t + W_r \begin{bmatrix}\cos 2\pi\Phi_t\\ \sin 2\pi\Phi_t\end{bmatrix}, \qquad
+# \Phi_t = \Phi_{t-1} + \tfrac1{10}(W_\varphi x_t + b_\varphi)\ \text{turns}.
+# $$ (eq-rotor)
+#
+# $W_r$ begins at $0$ and the rotors at speeds from a hundredth to half a turn a token: one that starts slow never finds the half turn that parity takes.
+# The cell below is {eq}`eq-rotor` and nothing else.
+
+# %%
+from hmlcore.layers import HML
+
+torch.manual_seed(0)
+layer = HML(16, num_heads=2, head_dim=8, dynamics="delta", rotors=3).double()
+x, turning, reading = torch.randn(1, 50, 16).double(), layer.rotation, layer.rotor_proj
+torch.nn.init.normal_(reading.weight)
+
+turns = (x[0] @ turning.weight.T + turning.bias) / 10
+angle = 2 * torch.pi * turns.cumsum(0)
+slow = torch.cat((angle.cos(), angle.sin()), -1) @ reading.weight.T
+fast = layer(x)[0]
+torch.nn.init.zeros_(reading.weight)
+print("equal to 1e-12:", bool((fast - layer(x)[0] - slow).abs().max() < 1e-12))
+
+# %% [markdown]
+# What training finds is a rational turn up to an error, and the error adds up.
+# Rounding every learned turn to a *lattice*, here sixtieths of a turn, takes it away: `layer.snap(60)`.
+# Below, a counter modulo five has learned its five turns to a thousandth; how many symbols does it count before it is first wrong?
+
+# %%
+draw = torch.Generator().manual_seed(0)
+symbols = torch.randint(5, (16_384,), generator=draw)
+learned = (torch.arange(5) / 5 + 0.001 * torch.randn(5, generator=draw)).double()
+snapped = (60 * learned).round() / 60
+for name, turns in {"as learned": learned, "snapped": snapped}.items():
+    counted = (5 * turns[symbols].cumsum(0)).round() % 5
+    wrong = (counted != symbols.cumsum(0) % 5).nonzero()
+    print(f"{name}: {'never' if not len(wrong) else f'after {int(wrong[0])} symbols'}")
+
+# %% [markdown]
+# Rounding is a choice made after training, on validation data longer than what was trained on, and it is kept with the model.
+# Rotors are not the only way to turn a state.
+# Mamba-3 turns all channels of its keys and queries by angles that tokens choose {cite:p}`lahoti2026mamba3`; gated DeltaProduct composes two reflections a token, which is a rotation, once its eigenvalues may be negative {cite:p}`siems2025deltaproduct,grazzi2025unlocking`.
+# Both turn what the memory holds, which fades and is overwritten; a rotor holds nothing but its angle, and so has nothing to fade.
+#
+# ## What else a layer can be given
+#
+# Four options have nothing to do with dynamics, and gated DeltaNet can be given each of them as well.
+#
+# | option | what it does |
+# |---|---|
+# | `skip` | what a token writes reaches its own output: $o_t + D^{\mathrm{skip}} \circ v_t$, as in Mamba |
+# | `norm` | what is read is brought to unit size (`head`), or left small where it is small (`soft`) |
+# | `decay` | one $\alpha_t$ a head, or one for each channel of the key {cite:p}`kimi2025linear` |
+# | `corrections` | a token writes several associations, one after another |
+#
+# ## Other potentials
+#
 # Four further members move by potentials that are not a token's association.
 # In `quad` keys strike fixed harmonic wells, an exact associative scan; in `sep` the wells are $\log\cosh$; `mlp` learns its potential $V_\theta(q)$; `kick` is `quad` with one kick of such a learned potential at the end of every chunk.
 # They forgo the correction by the error, which is what a memory that overwrites needs.
