@@ -37,11 +37,14 @@ def find_run(store: Store, digits: str) -> Found:
     return Found(path, json.loads(rows["spec"].iloc[0]), rows.dropna(axis=1, how="all"))
 
 
+_NAMED = ("mixer", "variant", "configuration", "task", "direction", "lr")
+
+
 def command(spec: dict) -> str:
     """What makes the run of `spec`, and those that differ from it in nothing that `--only` can name."""
     if "lr" not in spec:  # measured side by side with the others of its grid
         return f"hml run {spec['experiment']} --profile {spec['profile']}"
-    chosen = {key: spec[key] for key in ("mixer", "variant", "task", "direction", "lr") if key in spec}
+    chosen = {key: spec[key] for key in _NAMED if key in spec}
     chosen["d_model"] = spec["model"]["d_model"]
     corpora = {task["corpus"] for task in spec["train"] if "corpus" in task}
     if len(corpora) == 1:
