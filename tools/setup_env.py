@@ -150,7 +150,8 @@ def install_torch() -> None:
 
 def install_packages() -> None:
     stamp = VENV / STAMP
-    key = fingerprint(str(ROOT), ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__))
+    build = (ROOT / name for name in ("pyproject.toml", "setup.py", "CITATION.cff"))
+    key = fingerprint(str(ROOT), *build, CONSTRAINTS, Path(__file__))
     make_venv()
     if up_to_date(stamp, key):
         return

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from hmlcore import paths
+from hmlcore import __version__, paths
 from hmlcore.errors import require
 
 _PACKAGES = (
@@ -53,7 +53,7 @@ def report() -> tuple[str, bool]:
         device = backend.default_device()
         found = on_gpu(device) if device.type == "cuda" else [why_no_gpu()]
     lines = [
-        f"hmlcore   {importlib.metadata.version('hmlcore')}, Python {platform.python_version()}, "
+        f"hmlcore   {__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         f"project   {paths.root()}",
         f"results   {paths.results()}",
