@@ -14,6 +14,12 @@
 # The chapter derives the update, checks it against the package, measures what its mechanics do, looks at one trained head, compares the layer with attention and a classical recurrent unit on three tasks, lets nine members of its family race for the default, and times the result.
 #
 # Every figure and every number below is read from the results store; the stamp under a figure says which profile, device and number of seeds made it.
+#
+# ```{admonition} Made before the fair start
+# :class: warning
+# The comparisons with other mixers in this chapter were made before every memory had the same start, layout and training.
+# {doc}`../erratum` says what does not hold and what takes their place.
+# ```
 
 # %% tags=["parameters"]
 profile = "laptop"

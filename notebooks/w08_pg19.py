@@ -16,6 +16,12 @@
 # What is claimed was written down, with the rule that decides it, before any of these models was trained.
 # The models are weak: at the laptop profile about a million parameters that have read a few megabytes of text, where published ones read gigabytes.
 # What is compared here is memories at the very beginning of learning.
+#
+# ```{admonition} Made before the fair start
+# :class: warning
+# The comparisons of this chapter were made before every memory had the same start, layout and training.
+# {doc}`../erratum` says what does not hold and what takes their place.
+# ```
 
 # %% tags=["parameters"]
 profile = "laptop"
