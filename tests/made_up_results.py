@@ -477,7 +477,7 @@ def ground_run(mixer, seed, variant="HML | head | 0.02", task="text", lr=0.01, *
 
 COUNTERS = {
     "4 rotors": "hml", "delta": "hml", "gated DeltaNet": "gated_deltanet",
-    "gated DeltaProduct": "gated_deltanet", "Mamba-2 + rotation": "mamba2", "GRU": "gru",
+    "gated DeltaProduct": "gated_deltanet", "Mamba-2 + fast rotation": "mamba2", "GRU": "gru",
 }  # fmt: skip
 
 

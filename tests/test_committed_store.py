@@ -11,6 +11,7 @@ from awaited import AWAITED
 from hmlcore import paths
 from hmlcore.evaluation.op_candidates import CANDIDATES
 from hmlcore.results import Store, spec_hash
+from hmlcore.results.tuning import tuned
 from hmlcore.runner.tune import tune, tuned_rates
 from hmlcore.runner.verify import keys_of
 from hmlcore.studies import experiments, folder_of, get_experiment, protocol, studies
@@ -22,6 +23,9 @@ from hmlcore.studies.kit.comparison import HEADLINE, read_rates
 from hmlcore.studies.kit.standing import BEFORE, EXPLORATORY
 from hmlcore.studies.kit.study import field_values
 from hmlcore.studies.kit.tuning import Tuned, read_tuned
+from hmlcore.studies.rotors.claims import COUNTERS
+from hmlcore.studies.rotors.grid import CHOSEN
+from hmlcore.studies.rotors.memories import ROTORS
 from hmlcore.studies.speed import OPS
 
 STORE = Store(paths.root() / "results")
@@ -236,6 +240,16 @@ def test_committed_images_are_those_that_were_drawn_from_the_committed_figures()
     assert [line for line in kept.splitlines() if line.startswith("!results")] == [
         f"!results/laptop/figures/{name}" for name in DRAWN
     ]
+
+
+def test_the_rotors_are_those_that_tuning_chose():
+    """The least bits after snapping, the mean over both tasks; of two rivals that turn the better one."""
+    best = tuned(get_experiment("rotor_starts").load(STORE, "laptop"))
+    means = best.metric("bits_snapped", split="validation").groupby(["variant", "task"])["value"].mean()
+    means = means.groupby("variant").mean()
+    assert means[list(ROTORS)].idxmin() == CHOSEN and ROTORS[CHOSEN] == ground.ROTORS
+    turning = [name for name in means.index if name.startswith("Mamba-2")]
+    assert means[turning].idxmin() in COUNTERS and len(turning) == 2
 
 
 def test_the_ground_of_comparisons_is_what_its_study_decided():

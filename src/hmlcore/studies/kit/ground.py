@@ -8,7 +8,7 @@ WIDTH = 0.02
 """Standard deviation of the embedding at the start."""
 NORM = "soft"
 """Of the reads of gated memories."""
-ROTORS = {"rotors": 8}
+ROTORS = {"rotors": 4}
 """HML's rotors, from .01 to .5 turns a token at the start."""
 DEFAULT = {"dynamics": "oscillator", "theta": "few"}
 """What HML is when nobody asks, beside its size: of the first bake-off, until `options` has been run."""

@@ -21,9 +21,9 @@ now. All runs were made anew after that.
 Rivals. The delta rule, and gated DeltaNet with HML's start and layout, lack the rotors and nothing else. Three
 can count in principle: gated DeltaProduct, two corrections a token whose eigenvalues may be negative, with its
 published start (Siems et al., arXiv 2502.10297; Grazzi et al., arXiv 2411.12537); Mamba-2 with the rotations of
-Mamba-3; and the GRU. All memories but the GRU's have as many floats, and all models as many parameters, the
-ground and the training (Muon with AdamW) of every comparison. A run has *solved* its sums where .99 of the
-answers at the longest length are right.
+Mamba-3, in the better of two starts, its own and HML's scales; and the GRU. All memories but the GRU's have as
+many floats, and all models as many parameters, the ground and the training (Muon with AdamW) of every
+comparison. A run has *solved* its sums where .99 of the answers at the longest length are right.
 
 Towers. A sum does not ask for the order of its terms, a word of S3 or D4 does: such a group needs a rotor whose
 turn depends on another, and two layers of rotors can be that, the first keeping the sign by which the second

@@ -26,7 +26,7 @@ from hmlcore.studies.kit.paired import LEVEL, holm, p_above
 SOLVED = 0.99
 ALIKE = ("delta", "gated DeltaNet")
 """Rivals that lack the rotors and nothing else."""
-COUNTERS = ("gated DeltaProduct", "Mamba-2 + rotation")
+COUNTERS = ("gated DeltaProduct", "Mamba-2 + fast rotation")
 """Rivals whose memory can turn as well, and so count in principle."""
 BASELINES = (*ALIKE, *COUNTERS, "GRU")
 TOWER, FLAT = "rotors in 2 layers", "rotors in 1 layer"

@@ -42,7 +42,9 @@ _STYLES = {
     "gated DeltaProduct": MixerStyle(
         "gated DeltaProduct", mixer_style("gated_deltanet").color, "diamond-open", "dot"
     ),
-    "Mamba-2 + rotation": MixerStyle("Mamba-2 + rotation", mixer_style("mamba2").color, "square", "dash"),
+    "Mamba-2 + fast rotation": MixerStyle(
+        "Mamba-2 + fast rotation", mixer_style("mamba2").color, "square", "dash"
+    ),
     "GRU": MixerStyle("GRU", mixer_style("gru").color, "x", "dash"),
 }
 
