@@ -8,7 +8,6 @@ written there before is written over (:mod:`hmlcore.manifest`):
 Each step leaves a key, the hash of all it read, and is skipped while that key still fits.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import listed, write_file
+from hmlcore.keys import code_key, files_below, hash_of, matches
 from hmlcore.manifest import Manifest, no_links
 from hmlcore.notebooks import PARTIAL, captioned, check_installed, execute, plain
 from hmlcore.optional import need
@@ -66,12 +66,12 @@ def execute_chapters(
     check_installed()
     work = work or workspace(profile)
     run_missing = profile == _EPHEMERAL if run_missing is None else run_missing
-    store, code = paths.results() / profile, _code_key()
+    store, code = paths.results() / profile, code_key()
     names, executed, folder = chapter_names(), [], work / "chapters"
     kinds = (".ipynb", ".key", PARTIAL)
     Manifest(work).claim("store.key", *(f"chapters/{name}{kind}" for name in names for kind in kinds))
     made_by = work / "store.key"
-    if fresh and profile == _EPHEMERAL and not _matches(made_by, code):
+    if fresh and profile == _EPHEMERAL and not matches(made_by, code):
         _empty(profile)
         write_file(made_by, code)
     folder.mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ def execute_chapters(
         require(notebook.is_file(), f"_toc.yml lists chapter {name!r}, but there is no {notebook}")
         out = folder / notebook.name
         executed.append(out)
-        if out.is_file() and _matches(out.with_suffix(".key"), _chapter_key(notebook, store, code)):
+        if out.is_file() and matches(out.with_suffix(".key"), _chapter_key(notebook, store, code)):
             _say(f"[{number}/{len(names)}] {name}: up to date")
             continue
         _say(f"[{number}/{len(names)}] {name}: executing in the {profile} profile")
@@ -115,9 +115,9 @@ def build_book(
         made.replace("src", Path(stage))
     shown = (*listed(store, "figures/*.json"), *listed(store, "*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
-    key = _hash(_code_key(), has_scripts, *_files(source), *shown)
+    key = hash_of(code_key(), has_scripts, *files_below(source), *shown)
     index, stamp = work / "html" / "index.html", work / "html.key"
-    if index.is_file() and _matches(stamp, key):
+    if index.is_file() and matches(stamp, key):
         _say("pages: up to date")
         return index
     _say(f"pages: building with Jupyter Book ({len(chapters)} executed chapters)")
@@ -214,34 +214,8 @@ def _give_icon(pages: Path) -> None:
         write_file(index, '<link rel="icon" href="_static/favicon.svg" />\n' + text, durable=False)
 
 
-def _code_key() -> str:
-    """Hash of what makes a result besides its notebook and store: the package and its versions."""
-    return _hash(sys.version, paths.root() / "constraints.txt", *_files(Path(__file__).parent, "*.py"))
-
-
 def _chapter_key(notebook: Path, store: Path, code: str) -> str:
-    return _hash(code, str(store), notebook, *_files(store, "*.parquet"))
-
-
-def _files(folder: Path, pattern: str = "*") -> list[Path]:
-    found = (p for p in folder.rglob(pattern) if p.is_file() and not p.name.startswith("."))
-    return sorted(p for p in found if "__pycache__" not in p.parts)
-
-
-def _hash(*parts: str | Path) -> str:
-    """SHA-256 over texts and over files (name and content; an absent file counts as empty)."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            content = part.read_bytes() if part.is_file() else b""
-            digest.update(part.name.encode() + b"\0" + hashlib.sha256(content).digest())
-        else:
-            digest.update(part.encode() + b"\0")
-    return digest.hexdigest()
-
-
-def _matches(stamp: Path, key: str) -> bool:
-    return stamp.is_file() and stamp.read_text("utf-8") == key
+    return hash_of(code, str(store), notebook, *files_below(store, "*.parquet"))
 
 
 def _say(line: str) -> None:
