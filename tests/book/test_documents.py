@@ -13,7 +13,10 @@ from hmlcore.studies import experiments
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = listed(ROOT / "book", "*.md")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *BOOK]
+BESIDE = [
+    ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT")
+]
+DOCUMENTS = [*BESIDE, *BOOK]
 NOTEBOOKS = listed(ROOT / "notebooks", "*.py")
 FENCE = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -82,7 +85,7 @@ def test_hml_commands_and_their_options_exist(path, hml_help):
             assert any(name.startswith(line[2]) for name in known), f"hml run does not know {line[2]}"
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", BESIDE, ids=lambda p: p.name)
 def test_links_and_images_exist(path):
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
