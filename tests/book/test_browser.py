@@ -10,7 +10,10 @@ from hmlcore import book
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGES = ["index.html", "book/notation.html", "book/reproduce.html", "book/bibliography.html"]
+PAGES = [
+    "index.html", "book/notation.html", "book/use.html", "book/reproduce.html", "book/bibliography.html",
+    "book/api/layers.html",
+]  # fmt: skip
 CHAPTERS = [f"book/chapters/{name}.html" for name in book.chapter_names()]
 FIGURES = "[...document.querySelectorAll('.hml-plotly')]"
 # Traces that have marks on the screen, whatever their type.

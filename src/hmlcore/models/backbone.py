@@ -137,6 +137,7 @@ class Backbone(nn.Module):
         return F.linear(hidden, self.embedding.weight)
 
     def forward(self, tokens: Tensor, state: list | None = None, cu_seqlens: Any = None) -> tuple[Tensor, list]:
+        """Logits [B, T, vocab_size] of tokens [B, T], from `state` (None: empty), and the new state."""
         x, states = self.hidden(tokens, state, cu_seqlens)
         return self.logits(x), states
 

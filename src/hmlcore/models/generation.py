@@ -135,11 +135,14 @@ class Tokenizer(Protocol):
     name: str
 
     @property
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
 
-    def encode(self, text: bytes) -> Any: ...
+    def encode(self, text: bytes) -> Any:
+        """The tokens of a text, as an array."""
 
-    def decode(self, tokens: list[int]) -> bytes: ...
+    def decode(self, tokens: list[int]) -> bytes:
+        """The bytes that tokens stand for."""
 
 
 def stream_text(

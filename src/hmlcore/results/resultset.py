@@ -66,10 +66,12 @@ class ResultSet:
 
     @property
     def profile(self) -> str:
+        """The profile of all runs."""
         return self.frame["profile"].iloc[0]
 
     @property
     def experiment(self) -> str:
+        """The experiment of all runs."""
         return self.frame["experiment"].iloc[0]
 
     @property
@@ -79,10 +81,12 @@ class ResultSet:
 
     @property
     def seeds(self) -> list[int]:
+        """Seeds present, sorted."""
         return sorted(int(seed) for seed in set(self.frame["seed"]))
 
     @property
     def metrics(self) -> list[str]:
+        """Names of what was measured, sorted."""
         return sorted(set(self.frame["metric"]))
 
     @property

@@ -30,9 +30,11 @@ class ByteTokenizer:
     sha256 = ""
 
     def encode(self, text: bytes) -> np.ndarray:
+        """The bytes themselves."""
         return np.frombuffer(text, dtype=np.uint8)
 
     def decode(self, tokens) -> bytes:
+        """The bytes themselves."""
         return bytes(int(token) for token in tokens)
 
     @property
@@ -69,6 +71,7 @@ class BPE:
 
     @property
     def vocab_size(self) -> int:
+        """How many tokens there are."""
         return len(self.pieces)
 
     @property

@@ -72,10 +72,12 @@ class MuonAdamW:
         return self.adamw.state
 
     def step(self) -> None:
+        """One step of both."""
         for part in self.parts:
             part.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of both."""
         for part in self.parts:
             part.zero_grad(set_to_none)
 
