@@ -5,7 +5,7 @@ BIN     := .venv/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test kernels lint chapters figures lab clean
+.PHONY: help install book test kernels lint chapters figures paper lab clean
 # An outer environment must not leak in: what tells these tools to work otherwise, though not where packages
 # come from. tools/setup_env.py reads both lines.
 LEAKS   := PIP_% UV_% NPM_CONFIG_% npm_config_% GIT_% IPYTHON% JUPYTER_% PYTEST_% RUFF_% PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE PYTHONINSPECT VIRTUAL_ENV
@@ -38,6 +38,9 @@ chapters: install  ## sync the notebook pairs and renew the committed chapters i
 
 figures: install  ## draw the figures and numbers of PROFILE from its results
 	@$(BIN)/hml figures --profile $(PROFILE)
+
+paper: install  ## draw what the paper shows from PROFILE's results, compile and check it (latexmk or tectonic)
+	@$(BIN)/hml paper --profile $(PROFILE)
 
 lab: install  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks

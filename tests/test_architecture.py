@@ -167,7 +167,7 @@ def test_functions_are_short():
     assert found == set()
 
 
-SOURCES = ("src", "tests", "tools", "notebooks", "book", "experiments", ".github", ".ci")
+SOURCES = ("src", "tests", "tools", "notebooks", "book", "paper", "experiments", ".github", ".ci")
 TEXT = {
     ".py",
     ".md",
@@ -181,6 +181,7 @@ TEXT = {
     ".cff",
     ".txt",
     ".bib",
+    ".tex",
     ".css",
     "",
 }

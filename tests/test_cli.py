@@ -26,7 +26,8 @@ from hmlcore.studies.lra.grid import PROTOCOLS
 from hmlcore.tasks import TASKS
 
 VERBS = (
-    "list", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book", "doctor",
+    "list", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book", "paper",
+    "arxiv", "doctor",
 )  # fmt: skip
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -200,7 +201,9 @@ def test_list_shows_names_and_counts(own_folders, capsys):
     ]
 
 
-@pytest.mark.parametrize("ask", [["list"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "ask", [["list"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"], ["arxiv", "--help"]]
+)
 def test_what_trains_nothing_takes_no_time(ask, own_folders, monkeypatch):
     """Less than two seconds of processor time; the catalogue, once for all that follow, a little more."""
     monkeypatch.setenv("HMLCORE_CACHE", str(own_folders / "cache"))

@@ -76,7 +76,7 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         return command
 
     verb("list", "show mixers, tasks, studies, and what the store has of each profile")
-    for add in (_run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book):
+    for add in (_run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book, _paper):
         add(verb)
     verb(
         "doctor", "verify the GPU runtime, show what is installed, and check the backend of each op",
@@ -230,6 +230,21 @@ def _book(verb: Verb) -> None:
     book.add_argument(
         "--commit-chapters", action="store_true", help="copy executed chapters to book/chapters instead"
     )
+
+
+def _paper(verb: Verb) -> None:
+    paper = verb(
+        "paper", "draw what the paper shows from the store, compile it and check it", profile="laptop",
+        details="Needs latexmk or tectonic, and a Chromium for figures. Says what is not as a paper must be: "
+        "unknown citations, boxes that stick out, too many pages, figures that are older than the store. "
+        "Prints the path of the PDF last.",
+    )  # fmt: skip
+    paper.set_defaults(bundle=False)
+    bundle = verb(
+        "arxiv", "build the paper and pack its sources for a preprint server", profile="laptop",
+        details="The bundle is compiled once more, alone. Prints its path last.",
+    )  # fmt: skip
+    bundle.set_defaults(bundle=True)
 
 
 def _pack(verb: Callable) -> None:

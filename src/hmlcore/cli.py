@@ -1,4 +1,4 @@
-"""`hml`: list, run, pack, tune, generate, verify, show, bench, figures, book, doctor.
+"""`hml`: list, run, pack, tune, generate, verify, show, bench, figures, book, paper, arxiv, doctor.
 
 Thin: a verb is a few calls elsewhere.
 """
@@ -265,6 +265,13 @@ def _book(options) -> int:
     return 0
 
 
+def _paper(options) -> int:
+    from hmlcore.paper import build_paper, pack_bundle
+
+    print((pack_bundle if options.bundle else build_paper)(options.profile))
+    return 0
+
+
 def _doctor(options) -> int:
     from hmlcore.doctor import report
 
@@ -278,7 +285,7 @@ def _parser() -> argparse.ArgumentParser:
         {
             "list": _list, "run": _run, "pack": _pack, "tune": _tune, "generate": _generate,
             "verify": _verify, "show": _show, "bench": _bench, "figures": _figures, "book": _book,
-            "doctor": _doctor,
+            "paper": _paper, "arxiv": _paper, "doctor": _doctor,
         }
     )  # fmt: skip
 
