@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import hmlcore
 from hmlcore.files import listed
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +137,15 @@ except AttributeError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "no attribute 'nothing'; it has: Attention, Backbone" in done.stdout
+
+
+def test_types_of_the_public_surface_are_those_of_its_table():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {
+        alias.asname: node.module for node in block.body for alias in node.names if alias.asname == alias.name
+    }
+    assert told == {name: f"hmlcore.{home}" for name, home in hmlcore._HOMES.items()}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -6,7 +6,7 @@ work without importing torch.
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     __version__ = version("hmlcore")
@@ -20,6 +20,22 @@ _HOMES = {
     "build_task": "tasks", "Store": "results", "ResultSet": "results", "HmlcoreError": "errors",
 }  # fmt: skip
 __all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:  # what the names are, to who reads types and not the table
+    from hmlcore.errors import HmlcoreError as HmlcoreError
+    from hmlcore.layers import GRU as GRU
+    from hmlcore.layers import HML as HML
+    from hmlcore.layers import Attention as Attention
+    from hmlcore.layers import Mixer as Mixer
+    from hmlcore.layers import build_mixer as build_mixer
+    from hmlcore.layers import recording as recording
+    from hmlcore.layers import register_mixer as register_mixer
+    from hmlcore.models import Backbone as Backbone
+    from hmlcore.models import BackboneConfig as BackboneConfig
+    from hmlcore.models import Classifier as Classifier
+    from hmlcore.results import ResultSet as ResultSet
+    from hmlcore.results import Store as Store
+    from hmlcore.tasks import build_task as build_task
 
 
 def __getattr__(name: str) -> Any:
