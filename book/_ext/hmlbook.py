@@ -63,6 +63,23 @@ class HmlFigure(SphinxDirective):
         return [figure]
 
 
+class HmlTable(SphinxDirective):
+    """``{hml-table} NAME``: a table from the store, with its stamp."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        path = store() / "tables" / f"{name}.html"
+        self.env.note_dependency(str(path))
+        if not path.is_file():
+            raise self.error(
+                f"table {name!r} is not among the {profile()} results; make it with: "
+                f"hml figures --profile {profile()}"
+            )
+        return [nodes.raw("", path.read_text("utf-8"), format="html")]
+
+
 def load_numbers(app, config) -> None:
     """Make every entry of the store's ``numbers.json`` a substitution: ``{{ name }}`` in the prose."""
     path = store() / "numbers.json"
@@ -111,6 +128,7 @@ def drop_thebe(app, pagename, templatename, context, doctree) -> None:
 
 def setup(app) -> dict:
     app.add_directive("hml-figure", HmlFigure)
+    app.add_directive("hml-table", HmlTable)
     app.connect("config-inited", load_numbers)
     app.connect("config-inited", collect_scripts)
     app.connect("html-page-context", drop_thebe, priority=999)

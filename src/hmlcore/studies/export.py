@@ -1,8 +1,9 @@
 """Everything that is published of the studies as files, and where each came from.
 
 Below a profile's folder: ``figures/`` (Plotly JSON for the book, SVG and PDF for print), ``tables/`` (HTML,
-LaTeX), ``numbers.json`` and ``numbers.tex``, ``claims.json``, and ``sources.json``, which names for each of
-them the function, the caption, the stamp and the spec hashes of the runs behind it, which `hml show` takes.
+LaTeX; ``costs`` is of all runs), ``numbers.json`` and ``numbers.tex``, ``claims.json``, and ``sources.json``,
+which names for each of them the function, the caption, the stamp and the spec hashes of the runs behind it,
+which `hml show` takes.
 """
 
 import json
@@ -23,6 +24,7 @@ from hmlcore.results import SCHEMA, ResultSet, Store
 from hmlcore.results.resultset import stamp
 from hmlcore.studies import experiments, gathered, get_experiment, part, studies, study_of
 from hmlcore.studies.kit.claim import Claim, Decision, claim_table
+from hmlcore.studies.kit.cost import cost_table
 from hmlcore.studies.kit.figure import Figure, TableOf, function_name
 from hmlcore.studies.kit.numbers import Numbers, numbers_json, numbers_of, numbers_tex
 from hmlcore.studies.kit.rule import Ruled
@@ -149,6 +151,7 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
         content |= {f"figures/{name}": image for name, image in made.items()}
         notices += remarks
     content |= {f"tables/{name}": text for name, text in _tables(loaded, sources, notices).items()}
+    content |= _costs(loaded)
     found = _numbers(loaded, sources)
     found_claims = _decisions(loaded)
     rules = dated(found_claims, store)
@@ -184,7 +187,7 @@ def _check_free(out: Path) -> None:
     except (OSError, ValueError, AttributeError):
         pass
     names = [f"figures/{name}.{kind}" for name in figures() for kind in ("json", "svg", "pdf")]
-    names += [f"tables/{name}.{kind}" for name in tables() for kind in ("html", "tex")]
+    names += [f"tables/{name}.{kind}" for name in (*tables(), "costs") for kind in ("html", "tex")]
     for path in (out / name for name in (*names, "numbers.json", "numbers.tex", "claims.json", "sources.json")):
         require(
             not os.path.lexists(path),
@@ -219,6 +222,11 @@ def _tables(loaded: "_Loaded", sources: dict, notices: list[str]) -> dict[str, s
         content |= {f"{name}.html": made.html, f"{name}.tex": made.latex}
         sources["tables"][name] = {"experiment": table.experiment, "function": function_name(table)}
     return content
+
+
+def _costs(loaded: "_Loaded") -> dict[str, str]:
+    made = cost_table(loaded.there())
+    return {"tables/costs.html": made.html, "tables/costs.tex": made.latex}
 
 
 class _Loaded(dict):
