@@ -24,7 +24,7 @@ def fitted_table(latex: str, name: str) -> str:
     if max(sum(map(_width, row)) for row in cells) > _WIDEST:
         most = _WIDEST // len(cells[0])
         cells = [[_in_lines(cell, most) for cell in row] for row in cells]
-        rows = "".join(" & ".join(row) + " \\\\[2pt]\n" for row in cells)
+        rows = "".join(" & ".join(row) + " \\\\\n\\addlinespace[3pt]\n" for row in cells)
     body = f"{start}\\midrule\n{rows}\\bottomrule{end}"
     before = before.replace("[t]", "[tbp]").rstrip()
     after = after.replace("\\smallskip{\\footnotesize ", "\\hmlnote{")
