@@ -75,7 +75,7 @@ plotly.io.renderers.default = "plotly_mimetype"
 # \end{aligned}
 # $$ (eq-leapfrog)
 #
-# With $\gamma \to 0$ and no momentum in the read this is the gated delta rule {cite:p}`yang2025gated`; the delta rule is the over-damped limit of the layer.
+# With $\gamma = 0$ and a read that is half a drift ahead, $\mu = \tfrac h2$, this is the gated delta rule with strength $\beta h^2$ {cite:p}`yang2025gated`: the delta rule is the over-damped limit of the layer.
 
 # %% [markdown]
 # ## The step in ten lines
