@@ -161,26 +161,29 @@ print("symplectic to 1e-14:", bool((J.T @ Omega @ J - Omega).abs().max() < 1e-14
 #
 # $$
 # y_t \leftarrow y_t + W_r \begin{bmatrix}\cos 2\pi\Phi_t\\ \sin 2\pi\Phi_t\end{bmatrix}, \qquad
-# \Phi_t = \Phi_{t-1} + \tfrac1{10}(W_\varphi x_t + b_\varphi)\ \text{turns}.
+# \Phi_t = \Phi_{t-1} + \tfrac1{10}(W_\varphi x_t + b_\varphi).
 # $$ (eq-rotor)
 #
-# $W_r$ begins at $0$ and the rotors at speeds from a hundredth to half a turn a token: one that starts slow never finds the half turn that parity takes.
+# Phases are counted in turns here.
+# $W_r$ begins at $0$ and the rotors at speeds from a hundredth to half a turn a token: one that starts slow hardly finds the half turn that parity takes.
 # The cell below is {eq}`eq-rotor` and nothing else.
 
 # %%
 from hmlcore.layers import HML
 
 torch.manual_seed(0)
-layer = HML(16, num_heads=2, head_dim=8, dynamics="delta", rotors=3).double()
-x, turning, reading = torch.randn(1, 50, 16).double(), layer.rotation, layer.rotor_proj
+layer = HML(16, num_heads=2, dynamics="delta", rotors=3).double()
+turning, reading = layer.rotation, layer.rotor_proj
 torch.nn.init.normal_(reading.weight)
+x = torch.randn(1, 50, 16).double()
 
 turns = (x[0] @ turning.weight.T + turning.bias) / 10
 angle = 2 * torch.pi * turns.cumsum(0)
 slow = torch.cat((angle.cos(), angle.sin()), -1) @ reading.weight.T
 fast = layer(x)[0]
 torch.nn.init.zeros_(reading.weight)
-print("equal to 1e-12:", bool((fast - layer(x)[0] - slow).abs().max() < 1e-12))
+error = (fast - layer(x)[0] - slow).abs().max()
+print("equal to 1e-12:", bool(error < 1e-12))
 
 # %% [markdown]
 # What training finds is a rational turn up to an error, and the error adds up.
@@ -190,12 +193,13 @@ print("equal to 1e-12:", bool((fast - layer(x)[0] - slow).abs().max() < 1e-12))
 # %%
 draw = torch.Generator().manual_seed(0)
 symbols = torch.randint(5, (16_384,), generator=draw)
-learned = (torch.arange(5) / 5 + 0.001 * torch.randn(5, generator=draw)).double()
+error = 0.001 * torch.randn(5, generator=draw)
+learned = torch.arange(5).double() / 5 + error
 snapped = (60 * learned).round() / 60
-for name, turns in {"as learned": learned, "snapped": snapped}.items():
+for name, turns in ("as learned", learned), ("snapped", snapped):
     counted = (5 * turns[symbols].cumsum(0)).round() % 5
-    wrong = (counted != symbols.cumsum(0) % 5).nonzero()
-    print(f"{name}: {'never' if not len(wrong) else f'after {int(wrong[0])} symbols'}")
+    right = (counted == symbols.cumsum(0) % 5).tolist()
+    print(f"{name}: {([*right, False]).index(False)} of 16384")
 
 # %% [markdown]
 # Rounding is a choice made after training, on validation data longer than what was trained on, and it is kept with the model.
@@ -214,7 +218,7 @@ for name, turns in {"as learned": learned, "snapped": snapped}.items():
 # | `decay` | one $\alpha_t$ a head, or one for each channel of the key {cite:p}`kimi2025linear` |
 # | `corrections` | a token writes several associations, one after another |
 #
-# ## Other potentials
+# ## Wells that stand still
 #
 # Four further members move by potentials that are not a token's association.
 # In `quad` keys strike fixed harmonic wells, an exact associative scan; in `sep` the wells are $\log\cosh$; `mlp` learns its potential $V_\theta(q)$; `kick` is `quad` with one kick of such a learned potential at the end of every chunk.

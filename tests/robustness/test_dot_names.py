@@ -14,6 +14,7 @@ import pytest
 
 import hmlcore
 from hmlcore import book, paths
+from hmlcore.keys import files_below
 from hmlcore.results import Store
 from hmlcore.runner import catalogue
 from hmlcore.tasks import corpora
@@ -79,7 +80,7 @@ def key(at):
     """What a chapter was made from; the loose runs, below a folder of such a name, are ours."""
     (at / "smoke" / ".runs" / "copy").mkdir(parents=True)
     (at / "smoke" / ".runs" / "copy" / "0123456789abcdef.parquet").write_text("")
-    assert book._files(at / "smoke", "*.parquet") != []
+    assert files_below(at / "smoke", "*.parquet") != []
     return at / "smoke" / ".runs" / "copy", lambda: book._chapter_key(Path("x"), at / "smoke", "")
 
 

@@ -39,7 +39,7 @@ def decided(exported):
 
 def test_everything_is_written(exported):
     expected = {f"figures/{name}.json" for name in figures()}
-    expected |= {f"tables/{name}.{kind}" for name in tables() for kind in ("html", "tex")}
+    expected |= {f"tables/{name}.{kind}" for name in (*tables(), "costs") for kind in ("html", "tex")}
     expected |= {"numbers.json", "numbers.tex", "claims.json", "sources.json"}
     assert set(contents(exported)) == expected
 
