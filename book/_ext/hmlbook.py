@@ -27,6 +27,18 @@ def store() -> Path:
     return paths.results() / profile()
 
 
+def stored(directive: SphinxDirective, kind: str, name: str, suffix: str) -> Path:
+    """The file of a figure or table, on which the page depends from now on; an error names what makes it."""
+    path = store() / f"{kind}s" / f"{name}{suffix}"
+    directive.env.note_dependency(str(path))
+    if not path.is_file():
+        raise directive.error(
+            f"{kind} {name!r} is not among the {profile()} results; make it with: "
+            f"hml figures --profile {profile()}"
+        )
+    return path
+
+
 class HmlFigure(SphinxDirective):
     """``{hml-figure} NAME``: a numbered, interactive figure from the store.
 
@@ -40,13 +52,7 @@ class HmlFigure(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        path = store() / "figures" / f"{name}.json"
-        self.env.note_dependency(str(path))
-        if not path.is_file():
-            raise self.error(
-                f"figure {name!r} is not among the {profile()} results; make it with: "
-                f"hml figures --profile {profile()}"
-            )
+        path = stored(self, "figure", name, ".json")
         figure = nodes.figure(
             "", nodes.raw("", plotly_html(json.loads(path.read_text("utf-8"))), format="html")
         )
@@ -55,8 +61,8 @@ class HmlFigure(SphinxDirective):
         self.add_name(figure)
         text = nodes.Element()
         sources = store() / "sources.json"
-        stored = json.loads(sources.read_text("utf-8"))["figures"][name]["caption"]
-        caption = self.content or StringList([stored], source=str(sources))
+        own = json.loads(sources.read_text("utf-8"))["figures"][name]["caption"]
+        caption = self.content or StringList([own], source=str(sources))
         self.state.nested_parse(caption, self.content_offset, text)
         for number, block in enumerate(text.children):
             figure += nodes.caption("", "", *block.children) if number == 0 else nodes.legend("", block)
@@ -70,13 +76,7 @@ class HmlTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        path = store() / "tables" / f"{name}.html"
-        self.env.note_dependency(str(path))
-        if not path.is_file():
-            raise self.error(
-                f"table {name!r} is not among the {profile()} results; make it with: "
-                f"hml figures --profile {profile()}"
-            )
+        path = stored(self, "table", name, ".html")
         return [nodes.raw("", path.read_text("utf-8"), format="html")]
 
 

@@ -94,9 +94,9 @@ class GatedDeltaNet(MatrixMemory):
             alpha, rate = self.decay(x, alpha), rate[:, None]
         log_alpha = -rate * F.softplus(alpha)
         beta = interleave(betas).sigmoid()
-        return at_step(
-            log_alpha, 0, self.corrections
-        ), beta if self.largest_beta == 1 else self.largest_beta * beta
+        if self.largest_beta != 1:
+            beta = self.largest_beta * beta
+        return at_step(log_alpha, 0, self.corrections), beta
 
     def features(self, mixed):
         written = self.corrections * self.num_heads

@@ -14,12 +14,13 @@ from hmlcore.runner.model import model_config
 from hmlcore.studies import protocol
 from hmlcore.studies.fair import GROWING, RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, options_pay
-from hmlcore.studies.fair.gate import at_chance, family_scores, is_own, reached, scores_by_condition
+from hmlcore.studies.fair.gate import at_chance, counting_scores, is_own, reached, scores_by_condition
 from hmlcore.studies.fair.grid import GATE_TRIAL, RATES, SEEDS, chosen, given
 from hmlcore.studies.fair.scoreboard import BETTER, NOT_MEASURED, NOT_WORSE, OPEN, WORSE, scoreboard
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 from hmlcore.studies.kit.comparison import task_from
 from hmlcore.studies.kit.families import cases
+from hmlcore.studies.kit.paired import LEVEL, p_above
 from hmlcore.studies.kit.scores import FAMILIES, FAMILY
 from hmlcore.studies.kit.study import PROFILES
 from hmlcore.studies.kit.tuning import Tuned
@@ -65,7 +66,7 @@ def test_a_case_counts_where_another_row_reaches_nine_tenths_or_is_below_the_flo
     assert not any(is_own(row) for row in gate["best"])
     assert gate["counts"].to_dict() == {case: case != "sums modulo 5" for case in TESTED}
     assert gate.loc["bytes", "needed"] == -2.3 and gate.loc["copy", "needed"] == 0.9
-    sums = family_scores(results).query("family == 'sums' and variant == 'HML' and seed == 0")["score"]
+    sums = counting_scores(results).query("family == 'sums' and variant == 'HML' and seed == 0")["score"]
     assert list(sums) == pytest.approx([0.97 - 0.15])  # modulo 5 left out
 
 
@@ -110,10 +111,26 @@ def test_few_seeds_decide_nothing(tmp_path):
 
 
 def test_more_comparisons_ask_for_more(tmp_path):
-    """A difference that is clear alone is not after Holm's correction over all of them."""
-    results = with_skills(tmp_path, {"copy": [0.91, 0.93, 0.94, 0.945, 0.95]})
-    alone = scoreboard(results.where(variant=["HML", "Mamba", "attention"]), rivals=("Mamba",))
-    assert against(alone)["copy"] != BETTER
+    """A difference that is clear alone is not after Holm's correction over all that are made."""
+    rival = [0.91, 0.92, 0.93, 0.94, 0.945]
+    assert p_above(dict.fromkeys(range(5), 0.95), dict(enumerate(rival))) < LEVEL
+    assert against(scoreboard(with_skills(tmp_path, {"copy": rival})))["copy"] == NOT_WORSE
+
+
+def test_rotors_count_as_they_are_snapped(tmp_path):
+    """At the condition that was snapped, among columns that other cases leave empty."""
+    store = Store(tmp_path)
+    for task in ("copy", "parity"):
+        run = fair_run("hml", 0, task=task)
+        for row in list(run.rows) if task == "parity" else ():
+            if row["metric"] == "score" and row["length"] == 256:
+                run.rows.append(row | {"metric": "accuracy_snapped", "value": 1.0})
+        store.write(run)
+    scores = scores_by_condition(loaded(store, "fair"))
+    parity = scores[scores["task"] == "parity"].set_index("length")
+    assert parity["score"].to_dict() == {64: pytest.approx(0.97), 256: 1.0}
+    assert parity["within"].to_dict() == {64: True, 256: False}
+    assert sorted(scores.loc[scores["task"] == "copy", "score"]) == pytest.approx([0.67, 0.97])
 
 
 def test_cases_that_are_not_there_are_named(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.figures.marks import panels
-from hmlcore.figures.style import FAINT, GREY, mixer_style, stamp
+from hmlcore.figures.style import GREY, mixer_style, stamp
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import at_edge, tuned
@@ -57,7 +57,7 @@ def fair_scoreboard(results: ResultSet) -> go.Figure:
         for x, dash in ((0, "solid"), (-margin, "dash")):
             fig.add_shape(
                 type="line", x0=x, x1=x, y0=-0.5, y1=len(RIVALS) - 0.5, layer="below",
-                line={"color": FAINT if dash == "dash" else GREY, "dash": dash, "width": 1}, **where,
+                line={"color": GREY, "dash": dash, "width": 1}, **where,
             )  # fmt: skip
         fig.update_yaxes(categoryorder="array", categoryarray=list(reversed(RIVALS)), **where)
         fig.update_yaxes(range=[-0.6, len(RIVALS) - 0.4], showgrid=True, title_text="", **where)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from hmlcore.results import ResultSet
 from hmlcore.studies.fair import OWN, RIVALS, ROWS
-from hmlcore.studies.kit.scores import FAMILIES, FAMILY
+from hmlcore.studies.kit.scores import CONDITIONS, FAMILIES, FAMILY, condition_scores, family_scores
 
 REACHED = 0.9
 ABOVE_CHANCE = 0.05
@@ -23,39 +23,19 @@ def is_own(row: str) -> bool:
     return ROWS[row] == ROWS[OWN]
 
 
-def scores_by_condition(results: ResultSet, split: str = "test") -> pd.DataFrame:
-    """Columns spec_hash, task, variant, seed, within (the lengths of training), score, and the conditions.
-
-    Accuracy, snapped where rotors were, or minus the bits a byte. A diverged run scores −inf.
-    """
-    rows = results.frame[results.frame["split"] == split]
-    keys = [c for c in ("spec_hash", "task", "variant", "seed", *_conditions(results)) if c in rows]
-
-    def values(metric: str) -> pd.Series:
-        found = rows[rows["metric"] == metric]
-        return found.assign(value=found["value"].fillna(float("-inf"))).set_index(keys)["value"]
-
-    scores = values("score")
-    scores.update(values("accuracy_snapped"))
-    table = scores.rename("score").reset_index()
-    trained = {
-        spec_hash: spec["train"] for spec_hash, spec in zip(results.hashes, results.specs(), strict=True)
-    }
-    here = table.drop(columns=["score", "spec_hash"]).to_dict("records")
-    within = [
-        any(_is(condition, task) for task in trained[run])
-        for run, condition in zip(table["spec_hash"], here, strict=True)
-    ]
-    return table.assign(within=within)
-
-
-def _conditions(results: ResultSet) -> tuple[str, ...]:
-    return tuple(c for c in ("payload", "delay", "pairs", "length", "group", "order") if c in results.frame)
+def scores_by_condition(results: ResultSet) -> pd.DataFrame:
+    """:func:`~hmlcore.studies.kit.scores.condition_scores` of the test, and `within`: whether the condition is
+    one of training."""
+    table = condition_scores(results, "test")
+    trained = {run: spec["train"] for run, spec in zip(results.hashes, results.specs(), strict=True)}
+    shown = [c for c in CONDITIONS if c in table]
+    here = zip(table["spec_hash"], table[shown].to_dict("records"), strict=True)
+    return table.assign(within=[any(_is(condition, task) for task in trained[run]) for run, condition in here])
 
 
 def _is(condition: Mapping, task: Mapping) -> bool:
     """Whether a condition is that of a task as specs have it: they agree in whatever both say."""
-    return all(task[k] == v for k, v in condition.items() if k in task and k != "task" and not pd.isna(v))
+    return all(task[k] == v for k, v in condition.items() if k in task and not pd.isna(v))
 
 
 def reached(results: ResultSet) -> pd.DataFrame:
@@ -82,15 +62,11 @@ def _floor(results: ResultSet, case: str) -> float:
     return float(results.metric("ngram_bits_per_byte", split="test", task=case)["value"].mean())
 
 
-def family_scores(results: ResultSet) -> pd.DataFrame:
-    """Columns family, variant, seed, score: the mean over the family's cases that count of each one's mean over
-    conditions; none where no case of the family counts."""
+def counting_scores(results: ResultSet) -> pd.DataFrame:
+    """As :func:`~hmlcore.studies.kit.scores.family_scores`, over the cases that count; none of a family where
+    none does."""
     gate = reached(results)
-    scores = scores_by_condition(results)
-    scores = scores[scores["task"].isin(gate.index[gate["counts"]])]
-    means = scores.groupby(["task", "variant", "seed"])["score"].mean().reset_index()
-    means = means.assign(family=means["task"].map(FAMILY))
-    return means.groupby(["family", "variant", "seed"])["score"].mean().reset_index()
+    return family_scores(results, "test", gate.index[gate["counts"]])
 
 
 def at_chance(results: ResultSet) -> set[tuple[str, str]]:

@@ -8,7 +8,7 @@ from hmlcore.errors import require
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import paired_difference
 from hmlcore.studies.fair import OWN, RIVALS
-from hmlcore.studies.fair.gate import at_chance, family_scores, missing
+from hmlcore.studies.fair.gate import at_chance, counting_scores, missing
 from hmlcore.studies.kit.paired import LEVEL, holm, p_above
 from hmlcore.studies.kit.scores import FAMILIES
 
@@ -27,7 +27,7 @@ def scoreboard(results: ResultSet, own: str = OWN, rivals: tuple[str, ...] = RIV
     """
     lacking = missing(results)
     require(not lacking, f"results of {results.experiment!r} lack the cases {', '.join(lacking)}")
-    scores, guessing = family_scores(results), at_chance(results)
+    scores, guessing = counting_scores(results), at_chance(results)
     by = {key: part.set_index("seed")["score"] for key, part in scores.groupby(["family", "variant"])}
     pairs = {
         (family, rival): _relative(by[family, own], by[family, rival], family)

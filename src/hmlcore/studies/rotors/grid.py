@@ -6,7 +6,7 @@ from hmlcore.studies.kit.comparison import case_spec, measure, scored, task_spec
 from hmlcore.studies.kit.ground import model_ground
 from hmlcore.studies.kit.snapping import snapped_rows
 from hmlcore.studies.kit.study import Protocol
-from hmlcore.studies.kit.tuning import Tuned, rates_to_try, read_tuned
+from hmlcore.studies.kit.tuning import Tuned, rates_due, rates_to_try, read_tuned
 from hmlcore.studies.rotors.claims import BASELINES
 from hmlcore.studies.rotors.memories import LATTICES, ROTORS, arguments
 from hmlcore.studies.rotors.towers import towers_grid
@@ -86,17 +86,17 @@ def counting_grid(profile: str) -> list[dict]:
     """Fresh seeds of what was chosen, and of the rivals, each at its rate; seeds outermost."""
     s, stored = _SETTINGS[profile], _stored(profile)
 
-    def rate(task: str, variant: str) -> float:
-        """As tuning chose; before it has, the middle one of those that are tried."""
+    def rates(task: str, variant: str) -> list[float]:
         found = _tuned(stored, task if task in CHOSEN_ON else "sums modulo 5", variant)
-        return found.lr if found else s["lrs"][len(s["lrs"]) // 2]
+        return rates_due(s["lrs"], found, tunes=False)
 
     return [
-        _spec("rotor_counting", profile, task, variant, seed, rate(task, variant))
+        _spec("rotor_counting", profile, task, variant, seed, lr)
         for i, seed in enumerate(s["fresh"])
         for task in GROUPS
         for variant in (CHOSEN, *BASELINES)
         if variant == CHOSEN or i < s["rivals"]
+        for lr in rates(task, variant)
     ]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hmlcore.studies.kit.comparison import case_spec, scored, task_spec
 from hmlcore.studies.kit.ground import model_ground
-from hmlcore.studies.kit.tuning import read_tuned
+from hmlcore.studies.kit.tuning import rates_due, read_tuned
 from hmlcore.studies.rotors.claims import BESIDE_TOWERS, FLAT, TOWER, TUNING
 from hmlcore.studies.rotors.memories import LATTICES, arguments
 
@@ -44,16 +44,16 @@ def towers_grid(profile: str) -> list[dict]:
     s = _SETTINGS[profile]
     stored = read_tuned(Path(__file__).parent).get(profile, {}).get("rotor_towers", {})
 
-    def rate(group: str, variant: str) -> float:
+    def chosen(group: str, variant: str) -> list[float]:
         found = stored.get(f"{group}, {variant}", {}).get(_mixer(variant))
-        return found.lr if found else s["lrs"][len(s["lrs"]) // 2]
+        return rates_due(s["lrs"], found, tunes=False)
 
     return [
         _spec(profile, group, variant, seed, lr)
         for seed in (TUNING, *s["fresh"])
         for group in GROUPS
         for variant in CANDIDATES
-        for lr in (s["lrs"] if seed == TUNING else [rate(group, variant)])
+        for lr in (s["lrs"] if seed == TUNING else chosen(group, variant))
     ]
 
 
