@@ -32,7 +32,7 @@ from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv
 from hmlcore.ops.turns import START, rotate_last, spread
 
-DEFAULT = "oscillator"  # the winner of the bake-off of the family, `hmlcore.studies.bakeoff`
+DEFAULT = "oscillator"  # the winner of the bake-off of the family, `studies.bakeoff`
 # What dynamics learn was once the layer's own.
 FORMER_NAMES = {name: f"rule.{name}" for name in ("log_h", "mu", "theta", "log_omega")}
 FORMER_NAMES |= {f"well_{name}": f"rule.net.{name}" for name in ("weight", "bias", "out")}
@@ -45,7 +45,7 @@ class HML(Mixer):
 
     by drift–kick–drift leapfrog of size h, and reads o_t = r_tᵀ(Q + μP). That is the layer as first proposed,
     `dynamics` "leapfrog"; the default is the exact flow of an oscillator about the association, which won
-    the bake-off of the family (`hmlcore.studies.bakeoff`): S ← αS, S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ), ρ = 1 − β.
+    the bake-off of the family (`studies.bakeoff`): S ← αS, S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ), ρ = 1 − β.
 
         r, k, v = SiLU(conv(W x)), ‖r‖ = ‖k‖ = 1;   β = σ(w_β·x − 2)
         γ = σ(w_γ·x − 2);   α = exp(−a·softplus(w_α·x − 4)), a = 0.05 e^A;   h = e^ℓ
