@@ -19,7 +19,6 @@ from hmlcore.studies import experiments, folder_of, get_experiment, protocol
 from hmlcore.studies.ablation.grid import FACTORS
 from hmlcore.studies.kit.comparison import HEADLINE, read_rates, task_from
 from hmlcore.studies.kit.study import PROFILES, check_profile
-from hmlcore.studies.options import CANDIDATES
 from hmlcore.studies.rotors.grid import CHOSEN
 
 # What is timed side by side is not trained, and has tests of its own.
@@ -29,7 +28,7 @@ CHOICES = ("rotor_starts", "ground", "options")
 # Those whose outcome is the question have more seeds than the rest.
 FURTHER_SEEDS = {("synthetic_needle", "laptop"): HEADLINE}
 for _profile in ("laptop", "full"):
-    FURTHER_SEEDS |= {("rotor_counting", _profile): (CHOSEN,), ("options", _profile): tuple(CANDIDATES)}
+    FURTHER_SEEDS |= {("rotor_counting", _profile): (CHOSEN,)}
 # Where some seeds try all rates, and more of them where an edge won.
 MORE_RATES = ("options", "rotor_starts")
 GRIDS = {(name, profile): protocol(name).grid(profile) for name in TRAINED for profile in PROFILES}

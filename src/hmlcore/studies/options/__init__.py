@@ -3,7 +3,7 @@
 The second bake-off, on validation data alone. The rule, fixed before the runs: all candidates have the same
 parameters (the MLP's width makes them equal), the same floats of memory, the same training (Muon; the better of
 two learning rates by the score of the first seed, or of three where the grid goes beyond an edge that won) and
-the same five fresh seeds; of books they read a third of what the comparison of memories reads. A candidate's
+the same three fresh seeds; of books they read a third of what the comparison of memories reads. A candidate's
 score in a family is the mean over the family's cases, conditions and seeds; candidates are ranked in each of
 the six families, equal scores sharing the mean of their ranks, and **the lowest mean rank over the families
 leads**. An option has to pay for its words: of the candidates whose mean rank is within :data:`MARGIN` of the
@@ -12,7 +12,7 @@ leader's, the one with the fewest options is the default; of several the one wit
 Rotors are snapped where validation at a length beyond training says so, and judged as they are then.
 
 Gated DeltaNet in HML's layout and start gets the options that its authors would allow and is measured beside,
-with the first three seeds, ranked with nobody: what an option brings it is not dynamics.
+ranked with nobody: what an option brings it is not dynamics.
 """
 
 from hmlcore.studies.kit.study import Experiment, Study

@@ -10,9 +10,7 @@ from hmlcore.studies.kit.tuning import rates_due, read_tuned
 from hmlcore.studies.options import BESIDE, CANDIDATES
 
 RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2], "full": [3e-3, 1e-2]}
-SEEDS = {"smoke": [20, 21], "laptop": [20, 21, 22, 23, 24], "full": [20, 21, 22, 23, 24]}
-FEWER = 3
-"""Seeds of what stands beside."""
+SEEDS = {"smoke": [20, 21], "laptop": [20, 21, 22], "full": [20, 21, 22, 23, 24]}
 _OPTIONS: dict[str, dict] = {
     "oscillator": {"dynamics": "oscillator", "theta": "few"},
     "rotors": ROTORS,
@@ -44,7 +42,6 @@ def grid(profile: str) -> list[dict]:
         for i, seed in enumerate(seeds)
         for case, s in found.items()
         for variant in (*CANDIDATES, *BESIDE)
-        if variant in CANDIDATES or i < FEWER
         for mixer, given in [arguments(variant, s["d_model"], s["heads"])]
         for lr in rates_due(RATES[profile], stored.get(f"{case}, {variant}", {}).get(mixer), i == 0)
     ]  # fmt: skip
