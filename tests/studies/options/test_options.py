@@ -74,7 +74,7 @@ def test_every_variant_meets_every_case_on_validation_alone(profile):
     for s in specs:
         runs[s["variant"], s["task"]][s["seed"]].add(s["lr"])
     assert runs.keys() == set(itertools.product({*CANDIDATES, *BESIDE}, FAMILY))
-    for (variant, _), seeds in runs.items():
+    for seeds in runs.values():
         assert sorted(seeds) == [first, *others]
         assert seeds[first] >= set(RATES[profile])
         assert all(len(seeds[seed]) == 1 for seed in others if seed in seeds)
