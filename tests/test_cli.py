@@ -202,8 +202,12 @@ def test_list_shows_names_and_counts(own_folders, capsys):
 
 
 @pytest.mark.parametrize(
-    "ask", [["list"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"], ["arxiv", "--help"]]
-)
+    "ask",
+    [
+        ["list"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"], ["arxiv", "--help"],
+        ["run", "nothing"], ["verify", "nothing"],
+    ],
+)  # fmt: skip
 def test_what_trains_nothing_takes_no_time(ask, own_folders, monkeypatch):
     """Less than two seconds of processor time; the catalogue, once for all that follow, a little more."""
     monkeypatch.setenv("HMLCORE_CACHE", str(own_folders / "cache"))

@@ -76,6 +76,11 @@ def _list(options) -> int:
 
 
 def _run(options) -> int:
+    from hmlcore.studies import experiments_named
+    from hmlcore.studies.kit.study import check_profile
+
+    check_profile(options.profile)
+    experiments_named(options.experiment)  # a slip of the pen is told before torch is imported
     from hmlcore.training import process_group
 
     arguments = f"run {options.experiment}"
@@ -93,10 +98,8 @@ def _run_together(options, group) -> int:
     from hmlcore.runner.run import device_name
     from hmlcore.runner.select import select
     from hmlcore.studies import experiments_named, protocol
-    from hmlcore.studies.kit.study import check_profile
     from hmlcore.training.trackers import check_log
 
-    check_profile(options.profile)
     check_log(options.log)
     # One choice over all of a family: what one member lacks, another may have.
     grids = [protocol(e.name).grid(options.profile) for e in experiments_named(options.experiment)]
@@ -182,13 +185,14 @@ def _generate(options) -> int:
 
 
 def _verify(options) -> int:
-    from hmlcore.results import Store
-    from hmlcore.runner.verify import verify
     from hmlcore.studies import experiments, experiments_named
     from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
     names = [e.name for n in options.experiments for e in experiments_named(n)] or list(experiments())
+    from hmlcore.results import Store
+    from hmlcore.runner.verify import verify
+
     verdicts = verify(
         Store(paths.results()), options.profile, names, options.sample, options.seed, options.run or "",
         tell=lambda v: print(

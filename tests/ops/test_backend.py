@@ -1,5 +1,7 @@
 """Which form of an op runs, and whether a wrong one would be noticed."""
 
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -188,3 +190,10 @@ def test_the_check_disturbs_nobody_and_is_disturbed_by_nobody(kernel, spoil):
 def test_a_kernel_that_chooses_again_does_not_recurse(kernel):
     calls = kernel(lambda y: y if backend.choose("gru", "cpu") else None)
     assert backend.choose("gru", "cpu").form.name == "kernel" and len(calls) == 1
+
+
+def test_a_mark_for_the_compiler_is_that_of_torch_and_costs_no_import_of_it():
+    theirs = torch.compiler.assume_constant_result(lambda: None)
+    assert vars(backend._constant(lambda: None)) == vars(theirs) != {}
+    code = "import sys, hmlcore.layers, hmlcore.training; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -143,12 +143,20 @@ def _problem(form: Form, device: torch.device, given: tuple) -> str | None:
     return form.obstacle(device) or (form.unfit(*given) if form.unfit and given else None)
 
 
+def _constant(function: Callable) -> Callable:
+    """Under torch.compile `function` runs while the graph is built, not in it: what
+    `torch.compiler.assume_constant_result` says, without importing the compiler, which takes longer than all of
+    torch."""
+    function._dynamo_marked_constant = True
+    return function
+
+
 def _verdict(op: str, form: Form, device: torch.device) -> tuple[bool, str]:
     """Whether `form` may be trusted on `device`, and what its check found; a kernel is checked once."""
     return _checked_once(op, form.name, str(device)) if form.kernel else (True, "")
 
 
-@torch.compiler.assume_constant_result  # under torch.compile the check runs while the graph is built, not in it
+@_constant
 def _checked_once(op: str, name: str, device: str) -> tuple[bool, str]:
     key = (op, name, device)
     if key not in _VERDICTS:
@@ -164,7 +172,7 @@ def _checked_once(op: str, name: str, device: str) -> tuple[bool, str]:
     return _VERDICTS[key]
 
 
-@torch.compiler.assume_constant_result
+@_constant
 def _warn(message: str) -> None:
     """Once a process: an op is chosen at every call."""
     if message not in _WARNED:
