@@ -363,7 +363,9 @@ def test_doctor_passes_here(capsys, monkeypatch):
     out = capsys.readouterr().out
     for op in backend.ops():
         form = backend.choose(op, "cpu").form.name
-        error = r"0\.0e\+00" if form == "naive" else r"\d\.\de-\d\d"
+        # A form that only moves numbers is the law to the bit.
+        exact = form == "naive" or op == "sparse_write"
+        error = r"0\.0e\+00" if exact else r"\d\.\de-\d\d"
         assert re.search(rf"^  {op} +{form} +ok {error} ", out, re.MULTILINE)
     assert "all self-checks passed" in out and re.search(r"^  torch +2\.", out, re.MULTILINE)
     monkeypatch.setenv("HMLCORE_BACKEND", "naive")

@@ -14,10 +14,13 @@ from hmlcore.ops import (
     retention,
     selective_scan,
     short_conv,
+    sparse_read,
+    sparse_write,
     window_attention,
 )  # fmt: skip
 
 __all__ = [
     "attention", "delta_rule", "diagonal_scan", "gru", "hamiltonian", "long_conv", "lstm", "momentum_delta",
-    "nonlinear", "oscillator", "retention", "selective_scan", "short_conv", "window_attention",
+    "nonlinear", "oscillator", "retention", "selective_scan", "short_conv", "sparse_read", "sparse_write",
+    "window_attention",
 ]  # fmt: skip
