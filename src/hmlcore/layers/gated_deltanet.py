@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from hmlcore.checks import check_bool, check_choice, check_int
 from hmlcore.layers.corrections import at_step, interleave, last_steps, micro_steps
 from hmlcore.layers.decay import DECAYS, ChannelDecay
+from hmlcore.layers.hml.trace import of_tokens
 from hmlcore.layers.matrix_memory import MatrixMemory, time_step_bias
 from hmlcore.layers.read_out import head_norm
 from hmlcore.ops.delta_rule import delta_rule, delta_rule_step
@@ -106,8 +107,24 @@ class GatedDeltaNet(MatrixMemory):
     def scan(self, q, k, v, x, memory):
         count = self.corrections
         q, k, v = at_step(q, count - 1, count), micro_steps(k, count), micro_steps(v, count)
-        o, memory = delta_rule(q, k, v, *self.gates(x), initial_state=memory, output_final_state=True)
+        gates = self.gates(x)
+        if self.trace is not None:
+            self._record(q, k, v, *gates, memory)
+        o, memory = delta_rule(q, k, v, *gates, initial_state=memory, output_final_state=True)
         return last_steps(o, count), memory
+
+    def _record(self, q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, beta: Tensor, memory: Tensor) -> None:
+        """Add to the trace what HML's has of one row, its sequence walked again; over [B, T·m, H, ...]."""
+        with torch.set_grad_enabled(self.trace.differentiable and torch.is_grad_enabled()):
+            states, reads = [], []
+            q, k, v = (y.to(memory.dtype) for y in (q, k, v))
+            for now in zip(*(y.unbind(1) for y in (q, k, v, log_alpha, beta)), strict=True):
+                o, memory = delta_rule_step(*now, memory)
+                states.append(memory[:, :, None])
+                reads.append(o)
+            path, read = torch.stack(states, 1), torch.stack(reads, 1)
+            found = dict(key=k, query=q, value=v, read=read, state=path, alpha=log_alpha.exp(), beta=beta)
+            self.trace.add(**{name: of_tokens(name, x, self.corrections) for name, x in found.items()})
 
     def advance(self, q, k, v, x, memory):
         gates = [g.unbind(1) for g in self.gates(x)]

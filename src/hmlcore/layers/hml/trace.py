@@ -19,8 +19,8 @@ def record(
     phase: Tensor | None,
     bounds: list[int] | None = None,
 ) -> None:
-    """Add to ``layer.trace``, all over [B, T, H, ...]: the gates, `key`, `value`, the prediction `error` z,
-    the `read` o, the energies of the dynamics and the state (Q, P).
+    """Add to ``layer.trace``, all over [B, T, H, ...]: the gates, `key`, `query`, `value`, the prediction
+    `error` z, the `read` o, the energies of the dynamics and the state (Q, P).
 
     v and memory come in the frame of rotating heads; what is recorded is at rest, with `phase` [B, T, R],
     given in turns, in radians beside the gates. Packed sequences are recorded one after the other. Where a
@@ -53,7 +53,7 @@ def record(
     if phase is not None:
         gates = gates | {"phase": 2 * torch.pi * phase}
     energies = layer.rule.energies(k, v, gates, path)
-    found = dict(key=k, value=v, error=error, read=read, state=path, **gates, **energies)
+    found = dict(key=k, query=r, value=v, error=error, read=read, state=path, **gates, **energies)
     count = layer.corrections
     layer.trace.add(**{name: of_tokens(name, x, count) for name, x in found.items()})
 
