@@ -7,7 +7,7 @@ import memory_cases
 import torch
 from memory_cases import DYNAMICS, coefficients, gradients
 
-from hmlcore.ops import delta_rule, hamiltonian, momentum_delta, oscillator, retention
+from hmlcore.ops import delta_rule, hamiltonian, holographic, momentum_delta, oscillator, retention
 
 _OPS = {
     "delta_rule": delta_rule, "momentum_delta": momentum_delta, "oscillator": oscillator,
@@ -37,16 +37,29 @@ def _by_channel(form):
     return function
 
 
+def _bound(form, binding):
+    """A form of the holographic memory with that binding."""
+
+    def function(*arguments, **options):
+        return form(*arguments, binding=binding, **options)
+
+    function.__name__ = f"{form.__name__}, {binding}"
+    return function
+
+
+_BINDINGS = {f"holographic, {binding}": binding for binding in ("unitary", "convolution")}
 _CHANNELS = {"delta_rule, by channel": "delta_rule", "oscillator, by channel": "oscillator"}
 NAIVE = {
     **{op: getattr(module, f"naive_{op}") for op, module in _OPS.items()},
     **{name: _by_channel(getattr(_OPS[op], f"naive_{op}")) for name, op in _CHANNELS.items()},
     **{dynamics: _of_leaves(hamiltonian.naive_hamiltonian, dynamics) for dynamics in DYNAMICS},
+    **{name: _bound(holographic.naive_holographic, binding) for name, binding in _BINDINGS.items()},
 }
 CHUNKED = {
     **{getattr(module, f"chunk_{op}"): op for op, module in _OPS.items()},
     **{_by_channel(getattr(_OPS[op], f"chunk_{op}")): name for name, op in _CHANNELS.items()},
     **{_of_leaves(hamiltonian.chunk_hamiltonian, dynamics): dynamics for dynamics in DYNAMICS},
+    **{_bound(holographic.chunk_holographic, binding): name for name, binding in _BINDINGS.items()},
 }
 # Form → the op whose law it must obey.
 FAST = CHUNKED | {retention.parallel_retention: "retention"}
@@ -58,7 +71,8 @@ def draw(op, length, *, batch=2, heads=2, n=5, d=4, **options):
     if op in DYNAMICS:
         return memory_cases.draw(op, length, batch=batch, heads=heads, n=n, d=d, **options)
     options = {"dtype": torch.float64} | options
-    x = _OPS[_CHANNELS.get(op, op)].random_inputs(batch, length, heads, n, d, **options)
+    module = holographic if op in _BINDINGS else _OPS[_CHANNELS.get(op, op)]
+    x = module.random_inputs(batch, length, heads, n, d, **options)
     if op in _CHANNELS:
         g = torch.Generator().manual_seed(options.get("seed", 0))
         much = torch.rand(batch, length, heads, n, generator=g, dtype=torch.float64) ** 4

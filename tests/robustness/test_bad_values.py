@@ -210,6 +210,7 @@ TENSORS = {
         name: getattr(ops, name).random_inputs(1, 5, 2, 4, 4)
         for name in ("delta_rule", "momentum_delta", "nonlinear", "oscillator", "retention")
     },
+    "holographic": ops.holographic.random_inputs(1, 5, 2, 4, 4) | {"binding": "unitary"},
 }
 TENSORS["selective_scan"]["c"] = TENSORS["ssd"]["c"] = drawn(1, 5, 2)
 TENSORS["selective_scan"]["dt"].abs_()

@@ -6,6 +6,7 @@ from hmlcore.ops import (
     diagonal_scan,
     gru,
     hamiltonian,
+    holographic,
     long_conv,
     lstm,
     momentum_delta,
@@ -20,7 +21,7 @@ from hmlcore.ops import (
 )  # fmt: skip
 
 __all__ = [
-    "attention", "delta_rule", "diagonal_scan", "gru", "hamiltonian", "long_conv", "lstm", "momentum_delta",
-    "nonlinear", "oscillator", "retention", "selective_scan", "short_conv", "sparse_read", "sparse_write",
-    "window_attention",
+    "attention", "delta_rule", "diagonal_scan", "gru", "hamiltonian", "holographic", "long_conv", "lstm",
+    "momentum_delta", "nonlinear", "oscillator", "retention", "selective_scan", "short_conv", "sparse_read",
+    "sparse_write", "window_attention",
 ]  # fmt: skip
