@@ -551,6 +551,14 @@ def option_run(mixer, seed, variant="delta", task="recall", lr=0.01, **changes) 
     return Run(spec("options", mixer, seed, lr=lr, **named), provenance(), rows)
 
 
+def explorer_run(mixer, seed, variant="hml", task="recall", **changes) -> Run:
+    """Right nearly always, on two kinds of test."""
+    here = {"variant": variant, "task": task, "metric": "accuracy", "n": 64}
+    rows = [{**here, "keys": keys, "value": value} for keys, value in ((4, 0.99), (6, 0.97))]
+    named = {"variant": variant, "task": task, "train": [{"task": "overwrite", "keys": 4}], **changes}
+    return Run(spec("explorer-models", mixer, seed, lr=0.01, **named), provenance(), rows)
+
+
 FAIR = {  # case → a condition that is trained on, and one beyond
     "copy": ({"payload": 8, "delay": 8}, {"payload": 8, "delay": 64}),
     "recall": ({"pairs": 4}, {"pairs": 8}),
@@ -727,4 +735,6 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
         store.write(op_run(mixer, 0, profile=profile))
     for dynamics in FAMILY:
         store.write(physics_run("hml", 0, dynamics, profile=profile))
+    for variant, mixer in (("hml", "hml"), ("gated-deltanet", "gated_deltanet")):
+        store.write(explorer_run(mixer, 0, variant, profile=profile))
     return fill_books(fill_synthetic(store, seeds, profile), seeds, profile)

@@ -16,6 +16,7 @@ from made_up_results import (
     controlled_run,
     copy_run,
     counting_run,
+    explorer_run,
     fair_run,
     frontier_run,
     gradient_run,
@@ -79,6 +80,7 @@ MAKE = {
     "options": option_run,
     "fair": fair_run,
     "fair_tuning": fair_run,
+    "explorer-models": explorer_run,
 }
 NAMES = [case[0].__name__ for case in DOTTED]
 FIGURES, TABLES = figures(), tables()
