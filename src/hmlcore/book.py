@@ -49,6 +49,11 @@ def workspace(profile: str) -> Path:
     return no_links(root, root / "_build" / profile)
 
 
+def paper_pdf(profile: str) -> Path:
+    """Where `hml paper` puts what it made from a profile's results."""
+    return workspace(profile) / "paper" / "main.pdf"
+
+
 def execute_chapters(
     profile: str, run_missing: bool | None = None, *, work: Path | None = None, fresh: bool = False
 ) -> list[Path]:
@@ -66,7 +71,7 @@ def execute_chapters(
     check_installed()
     work = work or workspace(profile)
     run_missing = profile == _EPHEMERAL if run_missing is None else run_missing
-    store, code = paths.results() / profile, code_key()
+    store, code, paper = paths.results() / profile, code_key(), paper_pdf(profile)
     names, executed, folder = chapter_names(), [], work / "chapters"
     kinds = (".ipynb", ".key", PARTIAL)
     Manifest(work).claim("store.key", *(f"chapters/{name}{kind}" for name in names for kind in kinds))
@@ -80,7 +85,7 @@ def execute_chapters(
         require(notebook.is_file(), f"_toc.yml lists chapter {name!r}, but there is no {notebook}")
         out = folder / notebook.name
         executed.append(out)
-        if out.is_file() and matches(out.with_suffix(".key"), _chapter_key(notebook, store, code)):
+        if out.is_file() and matches(out.with_suffix(".key"), _chapter_key(notebook, store, code, paper)):
             _say(f"[{number}/{len(names)}] {name}: up to date")
             continue
         _say(f"[{number}/{len(names)}] {name}: executing in the {profile} profile")
@@ -88,7 +93,7 @@ def execute_chapters(
     # Only now: a chapter may have added to the store that an earlier one read.
     for out in executed:
         notebook = paths.project() / "notebooks" / out.name
-        write_file(out.with_suffix(".key"), _chapter_key(notebook, store, code))
+        write_file(out.with_suffix(".key"), _chapter_key(notebook, store, code, paper))
     return executed
 
 
@@ -115,7 +120,7 @@ def build_book(
         made.replace("src", Path(stage))
     shown = (*listed(store, "figures/*.json"), *listed(store, "*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
-    key = hash_of(code_key(), has_scripts, *files_below(source), *shown)
+    key = hash_of(code_key(), has_scripts, *files_below(source), *shown, paper_pdf(profile))
     index, stamp = work / "html" / "index.html", work / "html.key"
     if index.is_file() and matches(stamp, key):
         _say("pages: up to date")
@@ -186,6 +191,7 @@ def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:
         "HMLCORE_HOME": str(paths.root()),
         "HMLCORE_RESULTS": str(paths.results()),
         "HMLCORE_BOOK_PROFILE": profile,
+        "HMLCORE_BOOK_PAPER": str(paper_pdf(profile)),
         "PYTHONIOENCODING": "utf-8",
     }
     done = subprocess.run(
@@ -214,8 +220,11 @@ def _give_icon(pages: Path) -> None:
         write_file(index, '<link rel="icon" href="_static/favicon.svg" />\n' + text, durable=False)
 
 
-def _chapter_key(notebook: Path, store: Path, code: str) -> str:
-    return hash_of(code, str(store), notebook, *files_below(store, "*.parquet"))
+def _chapter_key(notebook: Path, store: Path, code: str, paper: Path) -> str:
+    """Hash of all that a chapter reads; one that asks about the paper reads the paper and its source."""
+    asks = notebook.is_file() and "hmlcore.paper" in notebook.read_text("utf-8")
+    asked = [paper, paths.root() / "paper" / "main.tex"] if asks else []
+    return hash_of(code, str(store), notebook, *files_below(store, "*.parquet"), *asked)
 
 
 def _say(line: str) -> None:

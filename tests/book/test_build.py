@@ -91,10 +91,10 @@ def test_a_chapter_is_out_of_date_wherever_a_run_is_added(tmp_path):
     """Loose or packed."""
     notebook, keys = tmp_path / "one.ipynb", []
     for name in (".runs/copy/a.parquet", "copy.parquet", "copy.traces.parquet", "copy/a.parquet"):
-        keys.append(book._chapter_key(notebook, tmp_path / "smoke", ""))
+        keys.append(book._chapter_key(notebook, tmp_path / "smoke", "", tmp_path / "main.pdf"))
         (tmp_path / "smoke" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "smoke" / name).write_text("a run")
-    assert len({*keys, book._chapter_key(notebook, tmp_path / "smoke", "")}) == 5
+    assert len({*keys, book._chapter_key(notebook, tmp_path / "smoke", "", tmp_path / "main.pdf")}) == 5
 
 
 def test_fresh_empties_the_smoke_store_once(project, capsys):

@@ -27,7 +27,8 @@ from hmlcore.results import Store
 from hmlcore.results.provenance import source_revision
 from hmlcore.studies.kit.study import check_profile
 
-_BUNDLE = "arxiv.tar.gz"
+BUNDLE = "arxiv.tar.gz"
+"""What `hml arxiv` writes."""
 
 
 def build_paper(profile: str = "laptop") -> Path:
@@ -57,10 +58,24 @@ def build_paper(profile: str = "laptop") -> Path:
         raise HmlcoreError(
             f"the paper does not compile: {'; '.join(review.failure(log))}; {folder / 'main.log'}"
         )
-    aux = (folder / "main.aux").read_text("utf-8", errors="replace")
-    found = [*review.in_log(log), *review.in_length(aux), *review.in_freshness(folder, _key(profile))]
+    found = faults(profile, log)
     require(not found, f"{pdf} is not as a paper must be: {'; '.join(found)}")
     return pdf
+
+
+def faults(profile: str, log: str | None = None) -> list[str]:
+    """What is not as it must be about the paper that lies built: see :func:`build_paper`.
+
+    Args: log, of its compilation; what lies beside it if None.
+    """
+    folder = workspace(profile) / "paper"
+    if not (folder / "main.tex").is_file():
+        return [f"stale: the source that it was made from is not in {folder}; run hml paper again"]
+    said = {name: (folder / name).read_text("utf-8", errors="replace") for name in ("main.log", "main.aux")
+            if (folder / name).is_file()}  # fmt: skip
+    log = said.get("main.log", "") if log is None else log
+    in_text = [*review.in_log(log), *review.in_length(said.get("main.aux", ""))]
+    return [*in_text, *review.in_freshness(folder, _key(profile))]
 
 
 def pack_bundle(profile: str = "laptop") -> Path:
@@ -83,9 +98,9 @@ def pack_bundle(profile: str = "laptop") -> Path:
     require(not missing, f"the bundle lacks {', '.join(missing)}, which main.tex reads: LaTeX found it by luck")
     require(whole, f"the bundle does not compile alone: {'; '.join(review.failure(log))}")
     require(not found, f"the bundle alone is not the paper: {'; '.join(found)}")
-    work.claim(_BUNDLE)
-    write_file(work.folder / _BUNDLE, packed)
-    return work.folder / _BUNDLE
+    work.claim(BUNDLE)
+    write_file(work.folder / BUNDLE, packed)
+    return work.folder / BUNDLE
 
 
 def _source(name: str) -> Path:

@@ -33,7 +33,7 @@ def verdicts(of: str, decided: Iterable[Decided]) -> str:
     """A table of the claims of an experiment or a study: the sentence and what became of it."""
     lines = [
         rf"{_sentence(claim, found)} & {found.standing.beside(found.verdict) if found else WAITS} \\"
-        for claim, found in _pairs(of, decided)
+        for claim, found in pairs_of(of, decided)
     ]
     top = [r"\begin{center}\small", r"\begin{tabular}{@{}p{0.72\linewidth}@{\hspace{0.03\linewidth}}"
            r"p{0.25\linewidth}@{}}", r"\toprule", r"Claim & Verdict \\", r"\midrule"]  # fmt: skip
@@ -43,7 +43,7 @@ def verdicts(of: str, decided: Iterable[Decided]) -> str:
 def rules(of: str, decided: Iterable[Decided]) -> str:
     """The same claims with their rules in words, the verdicts and the evidence."""
     lines = []
-    for claim, found in _pairs(of, decided):
+    for claim, found in pairs_of(of, decided):
         name = claim.name
         words = escaped(claim.rule.__doc__ or "It has none in words.", f"the rule of {name}")
         line = [rf"\item \textbf{{{_sentence(claim, found)}.}}", rf"\emph{{Rule}} ({code(name)}): {words}"]
@@ -60,7 +60,7 @@ def rules(of: str, decided: Iterable[Decided]) -> str:
 
 def summary(names: Sequence[str], decided: Iterable[Decided]) -> str:
     """What became of all claims of these experiments and studies, counted, as a sentence or two."""
-    pairs = [pair for name in names for pair in _pairs(name, decided)]
+    pairs = [pair for name in names for pair in pairs_of(name, decided)]
     found = [entry for _, entry in pairs if entry]
     counts = {verdict: sum(e.verdict == verdict for e in found) for verdict in (CONFIRMED, REFUTED, UNDECIDED)}
     late = sum(entry.standing.status == EXPLORATORY for entry in found)
@@ -73,20 +73,25 @@ def summary(names: Sequence[str], decided: Iterable[Decided]) -> str:
     return text + "\n"
 
 
-def _pairs(of: str, decided: Iterable[Decided]) -> list[tuple[Claim, Decided | None]]:
+def pairs_of(of: str, decided: Iterable[Decided]) -> list[tuple[Claim, Decided | None]]:
+    """The claims of an experiment or a study, each with what became of it, None where it waits for runs."""
     own = {experiment.name for experiment in experiments_named(of)}
     by_name = {entry.name: entry for entry in decided}
     return [(claim, by_name.get(claim.name)) for claim in claims() if claim.experiment in own]
 
 
-def _sentence(claim: Claim, found: Decided | None) -> str:
+def sentence(claim: Claim, found: Decided | None) -> str:
     """The claim's sentence; one that depends on runs that are not there is named by its rule."""
     if found is not None:
-        return escaped(found.statement, f"the claim {claim.name}")
+        return found.statement
     if isinstance(claim.statement, str):
-        return escaped(claim.statement, f"the claim {claim.name}")
+        return claim.statement
     words = (claim.called or claim.rule.__name__).replace("_", " ")
-    return escaped(f"{words[0].upper()}{words[1:]}")
+    return f"{words[0].upper()}{words[1:]}"
+
+
+def _sentence(claim: Claim, found: Decided | None) -> str:
+    return escaped(sentence(claim, found), f"the claim {claim.name}")
 
 
 def _listed(parts: Sequence[str]) -> str:
