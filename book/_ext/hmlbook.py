@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from hmlcore import paths
 from hmlcore.figures.mystnb import plotly_html
+from hmlcore.studies.export import figures, tables
 
 
 def profile() -> str:
@@ -27,11 +28,19 @@ def store() -> Path:
     return paths.results() / profile()
 
 
-def stored(directive: SphinxDirective, kind: str, name: str, suffix: str) -> Path:
-    """The file of a figure or table, on which the page depends from now on; an error names what makes it."""
+def stored(directive: SphinxDirective, kind: str, name: str, suffix: str) -> Path | list[nodes.Node]:
+    """The file of a figure or table, on which the page depends from now on; an error names what makes it.
+
+    With the option ``awaited``, where the store has no runs of its experiment at all, that this is so instead.
+    """
     path = store() / f"{kind}s" / f"{name}{suffix}"
     directive.env.note_dependency(str(path))
     if not path.is_file():
+        known = {"figure": figures, "table": tables}[kind]()
+        if "awaited" in directive.options and name in known:
+            experiment = known[name].experiment
+            if experiment not in read("sources.json").get("results", {}):
+                return [not_in_yet(experiment, directive.env.temp_data)]
         raise directive.error(
             f"{kind} {name!r} is not among the {profile()} results; make it with: "
             f"hml figures --profile {profile()}"
@@ -39,20 +48,45 @@ def stored(directive: SphinxDirective, kind: str, name: str, suffix: str) -> Pat
     return path
 
 
+def read(name: str) -> dict:
+    """What the store's file `name` says; nothing, where there is none."""
+    path = store() / name
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def not_in_yet(experiment: str, page: dict) -> nodes.Node:
+    """That there are no runs of an experiment, and what would make them; once said on a page, in few words."""
+    told = page.setdefault("hml-awaited", set())
+    if experiment in told:
+        name, rest = nodes.literal("", experiment), nodes.Text(", which are not in yet.")
+        return nodes.paragraph("", "", nodes.Text("Waits for the runs of "), name, rest)
+    told.add(experiment)
+    said = nodes.note("", classes=["hml-awaited"])
+    command = f"hml run {experiment} --profile {profile()}"
+    said += nodes.paragraph(
+        "", "", nodes.Text("The runs of "), nodes.literal("", experiment),
+        nodes.Text(f" are not in yet at the {profile()} profile: "), nodes.literal("", command),
+        nodes.Text(" makes them. Once the store has them, what they show stands here."),
+    )  # fmt: skip
+    return said
+
+
 class HmlFigure(SphinxDirective):
     """``{hml-figure} NAME``: a numbered, interactive figure from the store.
 
     The content is the caption, by default the one that goes with the figure.  The label is ``fig-NAME`` unless
-    the option ``name`` gives another.
+    the option ``name`` gives another.  With ``awaited`` a page may show it before its runs are in, and says so.
     """
 
     required_arguments = 1
-    option_spec: ClassVar = {"name": directives.unchanged}
+    option_spec: ClassVar = {"name": directives.unchanged, "awaited": directives.flag}
     has_content = True
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
         path = stored(self, "figure", name, ".json")
+        if isinstance(path, list):
+            return path
         figure = nodes.figure(
             "", nodes.raw("", plotly_html(json.loads(path.read_text("utf-8"))), format="html")
         )
@@ -61,7 +95,7 @@ class HmlFigure(SphinxDirective):
         self.add_name(figure)
         text = nodes.Element()
         sources = store() / "sources.json"
-        own = json.loads(sources.read_text("utf-8"))["figures"][name]["caption"]
+        own = read("sources.json")["figures"][name]["caption"]
         caption = self.content or StringList([own], source=str(sources))
         self.state.nested_parse(caption, self.content_offset, text)
         for number, block in enumerate(text.children):
@@ -70,13 +104,16 @@ class HmlFigure(SphinxDirective):
 
 
 class HmlTable(SphinxDirective):
-    """``{hml-table} NAME``: a table from the store, with its stamp."""
+    """``{hml-table} NAME``: a table from the store, with its stamp; ``awaited`` as for figures."""
 
     required_arguments = 1
+    option_spec: ClassVar = {"awaited": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
         path = stored(self, "table", name, ".html")
+        if isinstance(path, list):
+            return path
         return [nodes.raw("", path.read_text("utf-8"), format="html")]
 
 

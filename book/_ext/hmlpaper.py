@@ -1,0 +1,63 @@
+"""The book's Sphinx extension for what is claimed: verdicts out of the store, and the pages of the paper.
+
+`HMLCORE_BOOK_PAPER` names the PDF that `hml paper` made, if it did.
+"""
+
+import os
+from pathlib import Path
+
+from docutils import nodes
+from hmlbook import profile, read, store
+from sphinx.util.docutils import SphinxDirective
+
+from hmlcore.paper.claimed import claims_table
+from hmlcore.paper.pages import page_images
+from hmlcore.paper.verdicts import Decided
+
+
+class HmlClaims(SphinxDirective):
+    """``{hml-claims} NAME``: the claims of an experiment or study with verdict and evidence; without a name,
+    how many of every study's claims are confirmed, refuted, undecided or not measured yet."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(store() / "claims.json"))
+        decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
+        table = claims_table(self.arguments[0] if self.arguments else "", decided, profile())
+        return [nodes.raw("", table.html, format="html")]
+
+
+class HmlPaper(SphinxDirective):
+    """``{hml-paper}``: the paper's pages as pictures with a link to the PDF; where it was not built, that."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        pdf = Path(os.environ.get("HMLCORE_BOOK_PAPER", ""))
+        if not pdf.is_file():
+            said = nodes.note("", classes=["hml-awaited"])
+            said += nodes.paragraph(
+                "", "", nodes.Text("The paper was not built for these pages, so there are no pictures of it: "),
+                nodes.literal("", f"hml paper --profile {profile()}"), nodes.Text(" before "),
+                nodes.literal("", f"hml book --profile {profile()}"), nodes.Text(" puts them here."),
+            )  # fmt: skip
+            return [said]
+        pages = page_images(pdf)
+        folder = Path(self.env.app.doctreedir) / "hml-static" / "paper"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "main.pdf").write_bytes(pdf.read_bytes())
+        up = "../" * self.env.docname.count("/")
+        shown = []
+        for number, image in enumerate(pages, 1):
+            (folder / f"page-{number}.png").write_bytes(image)
+            address = f"{up}_static/paper/page-{number}.png"
+            alt = f"Page {number} of the paper"
+            shown.append(f'<a href="{address}"><img src="{address}" alt="{alt}" loading="lazy"></a>')
+        link = f'<p><a href="{up}_static/paper/main.pdf">The paper</a>, {len(pages)} pages:</p>'
+        return [nodes.raw("", f'{link}<div class="hml-pages">{"".join(shown)}</div>', format="html")]
+
+
+def setup(app) -> dict:
+    app.add_directive("hml-claims", HmlClaims)
+    app.add_directive("hml-paper", HmlPaper)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

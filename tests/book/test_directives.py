@@ -1,0 +1,108 @@
+"""Pages before and after their runs are in: what the book's directives show out of the store."""
+
+import importlib
+import itertools
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from made_up_results import fair_run, loaded
+
+from hmlcore.paper.claimed import claims_of, counted
+from hmlcore.paper.verdicts import WAITS, Decided
+from hmlcore.results import Store
+from hmlcore.studies.export import claims
+from hmlcore.studies.fair import RIVALS, ROWS
+from hmlcore.studies.fair.claims import CLAIMS
+from hmlcore.studies.fair.figures import fair_verdicts
+from hmlcore.studies.kit.scores import FAMILIES, FAMILY
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "book" / "results_at_a_glance.md").read_text("utf-8")
+
+
+@pytest.fixture
+def ext(tmp_path, monkeypatch):
+    """The book's extensions, which read a store that is empty."""
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    monkeypatch.setenv("HMLCORE_RESULTS", str(tmp_path))
+    monkeypatch.setenv("HMLCORE_BOOK_PROFILE", "laptop")
+    found = SimpleNamespace(**{name: importlib.import_module(name) for name in ("hmlbook", "hmlpaper")})
+    yield found
+    for name in ("hmlbook", "hmlpaper"):
+        del sys.modules[name]
+
+
+def shown(directive, *arguments, page=None, **options):
+    """What a directive puts on a page, as text; an error of it is a LookupError."""
+    env = SimpleNamespace(note_dependency=lambda path: None, note_reread=lambda: None, docname="book/page",
+                          temp_data={} if page is None else page)  # fmt: skip
+    stub = SimpleNamespace(arguments=arguments, options=options, env=env, content=None, error=LookupError)
+    return "\n".join(node.astext() for node in directive.run(stub))
+
+
+def test_what_is_awaited_says_so_once_at_length(ext):
+    page = {}
+    first = shown(ext.hmlbook.HmlFigure, "fair_scoreboard", page=page, awaited=None)
+    again = shown(ext.hmlbook.HmlTable, "fair_verdicts", page=page, awaited=None)
+    assert "The runs of fair are not in yet at the laptop profile: hml run fair --profile laptop" in first
+    assert again == "Waits for the runs of fair, which are not in yet."
+
+
+def test_only_what_has_no_runs_may_be_awaited(ext, tmp_path):
+    for name, options in (("fair_verdicts", {}), ("no_such_table", {"awaited": None})):
+        with pytest.raises(LookupError, match="hml figures --profile laptop"):
+            shown(ext.hmlbook.HmlTable, name, **options)
+    (tmp_path / "laptop").mkdir()
+    (tmp_path / "laptop" / "sources.json").write_text(json.dumps({"results": {"fair": {}}}))
+    with pytest.raises(LookupError):  # the runs are in, the table was forgotten
+        shown(ext.hmlbook.HmlTable, "fair_verdicts", awaited=None)
+
+
+def test_the_page_fills_itself_once_the_runs_are_in(ext, tmp_path):
+    store, rows = Store(tmp_path), ("HML", "attention", "Mamba")
+    for task, seed, row in itertools.product(FAMILY, range(2), rows):
+        store.write(fair_run(ROWS[row], seed, row, task, skill=0.95))
+    results = loaded(store, "fair")
+    decided = [c.decide(results)._asdict() | {"rule": {"status": "exploratory"}} for c in CLAIMS]
+    for name, text in {
+        "tables/fair_verdicts.html": fair_verdicts(results).html,
+        "claims.json": json.dumps({"claims": decided}),
+    }.items():
+        (tmp_path / "laptop" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "laptop" / name).write_text(text)
+    table = shown(ext.hmlbook.HmlTable, "fair_verdicts", awaited=None)
+    assert "not in yet" not in table and all(rival in table for rival in RIVALS)
+    assert all(family in table for family in FAMILIES)
+    claimed = shown(ext.hmlpaper.HmlClaims, "fair")
+    assert WAITS not in claimed and claimed.count("(exploratory)") == 7
+
+
+def test_the_page_asks_for_all_that_the_comparison_shows(ext):
+    for name in ("fair_scoreboard", "fair_verdicts", "fair_scores", "fair_solved", "fair_given"):
+        assert f"}} {name}\n:awaited:\n```" in PAGE
+    words = {10: "ten others", 6: "six families"}
+    assert words[len(RIVALS)] in PAGE and words[len(FAMILIES)] in PAGE
+
+
+def test_every_claim_is_counted_once(ext):
+    stored = json.loads((ROOT / "results" / "laptop" / "claims.json").read_text("utf-8"))["claims"]
+    decided = [Decided(**entry) for entry in stored]
+    table = counted(decided).set_index("question")
+    total = table.loc["all"]
+    assert total["claims"] == len(claims()) == table["claims"].iloc[:-1].sum()
+    assert total["confirmed"] + total["refuted"] + total["undecided"] == len(decided)
+    assert total[WAITS] == len(claims()) - len(decided)
+    assert total["exploratory"] == sum(entry["rule"]["status"] == "exploratory" for entry in stored)
+    physics = claims_of("physics", decided)
+    assert list(physics["verdict"]) == [
+        d.standing.beside(d.verdict) for d in decided if d.name[:8] == "physics."
+    ]
+    assert (claims_of("fair", [])["verdict"] == WAITS).all()
+
+
+def test_a_paper_that_was_not_built_is_no_picture(ext, monkeypatch, tmp_path):
+    monkeypatch.setenv("HMLCORE_BOOK_PAPER", str(tmp_path / "main.pdf"))
+    assert "was not built for these pages" in shown(ext.hmlpaper.HmlPaper)
