@@ -29,8 +29,18 @@ CASES = {
     "gated_deltanet-channel": ("gated_deltanet", {"decay": "channel"}),
     "gated_deltanet-negative": ("gated_deltanet", {"negative_eigenvalues": True, "corrections": 2}),
     "mamba2-rotation": ("mamba2", {"rotation": True, "d_state": 6, "head_dim": 8}),
+    "holographic-slots": (
+        "holographic",
+        {"binding": "convolution", "slots": 3, "routing": "soft", "lift": "learned", "dim": 20, "norm": "soft"},
+    ),
+    "holographic-signs": (
+        "holographic",
+        {"binding": "bipolar", "slots": 4, "decay": "fast_slow", "dim": 25, "skip": True},
+    ),
     "gru-small": ("gru", {"hidden": 5, "conv_size": 2}),
 }
+
+CHOOSING = ("holographic-signs",)  # signs and slots that rounding may flip, with gradients straight through
 
 
 def make(case, dtype=torch.float32, seed=0):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mixer_cases import CASES, WIDTH, make, normal
+from mixer_cases import CASES, CHOOSING, WIDTH, make, normal
 from safetensors.torch import load, save
 
 from hmlcore.errors import HmlcoreError
@@ -274,7 +274,7 @@ def test_autocast_gives_finite_outputs_near_the_exact_ones(case):
         step, _ = mixer.step(x[:, 0], state)
     assert step.isfinite().all()
     assert all(s.isfinite().all() for s in state)
-    close(y.float(), exact, 0.03)
+    close(y.float(), exact, 0.3 if case in CHOOSING else 0.03)
     grads = torch.autograd.grad(y.float().square().sum(), list(mixer.parameters()))
     assert all(g.isfinite().all() for g in grads)
 
@@ -309,8 +309,8 @@ def test_fp16_is_finite_and_near_fp32(case, size):
     if size < 200:
         assert all(g.isfinite().all() for g in grads)
         # Hyena's filters are sines of sines: half a digit of their weights is much of them.
-        close(narrow.float(), exact, 0.1 if case == "hyena" else 0.01)
-        close(mixed.float(), exact, 0.01)
+        close(narrow.float(), exact, 0.1 if case == "hyena" else 0.3 if case in CHOOSING else 0.01)
+        close(mixed.float(), exact, 0.3 if case in CHOOSING else 0.01)
 
 
 @every_mixer
@@ -380,6 +380,9 @@ def test_a_second_derivative_is_right_or_refused(case, backend, monkeypatch):
     try:
         found = second_derivative(mixer, *given)
     except HmlcoreError as error:
+        if case in CHOOSING:
+            assert "straight-through gradient is no derivative" in str(error)
+            return
         assert not backend and "can be differentiated once only" in str(error)
         assert "HMLCORE_BACKEND=naive" in str(error)
         return

@@ -42,6 +42,7 @@ MIXERS = {
     "gated_deltanet": MixerStyle("Gated DeltaNet", "#E69F00", "star", "solid"),
     "momentum_deltanet": MixerStyle("Momentum DeltaNet", "#E69F00", "hexagram", "dash"),
     "linoss": MixerStyle("LinOSS", "#9467BD", "pentagon", "solid"),
+    "holographic": MixerStyle("Holographic", "#882255", "star-diamond", "solid"),
     "window_attention": MixerStyle("Window attention", "#0072B2", "square-open", "dashdot"),
 }
 OPS = {

@@ -74,6 +74,14 @@ class Mixer(nn.Module, ABC):
         """Floating-point operations (two per multiply-add) of one decoded token, on average over
         a sequence of `length`: projections and memory; element-wise work is left out."""
 
+    def auxiliary(self, trace: Trace, generator: torch.Generator) -> Tensor | None:
+        """A loss that the layer may be trained for beside its task, a mean over the rows of a batch, from what
+        its last call recorded in a differentiable `trace`; None, as of most.
+
+        Args: generator, on the CPU, from which comes all that is drawn.
+        """
+        return None
+
     @property
     def output_projections(self) -> list[nn.Linear]:
         """The linear maps that write to the residual stream, scaled down at initialisation by depth."""
