@@ -1,0 +1,59 @@
+"""The explorers' front end as one file: an ES module for notebooks, a plain script for pages opened from disk.
+
+The sources in ``js/`` are ES modules that name what they take in one-line or bracketed imports of each other.
+Browsers load no module from a file system, so a page gets the same text as one script. Needs no torch.
+"""
+
+import re
+from functools import cache
+from importlib import resources
+
+from hmlcore.errors import require
+
+_IMPORT = re.compile(r"^import \{([^}]*)\} from \"\./([\w-]+)\.js\";\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:const|function|class|async function) (\w+))", re.MULTILINE)
+ENTRY = "index"
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """Name → source, each after those that it imports."""
+    folder, found = resources.files("hmlcore.explorers") / "js", {}
+
+    def visit(name: str) -> None:
+        if name in found:
+            return
+        text = (folder / f"{name}.js").read_text("utf-8")
+        for other in (match[2] for match in _IMPORT.finditer(text)):
+            visit(other)
+        found[name] = text
+
+    visit(ENTRY)
+    return found
+
+
+@cache
+def _joined() -> tuple[str, tuple[str, ...]]:
+    """All sources in one scope, and what they export."""
+    names: list[str] = []
+    parts = []
+    for name, text in _texts().items():
+        own = _EXPORT.findall(text)
+        twice = sorted(set(own) & set(names))
+        require(not twice, f"js/{name}.js exports {', '.join(twice)}, which another file exports already")
+        names += own
+        parts.append(f"// {name}.js\n{_EXPORT.sub('', _IMPORT.sub('', text))}")
+    return "\n".join(parts), tuple(names)
+
+
+def es_module() -> str:
+    """One ES module: every export by name, and as its default what anywidget asks for, ``{render}``."""
+    text, names = _joined()
+    return f"{text}\nexport {{ {', '.join(names)} }};\nexport default {{ render }};\n"
+
+
+def script() -> str:
+    """The same as a script, which leaves ``globalThis.hmlExplorers`` and opens what the page holds."""
+    text, names = _joined()
+    exported = f"globalThis.hmlExplorers = {{ {', '.join(names)} }};"
+    return f'(() => {{\n"use strict";\n{text}\n{exported}\nstart();\n}})();\n'
