@@ -120,7 +120,8 @@ def build_book(
         made.replace("src", Path(stage))
     shown = (*listed(store, "figures/*.json"), *listed(store, "*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
-    key = hash_of(code_key(), has_scripts, *files_below(source), *shown, paper_pdf(profile))
+    address = os.environ.get("HMLCORE_REPOSITORY", "")
+    key = hash_of(code_key(), has_scripts, address, *files_below(source), *shown, paper_pdf(profile))
     index, stamp = work / "html" / "index.html", work / "html.key"
     if index.is_file() and matches(stamp, key):
         _say("pages: up to date")

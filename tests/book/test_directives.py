@@ -20,6 +20,7 @@ from hmlcore.studies.fair.figures import fair_verdicts
 from hmlcore.studies.kit.scores import FAMILIES, FAMILY
 
 ROOT = Path(__file__).resolve().parents[2]
+EXTENSIONS = ("hmlbook", "hmlpaper", "hmllaunch")
 PAGE = (ROOT / "book" / "results_at_a_glance.md").read_text("utf-8")
 
 
@@ -29,9 +30,9 @@ def ext(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
     monkeypatch.setenv("HMLCORE_RESULTS", str(tmp_path))
     monkeypatch.setenv("HMLCORE_BOOK_PROFILE", "laptop")
-    found = SimpleNamespace(**{name: importlib.import_module(name) for name in ("hmlbook", "hmlpaper")})
+    found = SimpleNamespace(**{name: importlib.import_module(name) for name in EXTENSIONS})
     yield found
-    for name in ("hmlbook", "hmlpaper"):
+    for name in EXTENSIONS:
         del sys.modules[name]
 
 
@@ -106,3 +107,45 @@ def test_every_claim_is_counted_once(ext):
 def test_a_paper_that_was_not_built_is_no_picture(ext, monkeypatch, tmp_path):
     monkeypatch.setenv("HMLCORE_BOOK_PAPER", str(tmp_path / "main.pdf"))
     assert "was not built for these pages" in shown(ext.hmlpaper.HmlPaper)
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://github.com/who/what.git", "https://github.com/who/what"),
+        ("git@github.com:who/what", "https://github.com/who/what"),
+        ("https://token@gitlab.com/who/what.x/", "https://gitlab.com/who/what.x"),
+        ("/home/who/what", ""),
+        ("https://github.com.evil.org/who/what", ""),
+        ("https://github.com/who", ""),
+    ],
+)
+def test_remotes_are_told_apart(ext, remote, address):
+    assert ext.hmllaunch.web_address(remote) == address
+
+
+@pytest.mark.parametrize(
+    ("named", "cited", "buttons"),
+    [
+        ("", "", set()),
+        ("https://github.com/a/b", "https://gitlab.com/c/d", {"binderhub_url", "colab_url"}),
+        ("", "https://gitlab.com/c/d", {"binderhub_url"}),
+    ],
+)
+def test_buttons_need_an_address_and_colab_github(ext, monkeypatch, tmp_path, named, cited, buttons, capsys):
+    monkeypatch.setenv("HMLCORE_HOME", str(tmp_path))
+    monkeypatch.setenv("HMLCORE_REPOSITORY", named)
+    (tmp_path / "CITATION.cff").write_text(f"repository-code: {cited}\n" if cited else "title: x\n")
+    given = {"binderhub_url": "b", "colab_url": "c"}
+    config = SimpleNamespace(html_theme_options={"launch_buttons": given, "repository_url": ""})
+    ext.hmllaunch.give_buttons(None, config)
+    options = config.html_theme_options
+    assert set(options["launch_buttons"]) == buttons
+    assert options.get("repository_url", "") == (named or cited)
+    assert ("no Binder and Colab buttons" in capsys.readouterr().out) == (not buttons)
+
+
+def test_an_address_that_is_none_is_refused(ext, monkeypatch):
+    monkeypatch.setenv("HMLCORE_REPOSITORY", "somewhere")
+    with pytest.raises(Exception, match="HMLCORE_REPOSITORY is 'somewhere'"):
+        ext.hmllaunch.repository()

@@ -59,6 +59,23 @@ def test_conda_adds_the_package_itself(conda):
     assert by_pip == ["-e .[book,test]"]
 
 
+def test_binder_builds_from_the_environment_and_finds_the_committed_chapters(conda):
+    """Other files would go before environment.yml; a chapter that is launched lies at its page's own path."""
+    before = ("Dockerfile", "binder", ".binder", "requirements.txt", "Pipfile", "runtime.txt", "apt.txt")
+    assert [name for name in before if (ROOT / name).exists()] == []
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    assert {"binderhub_url", "colab_url"} < config["launch_buttons"].keys() and not config["repository"]["url"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert "ipykernel" in {Requirement(line).name for line in extras["book"]}
+    committed = subprocess.run(["git", "ls-files", "book/chapters"], cwd=ROOT, capture_output=True, text=True)
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    chapters = [f"{name}.ipynb" for name in files if name.startswith("book/chapters/")]
+    assert chapters and set(chapters) <= set(committed.stdout.split())
+    for name in chapters:
+        assert json.loads((ROOT / name).read_text("utf-8"))["metadata"]["kernelspec"]["name"] == "python3"
+
+
 def test_constraints_pin_what_is_asked_for():
     pinned = pins()
     for name, requirement in requirements().items():
