@@ -43,6 +43,7 @@ MIXERS = {
     "momentum_deltanet": MixerStyle("Momentum DeltaNet", "#E69F00", "hexagram", "dash"),
     "linoss": MixerStyle("LinOSS", "#9467BD", "pentagon", "solid"),
     "holographic": MixerStyle("Holographic", "#882255", "star-diamond", "solid"),
+    "holographic_legacy": MixerStyle("Holographic, as described", "#882255", "star-diamond-open", "dot"),
     "window_attention": MixerStyle("Window attention", "#0072B2", "square-open", "dashdot"),
 }
 OPS = {

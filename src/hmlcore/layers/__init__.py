@@ -5,7 +5,7 @@ from hmlcore.layers.base import Mixer
 from hmlcore.layers.gated_deltanet import GatedDeltaNet
 from hmlcore.layers.gru import GRU
 from hmlcore.layers.hml import HML, HMLState
-from hmlcore.layers.holographic import Holographic
+from hmlcore.layers.holographic import Holographic, HolographicLegacy
 from hmlcore.layers.hyena import Hyena
 from hmlcore.layers.linoss import LinOSS
 from hmlcore.layers.lstm import LSTM
@@ -19,6 +19,6 @@ from hmlcore.layers.window_attention import WindowAttention
 
 __all__ = [
     "GRU", "HML", "LSTM", "MIXERS", "Attention", "GatedDeltaNet", "HMLState",
-    "Holographic", "Hyena", "LinOSS", "Mamba", "Mamba2", "Mixer", "MomentumDeltaNet", "RetNet", "Trace",
-    "WindowAttention", "build_mixer", "mixer_class", "recording", "register_mixer",
+    "Holographic", "HolographicLegacy", "Hyena", "LinOSS", "Mamba", "Mamba2", "Mixer", "MomentumDeltaNet",
+    "RetNet", "Trace", "WindowAttention", "build_mixer", "mixer_class", "recording", "register_mixer",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from hmlcore.layers.base import Mixer
 from hmlcore.layers.gated_deltanet import GatedDeltaNet
 from hmlcore.layers.gru import GRU
 from hmlcore.layers.hml import HML
-from hmlcore.layers.holographic import Holographic
+from hmlcore.layers.holographic import Holographic, HolographicLegacy
 from hmlcore.layers.hyena import Hyena
 from hmlcore.layers.linoss import LinOSS
 from hmlcore.layers.lstm import LSTM
@@ -21,7 +21,7 @@ from hmlcore.layers.window_attention import WindowAttention
 
 _KNOWN = (
     HML, Attention, WindowAttention, GRU, LSTM, Mamba, Mamba2, Hyena, RetNet, GatedDeltaNet, MomentumDeltaNet,
-    LinOSS, Holographic,
+    LinOSS, Holographic, HolographicLegacy,
 )  # fmt: skip
 MIXERS: dict[str, type[Mixer]] = {cls.name: cls for cls in _KNOWN}
 
