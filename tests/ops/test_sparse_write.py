@@ -59,9 +59,10 @@ def test_the_order_in_memory_does_not_matter():
 def test_every_open_offer_is_in_its_place_or_counted_there():
     slots, fates = streams(chunk_sparse_write, 20, rounds=1)
     offers = random_offers(2, COUNT, BUCKETS, D, E)
-    place, _ = fates[0]
+    place, _, stands = fates[0]
     assert torch.equal(place >= 0, offers.open)  # twenty ways have room for all
     assert int(slots.hits.sum()) == int(offers.open.sum())
+    assert int(stands.sum()) == int((slots.time >= 0).sum())
     for b, u in itertools.product(range(2), range(COUNT)):
         if offers.open[b, u]:
             n, w = divmod(int(place[b, u]), 20)

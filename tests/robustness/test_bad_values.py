@@ -17,9 +17,11 @@ from made_up import run
 from hmlcore import layers, models, ops, tasks, training
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
-from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
+from hmlcore.models import Backbone, BackboneConfig, Classifier, SparseConfig, match_parameters
 from hmlcore.models.generation import Sampling, generate
 from hmlcore.models.generation import read as read_prompt
+from hmlcore.models.sparse.addresses import ADDRESSES
+from hmlcore.models.sparse.gates import GATES
 from hmlcore.ops.backend import choose
 from hmlcore.ops.retention import multi_scale
 from hmlcore.results import Store
@@ -145,6 +147,22 @@ def test_models():
     assert answers(partial(Classifier, **good), good, lambda made: made(TOKENS)) == []
     good = {"config": CONFIG, "target": 2000, "tolerance": 0.1}
     assert answers(partial(match_parameters, **good), good) == []
+
+
+def test_models_with_a_sparse_memory():
+    config = SparseConfig(
+        7, d_model=WIDTH, layers=1, d_ff=12, mixer_args={"window": 4, "num_heads": 2}, chunk=2, buckets=2,
+        ways=2, slot_dim=4, top=2,
+    )  # fmt: skip
+    names = [field.name for field in fields(SparseConfig)]
+    assert answers(lambda **bad: replace(config, **bad).build(), names, speak) == []
+    parts = {"rare": "rare_from", "heads": "heads", "stratified": "by"}
+    for gate, name in parts.items():
+        assert (
+            answers(lambda g=gate, **bad: replace(config, gate=g, gate_args=bad).build(), [name], speak) == []
+        )
+    centroids = replace(config, address="centroids")
+    assert answers(lambda **bad: replace(centroids, address_args=bad).build(), ["top", "decay"], speak) == []
 
 
 def test_mixer_arguments_inside_a_model():
@@ -284,7 +302,7 @@ PARTS = {
     "Rotation", "Nonlinear", "Stepped", "Lanes", "Windows", "Corpus", "Documents", "Tokens", "BPE",
     "CarriedState", "Muon", "MuonAdamW", "History", "ProcessGroup", "Reporter", "Tracker", "Trainer",
     "Progress", "Paused",
-    *(kind.__name__ for kind in FAMILY.values()),
+    *(kind.__name__ for kind in (*FAMILY.values(), *GATES.values(), *ADDRESSES.values())),
 }  # fmt: skip
 
 
@@ -303,6 +321,6 @@ def asked(package):
 
 def test_every_class_is_asked():
     thrown = {cls.__name__ for cls in (*MIXERS.values(), *TASKS.values(), *WORDS)}
-    thrown |= {"BackboneConfig", "Classifier", "Sampling", "TrainingConfig"}
+    thrown |= {"BackboneConfig", "Classifier", "Sampling", "SparseConfig", "TrainingConfig"}
     found = {name for package in (layers, models, tasks, training, kit) for name in asked(package)}
     assert found - PARTS == thrown

@@ -2,5 +2,14 @@
 
 from hmlcore.models.backbone import Backbone, BackboneConfig, map_state, match_parameters
 from hmlcore.models.classifier import Classifier
+from hmlcore.models.sparse import Sparse, SparseConfig
 
-__all__ = ["Backbone", "BackboneConfig", "Classifier", "map_state", "match_parameters"]
+__all__ = [
+    "Backbone",
+    "BackboneConfig",
+    "Classifier",
+    "Sparse",
+    "SparseConfig",
+    "map_state",
+    "match_parameters",
+]

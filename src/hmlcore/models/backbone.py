@@ -48,6 +48,10 @@ class BackboneConfig:
         words = {"mixer": (check_text,), "mixer_args": (check_arguments,)}
         check_fields(self, embedding_std=(check_positive,), **words, **sizes)
 
+    def build(self) -> "Backbone":
+        """The model, with weights that torch's generator draws."""
+        return Backbone(self)
+
 
 class SwiGLU(nn.Module):
     """W₂(SiLU(W_g x) ∘ W₁x), without biases. Source: Shazeer (arXiv 2002.05202)."""
@@ -196,7 +200,7 @@ def match_parameters(config: BackboneConfig, target: int, tolerance: float = 0.0
     tolerance = check_number("tolerance", tolerance, 0)
     check_instance("config", config, BackboneConfig)
     with torch.device("meta"):
-        one = Backbone(replace(config, d_ff=1)).parameter_count
+        one = replace(config, d_ff=1).build().parameter_count
     unit = 3 * config.d_model * config.layers  # a SwiGLU channel is a row of up twice, a column of down
     width = max(1, round((target - one) / unit) + 1)
     count = one + unit * (width - 1)

@@ -22,6 +22,10 @@ class Classifier(nn.Module):
     def __init__(self, config: BackboneConfig, classes: int, bidirectional: bool = False):
         super().__init__()
         check_instance("config", config, BackboneConfig)
+        kind = type(config).__name__
+        require(
+            type(config) is BackboneConfig, f"config must be a plain BackboneConfig for a label, got a {kind}"
+        )
         classes = check_int("classes", classes, 2)
         bidirectional = check_bool("bidirectional", bidirectional)
         require(

@@ -40,6 +40,7 @@ from hmlcore.models.hf_arguments import (
 )
 from hmlcore.models.padding import read_padded
 from hmlcore.models.saved import count_blocks
+from hmlcore.models.sparse import SparseConfig
 from hmlcore.optional import need
 
 try:
@@ -59,7 +60,8 @@ except ModuleNotFoundError:
 
 
 class HmlConfig(PreTrainedConfig):
-    """A :class:`~hmlcore.models.BackboneConfig` by the same names, beside what every configuration has.
+    """A :class:`~hmlcore.models.BackboneConfig` by the same names, beside what every configuration has;
+    `sparse` holds the further fields of a :class:`~hmlcore.models.SparseConfig`.
 
     Raises: HmlcoreError for tie_word_embeddings=False, the head is the embedding's own weight, and for a
         misspelt field.
@@ -78,6 +80,7 @@ class HmlConfig(PreTrainedConfig):
     d_ff: int = 128
     mixer_args: dict | None = None
     embedding_std: float = 0.02
+    sparse: dict | None = None
     use_cache: bool = True
     tie_word_embeddings: bool = True
 
@@ -92,9 +95,10 @@ class HmlConfig(PreTrainedConfig):
     @property
     def backbone(self) -> BackboneConfig:
         """What determines the backbone."""
-        return BackboneConfig(
+        kind = BackboneConfig if self.sparse is None else SparseConfig
+        return kind(
             self.vocab_size, self.mixer, self.d_model, self.layers, self.d_ff, dict(self.mixer_args),
-            self.embedding_std,
+            self.embedding_std, **(self.sparse or {}),
         )  # fmt: skip
 
 
@@ -115,15 +119,18 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: HmlConfig):
         super().__init__(config)
-        self.backbone = Backbone(config.backbone)
+        self.backbone = config.backbone.build()
         self.post_init()
 
     @classmethod
     def from_backbone(cls, backbone: Backbone, **options) -> "HmlForCausalLM":
         """`backbone` itself, not a copy, as such a model; `options` are other fields of its configuration."""
         require(isinstance(backbone, Backbone), f"backbone must be a Backbone, got {type(backbone).__name__}")
+        given = asdict(backbone.config)
+        own = {field.name for field in fields(BackboneConfig)}
+        sparse = {name: given.pop(name) for name in set(given) - own}
         with torch.device("meta"):
-            model = cls(HmlConfig(**asdict(backbone.config), **options))
+            model = cls(HmlConfig(**given, sparse=sparse or None, **options))
         model.backbone = backbone
         return model.train(backbone.training)
 

@@ -15,12 +15,13 @@ from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.classifier import Classifier
+from hmlcore.models.sparse import Sparse, SparseConfig
 from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 
 _FORMAT = "hmlcore model 1"
 _CHECKPOINT = "hmlcore checkpoint"
 _BLOCK = re.compile(r"(?<=\bblocks\.)\d+(?=\.)")
-_FIELDS = {f.name for f in fields(BackboneConfig)}
+_CONFIGS = {"Backbone": BackboneConfig, "Classifier": BackboneConfig, "Sparse": SparseConfig}
 
 
 class Saved(NamedTuple):
@@ -96,14 +97,14 @@ def count_blocks(names: Iterable[str]) -> int:
 
 def _config(model: Backbone | Classifier) -> dict:
     """What rebuilds `model`, without its weights."""
-    if type(model) is Backbone:
-        return {"class": "Backbone", "backbone": asdict(model.config)}
+    if type(model) in (Backbone, Sparse):
+        return {"class": type(model).__name__, "backbone": asdict(model.config)}
     if type(model) is Classifier:
         return {
             "class": "Classifier", "backbone": asdict(model.backbone.config),
             "classes": model.head.out_features, "bidirectional": model.bidirectional,
         }  # fmt: skip
-    raise unknown("class of model", type(model).__name__, ("Backbone", "Classifier"))
+    raise unknown("class of model", type(model).__name__, _CONFIGS)
 
 
 def _compare(config: dict, tensors: dict[str, Tensor]) -> None:
@@ -131,11 +132,12 @@ def _compare(config: dict, tensors: dict[str, Tensor]) -> None:
 
 
 def _build(config: dict) -> Backbone | Classifier:
-    foreign = sorted(set(config["backbone"]) - _FIELDS)
+    if config["class"] not in _CONFIGS:
+        raise unknown("class of model", config["class"], _CONFIGS)
+    kind = _CONFIGS[config["class"]]
+    foreign = sorted(set(config["backbone"]) - {field.name for field in fields(kind)})
     require(not foreign, f"its backbone has fields that this version does not know: {', '.join(foreign)}")
-    backbone = BackboneConfig(**config["backbone"])
-    if config["class"] == "Backbone":
-        return Backbone(backbone)
+    backbone = kind(**config["backbone"])
     if config["class"] == "Classifier":
         return Classifier(backbone, config["classes"], config["bidirectional"])
-    raise unknown("class of model", config["class"], ("Backbone", "Classifier"))
+    return backbone.build()

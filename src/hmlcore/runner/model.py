@@ -3,16 +3,18 @@
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.models import Backbone, BackboneConfig, Classifier, match_parameters
+from hmlcore.models import Backbone, BackboneConfig, Classifier, SparseConfig, match_parameters
 from hmlcore.tasks import LabelledTask, Task
 
 
 def model_config(spec: dict, vocab_size: int) -> BackboneConfig:
-    """The backbone of a spec: its MLP width chosen to meet ``model.target_parameters`` within 1%."""
+    """The backbone of a spec, with the memory that ``model.memory`` describes, if it does: its MLP width chosen
+    to meet ``model.target_parameters`` within 1%."""
     model = spec["model"]
-    config = BackboneConfig(
+    kind = SparseConfig if "memory" in model else BackboneConfig
+    config = kind(
         vocab_size, spec["mixer"], model["d_model"], model["layers"], mixer_args=model["mixer_args"],
-        embedding_std=model.get("embedding_std", 0.02),
+        embedding_std=model.get("embedding_std", 0.02), **model.get("memory", {}),
     )  # fmt: skip
     return match_parameters(config, model["target_parameters"])
 
@@ -24,7 +26,7 @@ def build_model(spec: dict, task: Task) -> Backbone | Classifier:
         torch.manual_seed(spec["seed"])
         if isinstance(task, LabelledTask):
             return Classifier(config, task.classes, spec.get("direction") == "bidirectional")
-        return Backbone(config)
+        return config.build()
 
 
 def check_machine(profile: str, device: torch.device, dirty: bool | None, force: bool) -> None:

@@ -20,7 +20,7 @@ def chunk_sparse_write(slots: Slots, offers: Offers, worth: Tensor, merge: float
     evicted = _at(slots.time.flatten(1).long(), own.clamp_min(0))
     evicted = torch.where(claims | (own < 0), -1, evicted)
     made = _filled(slots, offers, own, claims, into, nearest)
-    fate = Fate(torch.where(offers.open, own.gather(1, into), -1), evicted)
+    fate = Fate(torch.where(offers.open, own.gather(1, into), -1), evicted, own >= 0)
     back = order.argsort(1)
     return *made, *(_at(x, back) for x in fate)
 

@@ -36,7 +36,7 @@ def _stream(b, slots: Slots, offers: Offers, worth: Tensor, among, stored, merge
     bucket, priority = offers.bucket[b].tolist(), offers.priority[b].tolist()
     waiting = sorted((i for i, is_open in enumerate(offers.open[b].tolist()) if is_open), key=time.__getitem__)
     rows = {name: list(getattr(slots, name)[b].flatten(0, 1)) for name in Slots._fields}
-    place, evicted = [-1] * len(time), [-1] * len(time)
+    place, evicted, stands = [-1] * len(time), [-1] * len(time), [False] * len(time)
     for n in sorted({bucket[i] for i in waiting}):
         here = [i for i in waiting if bucket[i] == n]
         into = {i: max((j for j in here if time[j] > time[i] and among[i][j] > merge), key=time.__getitem__,
@@ -52,13 +52,16 @@ def _stream(b, slots: Slots, offers: Offers, worth: Tensor, among, stored, merge
         free.sort(key=lambda w: (cost[w] if held[w] >= 0 else -math.inf, w))
         for i, w in [*taken.items(), *zip(fresh, free, strict=False)]:
             merged, at = i in taken, n * ways + w
-            evicted[i] = -1 if merged else held[w]
+            evicted[i], stands[i] = -1 if merged else held[w], True
             count = sum(j == i for j in into.values())
             _fill(rows, at, b, i, offers, merged, count, max(stored[i]))
             for j in here:
                 place[j] = at if into[j] == i else place[j]
     shaped = [torch.stack(rows[name]).unflatten(0, slots.keys.shape[1:3]) for name in Slots._fields]
-    fate = Fate(*(torch.tensor(x, dtype=torch.int64, device=worth.device) for x in (place, evicted)))
+    fate = Fate(
+        torch.tensor(place, device=worth.device), torch.tensor(evicted, device=worth.device),
+        torch.tensor(stands, dtype=torch.bool, device=worth.device),
+    )  # fmt: skip
     return *shaped, *fate
 
 

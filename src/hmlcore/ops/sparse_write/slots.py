@@ -37,6 +37,7 @@ class Fate(NamedTuple):
 
     place: Tensor  # [B, U] slot n · W + w that it went into, by itself or merged; −1: none
     evicted: Tensor  # [B, U] time of what it drove out; −1: nothing
+    stands: Tensor  # [B, U] whether the slot holds it and not one that it was merged into
 
 
 def empty_slots(
