@@ -52,7 +52,7 @@ def test_a_typed_result_is_found(text, found):
 def test_all_that_the_paper_asks_for_exists_and_is_led_to():
     text = (ROOT / "paper" / "main.tex").read_text("utf-8")
     asked = asked_by(text)
-    assert {"fair_scoreboard"} <= {*asked["figure"]} and {"fair", "rotors", "physics"} <= {*asked["verdicts"]}
+    assert {"fair_strip"} <= {*asked["figure"]} and {"fair", "rotors", "physics"} <= {*asked["verdicts"]}
     assert asked["rules"] == asked["verdicts"]
     for kind, label in (("figure", "fig"), ("table", "tab")):
         for name in asked[kind]:

@@ -14,6 +14,7 @@ from hmlcore.runner.model import model_config
 from hmlcore.studies import protocol
 from hmlcore.studies.fair import GROWING, RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, options_pay
+from hmlcore.studies.fair.figures import fair_scoreboard, fair_strip
 from hmlcore.studies.fair.gate import at_chance, counting_scores, is_own, reached, scores_by_condition
 from hmlcore.studies.fair.grid import GATE_TRIAL, RATES, SEEDS, chosen, given
 from hmlcore.studies.fair.scoreboard import BETTER, NOT_MEASURED, NOT_WORSE, OPEN, WORSE, scoreboard
@@ -208,3 +209,10 @@ def test_the_test_takes_the_configuration_and_rate_that_tuning_kept():
     names = ["published", "with convolution"]
     assert chosen(stored, "copy", "RetNet", names, [0.003, 0.01, 0.03]) == ("with convolution", 0.03)
     assert chosen(stored, "recall", "RetNet", names, [0.003, 0.01, 0.03]) == ("published", 0.01)
+
+
+def test_the_strip_for_print_is_the_scoreboard_and_lower(results):
+    """A page is wide: of its whole width it may take less than half the height."""
+    wide, strip = fair_scoreboard(results), fair_strip(results)
+    assert [(t.name, t.x, t.y) for t in strip.data] == [(t.name, t.x, t.y) for t in wide.data]
+    assert strip.layout.height < 0.5 * wide.layout.height and strip.layout.height < 0.55 * 760
