@@ -12,7 +12,7 @@ import group_runs
 import pytest
 import torch
 from easy import stop_at
-from group_runs import KINDS, RESUMED, SCENARIOS, run, stopped
+from group_runs import KINDS, RESUMED, SCENARIOS, run, scenarios, stopped
 
 from hmlcore import cli
 from hmlcore.errors import HmlcoreError
@@ -119,8 +119,7 @@ def test_the_scenarios_are_hard_enough(alone):
     assert [step for step, *_ in alone["solved"][0]] == [1, 2, 3, 4, 5, 6], "solved at step 4 of 9"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for kind in KINDS for name in scenarios(kind)])
 def test_two_processes_train_as_one(name, kind, alone, group):
     for seen in group[1:]:
         assert_close(seen[name, kind], alone[name])

@@ -135,7 +135,7 @@ def test_without_a_penalty_training_is_what_it_was_to_the_bit(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("hmlcore.training.loop.recording", never)
-        patch.setattr("hmlcore.training.loop.energy_change", never)
+        patch.setattr("hmlcore.training.auxiliary.energy_change", never)
         zero = moving()
         given = trained(zero, 0.0)
     plain = moving()

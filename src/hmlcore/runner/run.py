@@ -62,6 +62,7 @@ def execute(
         **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
         record_every=max(len(tasks) if "solved_at" in spec else 1, spec["steps"] // 40),
         energy_penalty=spec.get("energy_penalty", 0.0),
+        auxiliary=spec.get("auxiliary", 0.0),
         optimizer=spec.get("optimizer", "adamw"),
         solved_at=spec.get("solved_at"),
         cool_down=spec.get("cool_down"),
@@ -145,6 +146,11 @@ def _of_training(progress: Progress) -> list[dict]:
     for step, loss, accuracy in progress.curve:
         rows.append({"metric": "loss", "split": "train", "step": step, "value": loss})
         rows.append({"metric": "accuracy", "split": "train", "step": step, "value": accuracy})
+    for name, points in progress.beside.items():
+        rows += [
+            {"metric": f"auxiliary_{name}", "split": "train", "step": step, "value": value}
+            for step, value in points
+        ]
     for metric in ("peak_memory_bytes", "gpu_utilisation"):
         if (value := getattr(progress, metric)) is not None:
             rows.append({"metric": metric, "split": "train", "value": value})

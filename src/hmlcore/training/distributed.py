@@ -49,8 +49,9 @@ class ProcessGroup:
 
     # What each does of a step
 
-    def check(self, batch_size: int, energy_penalty: float) -> None:
-        """Raises: HmlcoreError for a batch that does not divide, and for the penalty, which is not a sum."""
+    def check(self, batch_size: int, energy_penalty: float, auxiliary: float = 0.0) -> None:
+        """Raises: HmlcoreError for a batch that does not divide, for the penalty on energy, which is no mean
+        over rows, and for losses of layers under fsdp, whose weights are whole only while one computes."""
         require(
             batch_size % self.world_size == 0,
             f"batch_size = {batch_size} does not divide among {self.world_size} processes",
@@ -58,6 +59,10 @@ class ProcessGroup:
         require(
             self.strategy is None or energy_penalty == 0,
             f"energy_penalty = {energy_penalty} is for one process, without --parallel {self.strategy}",
+        )
+        require(
+            self.strategy != "fsdp" or auxiliary == 0,
+            f"auxiliary = {auxiliary} is for one process or --parallel ddp, not for --parallel fsdp",
         )
 
     def shard(self, batch: Batch | Continued | Labelled) -> Batch | Continued | Labelled:

@@ -18,9 +18,9 @@ from hmlcore.interrupts import uninterrupted
 from hmlcore.layers import recording
 from hmlcore.models import Backbone, Classifier
 from hmlcore.tasks import Batch, Continued, Labelled, Task
+from hmlcore.training import auxiliary
 from hmlcore.training.checkpoint import Damaged, Saved, collected, load_checkpoint, set_aside, write_checkpoint
 from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup
-from hmlcore.training.energy import blank_of, energy_change
 from hmlcore.training.monitor import Reporter
 from hmlcore.training.objective import on_device, scored
 from hmlcore.training.optim import build_optimizer, scheduled_rate, set_rate
@@ -65,8 +65,8 @@ def train(
         deadline: ``time.monotonic()`` value after which to save and raise :class:`Paused`.
         after_step: called with the number of steps done (tests interrupt here).
         on_point: called at each point of the learning curve with the step and loss, accuracy, lr,
-            tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction); once the task is
-            solved, with the step as solved.
+            tokens_per_s, peak_memory_bytes and, on a GPU, gpu_utilisation (a fraction); auxiliary_energy and
+            auxiliary_mixer where those losses are trained on; once the task is solved, the step as solved.
         group: who trains; all call with the same arguments, and the curve and the model are the same for all.
     Raises:
         HmlcoreError: loss or gradient stopped being finite, the checkpoint is of another run or cannot be
@@ -100,7 +100,7 @@ class Trainer:
     def __init__(
         self, model, tasks, config: TrainingConfig, device, group: ProcessGroup, checkpoint=None, run=""
     ):
-        group.check(config.batch_size, config.energy_penalty)
+        group.check(config.batch_size, config.energy_penalty, config.auxiliary)
         self.tasks, self.config, self.device, self.group = tasks, config, device, group
         self._checkpoint, self._run = checkpoint, run
         carries = group.on_each(lambda: self._carries(model))
@@ -159,34 +159,45 @@ class Trainer:
         batch = task.batch("train", step, config.batch_size, config.seed)
         rate = scheduled_rate(self.progress, config)
         set_rate(self.optimizer, rate)
-        loss, accuracy, state = self._gradient(task, batch)
+        loss, accuracy, beside, state = self._gradient(task, batch)
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)))
-        loss, accuracy = self.group.all_reduce(torch.stack((loss, accuracy))).tolist()
-        for name, x in (("loss", loss), ("gradient norm", norm)):
+        parts = torch.stack((loss, accuracy, *(x / self.group.world_size for x in beside.values())))
+        loss, accuracy, *others = self.group.all_reduce(parts).tolist()
+        beside = dict(zip(beside, others, strict=True))
+        for name, x in (("loss", loss), *beside.items(), ("gradient norm", norm)):
             if not math.isfinite(x):
                 raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
         with uninterrupted():
             self.optimizer.step()
             if self._carried is not None:
                 self._carried.keep(state)
-            self.progress.count(_tokens(batch), loss, accuracy, config, len(self.tasks))
+            self.progress.count(_tokens(batch), loss, accuracy, config, len(self.tasks), beside)
         return rate
 
-    def _gradient(self, task: Task, batch: Batch | Continued | Labelled) -> tuple[Tensor, Tensor, list]:
-        """Fill the gradients; this process's share of loss and accuracy, and the state after its rows."""
-        config = self.config
+    def _gradient(
+        self, task: Task, batch: Batch | Continued | Labelled
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor], list]:
+        """Fill the gradients; this process's share of loss and accuracy, its mean of other losses by name, and
+        the state after its rows."""
+        config, weights = self.config, auxiliary.weights(self.config)
         here = on_device(self.group.shard(batch), self.device)
-        # Recorded only where a penalty needs it: a walk token by token, which costs several passes.
-        energies = recording(self.model, differentiable=True) if config.energy_penalty else nullcontext()
-        with autocast(self.device, config.precision), energies as traces:
+        # Recorded only where another loss needs it: it may be a walk token by token, dear as several passes.
+        recorded = recording(self.model, differentiable=True) if weights else nullcontext()
+        with autocast(self.device, config.precision), recorded as traces:
             state = None if self._carried is None else self._carried.begin(here.fresh)
             sums, count = self._objective(here, state), scored(batch)
             loss, accuracy = sums.nats / count, sums.right / count
         self.optimizer.zero_grad(set_to_none=True)
-        change = energy_change(traces, here.inputs == blank_of(task)) if traces else 0.0
-        # Parts of the loss, and gradients, add up over the group; its gradients arrive as means.
-        (loss * self.group.world_size + config.energy_penalty * change).backward()
-        return loss.detach(), accuracy, sums.state
+        beside = {}
+        if weights:
+            beside = auxiliary.losses(self.model, traces, task, here, config, self.progress.step)
+        # Parts of the loss, and gradients, add up over the group; its gradients arrive as means, as of other
+        # losses, which are means over the rows of each process.
+        total = loss * self.group.world_size
+        for name, weight in weights.items():
+            total = total + weight * beside[name]
+        total.backward()
+        return loss.detach(), accuracy, {name: x.detach() for name, x in beside.items()}, sums.state
 
 
 def _steps(trainer: Trainer, reporter: Reporter, deadline, checkpoint_seconds, after_step) -> None:

@@ -99,6 +99,7 @@ class Reporter:
             "peak_memory_bytes": progress.peak_memory_bytes, "gpu_utilisation": progress.gpu_utilisation,
             "solved": progress.solved,
         }  # fmt: skip
+        values |= {f"auxiliary_{name}": points[-1][1] for name, points in progress.beside.items()}
         self._bar.total = progress.end(self.config)
         said = [f"loss {loss:.3f}, accuracy {accuracy:.3f}, {speed:,.0f} tokens/s"]
         if progress.solved is not None:

@@ -1,7 +1,7 @@
 """What a training is given, how far it is, and how it pauses."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hmlcore.checks import (
@@ -35,6 +35,8 @@ class TrainingConfig:
         record_every: steps between points of the learning curve (each the mean since the last).
         energy_penalty: weight of :func:`~hmlcore.training.energy.energy_change` in the loss; the curve has the
             loss without it.
+        auxiliary: weight of what layers may be trained for beside the task, see
+            :mod:`hmlcore.training.auxiliary`; the curve has the loss without it.
         solved_at: accuracy at which the task is solved, and training ends early; None, never. Judged at every
             point of `record_every` steps: each task of the mix must have reached it, on the batches since the
             last point and before learning from them, at :data:`POINTS` points in a row. Of tasks whose
@@ -55,6 +57,7 @@ class TrainingConfig:
     optimizer: str = "muon"
     record_every: int = 50
     energy_penalty: float = 0.0
+    auxiliary: float = 0.0
     solved_at: float | None = None
     cool_down: int | None = None
 
@@ -63,7 +66,7 @@ class TrainingConfig:
             self, steps=(check_int,), batch_size=(check_int,), seed=(check_seed,), lr=(check_positive,),
             warmup=(check_int, 0), weight_decay=(check_number, 0), clip=(check_positive,),
             precision=(check_choice, PRECISIONS), optimizer=(check_choice, OPTIMIZERS),
-            record_every=(check_int,), energy_penalty=(check_number, 0),
+            record_every=(check_int,), energy_penalty=(check_number, 0), auxiliary=(check_number, 0),
             solved_at=(check_optional, check_positive, 1.0), cool_down=(check_optional, check_int),
         )  # fmt: skip
         require(
@@ -80,6 +83,8 @@ class Progress:
         step: steps done; tokens: read in them; seconds: that they took.
         curve: [(step, mean loss, mean accuracy)], each the mean since the last.
         pending: (loss, accuracy) of the steps since the curve's last point.
+        beside: name → [(step, mean)] of losses beside the task's, at the curve's points; and of the steps since
+            the last, pending_beside.
         in_a_row: last points at which every task reached ``solved_at``; solved: steps done when it was the
             second, None before.
         peak_memory_bytes, gpu_utilisation: see :class:`~hmlcore.training.monitor.Monitor`; None if unknown.
@@ -88,6 +93,8 @@ class Progress:
     step: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     pending: list[tuple[float, float]] = field(default_factory=list)
+    beside: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    pending_beside: dict[str, list[float]] = field(default_factory=dict)
     in_a_row: int = 0
     solved: int | None = None
     seconds: float = 0.0
@@ -99,7 +106,8 @@ class Progress:
     def restored(cls, saved: dict) -> "Progress":
         """From ``vars`` of one that went through JSON, which knows no tuples."""
         lists = {name: [tuple(entry) for entry in saved[name]] for name in ("curve", "pending")}
-        return cls(**saved | lists)
+        beside = {name: [tuple(point) for point in points] for name, points in saved.get("beside", {}).items()}
+        return cls(**saved | lists | {"beside": beside})
 
     def end(self, config: TrainingConfig) -> int:
         """The step that training ends with, as far as is known: S + C where the task was solved at step S."""
@@ -119,20 +127,33 @@ class Progress:
                 return float(self.curve[number][0])
         return math.inf
 
-    def count(self, tokens: int, loss: float, accuracy: float, config: TrainingConfig, tasks: int = 1) -> None:
+    def count(
+        self,
+        tokens: int,
+        loss: float,
+        accuracy: float,
+        config: TrainingConfig,
+        tasks: int = 1,
+        beside: Mapping[str, float] | None = None,
+    ) -> None:
         """Another step is done; every `record_every` of them, and the last, end with a point of the curve.
 
-        Args: tasks, the number of those that steps alternate between.
+        Args: tasks, the number of those that steps alternate between; beside, other losses by name.
         """
         self.step += 1
         self.tokens += tokens
         self.pending.append((loss, accuracy))
+        for name, value in (beside or {}).items():
+            self.pending_beside.setdefault(name, []).append(value)
         whole = self.step % config.record_every == 0
         if whole or self.step == self.end(config):
             self.curve.append((self.step, *map(_mean, zip(*self.pending, strict=True))))
             if whole and config.solved_at is not None:
                 self._judge(config.solved_at, tasks)
             self.pending.clear()
+            for name, values in self.pending_beside.items():
+                self.beside.setdefault(name, []).append((self.step, _mean(values)))
+            self.pending_beside.clear()
 
     def _judge(self, solved_at: float, tasks: int) -> None:
         """Whether the task is solved. A mean over tasks would hide a hard one behind those that are easy."""
