@@ -26,8 +26,8 @@ from hmlcore.studies.lra.grid import PROTOCOLS
 from hmlcore.tasks import TASKS
 
 VERBS = (
-    "list", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book", "paper",
-    "arxiv", "doctor",
+    "list", "status", "plan", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book",
+    "paper", "arxiv", "doctor",
 )  # fmt: skip
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -117,6 +117,12 @@ BAD = {
     "seed of a word": ([*ASK, "--seed", "one"], "--seed: invalid int value: 'one'"),
     "nothing in a family": (["run", "lra", "--only", "mixer=no"], "unknown mixer in --only 'no'; known: "),
     "verify an empty store": (["verify", "--profile", "smoke"], "sample = 3, but profile 'smoke' has 0 runs"),
+    "status of the unknown": (["status", "chess"], NO_EXPERIMENT),
+    "status of a profile": (["status", "--profile", "huge"], NO_PROFILE),
+    "plan of a profile": (["plan", "--profile", "huge"], NO_PROFILE),
+    "a GPU that does nothing": (["plan", "--tflops", "0"], "--tflops must be above 0.*, got 0.0"),
+    "more than the GPU can do": (["plan", "--utilisation", "2"], "--utilisation must be .*1.*, got 2.0"),
+    "plan of what is not trained": (["plan", "copy"], "no training of attention is stored in "),
     "verify nothing": (["verify", "--sample", "0"], "sample must be at least 1, got 0"),
     "verify the unknown": (["verify", "chess"], NO_EXPERIMENT),
     "verify a profile": (["verify", "--profile", "huge"], NO_PROFILE),
@@ -204,14 +210,14 @@ def test_list_shows_names_and_counts(own_folders, capsys):
 @pytest.mark.parametrize(
     "ask",
     [
-        ["list"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"], ["arxiv", "--help"],
+        ["list"], ["status"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"], ["arxiv", "--help"],
         ["run", "nothing"], ["verify", "nothing"],
     ],
 )  # fmt: skip
 def test_what_trains_nothing_takes_no_time(ask, own_folders, monkeypatch):
     """Less than two seconds of processor time; the catalogue, once for all that follow, a little more."""
     monkeypatch.setenv("HMLCORE_CACHE", str(own_folders / "cache"))
-    if ask == ["list"]:
+    if ask in (["list"], ["status"]):
         before = time.process_time()
         catalogue()
         assert time.process_time() - before < 10  # 49, where every grid built its models to count their numbers

@@ -76,13 +76,44 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         return command
 
     verb("list", "show mixers, tasks, studies, and what the store has of each profile")
-    for add in (_run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book, _paper):
+    for add in (_status, _plan, _run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book, _paper):
         add(verb)
     verb(
         "doctor", "verify the GPU runtime, show what is installed, and check the backend of each op",
         "Exit code 1 where something is present but does not work; it says what to do.",
     )  # fmt: skip
     return parser
+
+
+def _status(verb: Verb) -> None:
+    status = verb(
+        "status", "say which experiments are fresh, stale or missing, and whether figures are as the store is",
+        "Fresh: the store has the runs that the grid asks for, and no others. Stale: it lacks some, or has "
+        "some of an earlier grid. Missing: it has none.",
+        profile="laptop",
+    )  # fmt: skip
+    status.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
+    status.add_argument(
+        "--check", action="store_true", help="exit code 1 where the results of one of them are not fresh"
+    )
+
+
+def _plan(verb: Verb) -> None:
+    plan = verb(
+        "plan", "say what a profile would cost on a GPU: runs, tokens, operations, hours, memory",
+        "From the grids, and from how fast stored trainings were beside attention's. Nothing is run.",
+        profile="full",
+    )  # fmt: skip
+    plan.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
+    plan.add_argument(
+        "--tflops", type=float, metavar="X",
+        help="10^12 operations a second that the GPU can do (default: an H100's in bf16)",
+    )  # fmt: skip
+    plan.add_argument(
+        "--utilisation", type=float, metavar="U",
+        help="the part of it that training a small model with attention reaches (default: a twentieth; where "
+        "the store has trainings on a GPU, what was measured there replaces both)",
+    )  # fmt: skip
 
 
 def _run(verb: Verb) -> None:

@@ -1,7 +1,4 @@
-"""`hml`: list, run, pack, tune, generate, verify, show, bench, figures, book, paper, arxiv, doctor.
-
-Thin: a verb is a few calls elsewhere.
-"""
+"""`hml`: a verb is a few calls elsewhere. Which there are is said in :mod:`hmlcore.arguments`."""
 
 import argparse
 import errno
@@ -53,26 +50,37 @@ def _ended(code: int, why: str) -> int:
 
 def _list(options) -> int:
     from hmlcore.results import Store
-    from hmlcore.runner.catalogue import catalogue
-    from hmlcore.studies import studies
-    from hmlcore.studies.kit.study import PROFILES
+    from hmlcore.runner.catalogue import listing
 
-    store, known = Store(paths.results()), catalogue()
-    for title, entries in (("mixers", known.mixers), ("tasks", known.tasks)):
-        print(title)
-        for name, sentence in entries.items():
-            print(f"  {name:<18} {sentence}")
-    print("studies and their experiments" + " " * 11 + "".join(f"{profile:>16}" for profile in PROFILES))
-    for study in studies().values():
-        print(f"  {study.name}: {study.question}")
-        for experiment in study.experiments:
-            line = f"    {experiment.name:<36}"
-            for profile in PROFILES:
-                asked = {digest[:16] for digest in known.grids[profile][experiment.name]}
-                stored = len(asked & store.hashes(profile, experiment.name))
-                line += f"{f'{stored}/{len(asked)} runs':>16}"
-            print(line)
+    print(listing(Store(paths.results())))
     return 0
+
+
+def _status(options) -> int:
+    from hmlcore.results import Store
+    from hmlcore.runner.status import report, states
+
+    found = states(Store(paths.results()), options.profile, _named(options))
+    print(report(found, options.profile))
+    return int(options.check and any(state.word != "fresh" for state in found))
+
+
+def _plan(options) -> int:
+    from hmlcore.results import Store
+    from hmlcore.runner.plan import plan
+
+    names = _named(options)
+    print(plan(Store(paths.results()), options.profile, names, options.tflops, options.utilisation).text())
+    return 0
+
+
+def _named(options) -> list[str]:
+    """The experiments that were asked for, all where none was named; refuses an unknown profile first."""
+    from hmlcore.studies import experiments, experiments_named
+    from hmlcore.studies.kit.study import check_profile
+
+    check_profile(options.profile)
+    return [e.name for n in options.experiments for e in experiments_named(n)] or list(experiments())
 
 
 def _run(options) -> int:
@@ -149,12 +157,9 @@ def _pack(options) -> int:
 def _tune(options) -> int:
     from hmlcore.results import Store
     from hmlcore.runner.tune import tune
-    from hmlcore.studies import experiments_named
-    from hmlcore.studies.kit.study import check_profile
 
-    check_profile(options.profile)
-    for experiment in [e for name in options.experiments for e in experiments_named(name)]:
-        written = tune(Store(paths.results()), options.profile, experiment.name)
+    for name in _named(options):
+        written = tune(Store(paths.results()), options.profile, name)
         print("\n".join([str(written.path), *written.edges]))
     return 0
 
@@ -185,11 +190,7 @@ def _generate(options) -> int:
 
 
 def _verify(options) -> int:
-    from hmlcore.studies import experiments, experiments_named
-    from hmlcore.studies.kit.study import check_profile
-
-    check_profile(options.profile)
-    names = [e.name for n in options.experiments for e in experiments_named(n)] or list(experiments())
+    names = _named(options)  # before torch is imported
     from hmlcore.results import Store
     from hmlcore.runner.verify import verify
 
@@ -249,8 +250,7 @@ def _figures(options) -> int:
     if options.out is not None:
         make_folder("--out", options.out)
     exported = export_all(store, options.profile, options.out)
-    for path in exported.files:
-        print(path)
+    print("\n".join(map(str, exported.files)))
     for notice in exported.notices:
         print(f"hml: {notice}", file=sys.stderr)
     return 0
@@ -287,9 +287,9 @@ def _doctor(options) -> int:
 def _parser() -> argparse.ArgumentParser:
     return build_parser(
         {
-            "list": _list, "run": _run, "pack": _pack, "tune": _tune, "generate": _generate,
-            "verify": _verify, "show": _show, "bench": _bench, "figures": _figures, "book": _book,
-            "paper": _paper, "arxiv": _paper, "doctor": _doctor,
+            "list": _list, "status": _status, "plan": _plan, "run": _run, "pack": _pack, "tune": _tune,
+            "generate": _generate, "verify": _verify, "show": _show, "bench": _bench, "figures": _figures,
+            "book": _book, "paper": _paper, "arxiv": _paper, "doctor": _doctor,
         }
     )  # fmt: skip
 

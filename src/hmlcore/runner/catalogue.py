@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from hmlcore import paths, studies
 from hmlcore.cache import cached_file
 from hmlcore.errors import HmlcoreError
 from hmlcore.files import json_text, listed
-from hmlcore.results import spec_hash
+from hmlcore.results import Store, spec_hash
 from hmlcore.studies.kit.study import PROFILES
 
 
@@ -32,16 +33,42 @@ class Catalogue(NamedTuple):
 
 def catalogue() -> Catalogue:
     """What the installed sources, and studies of one's own, offer."""
+    return Catalogue(**kept("catalogue", lambda sources: _made(sources)._asdict()))
+
+
+def listing(store: Store) -> str:
+    """For people: mixers, tasks, studies, and how many runs of each grid `store` has."""
+    known, lines = catalogue(), []
+    for title, entries in (("mixers", known.mixers), ("tasks", known.tasks)):
+        lines += [title, *(f"  {name:<18} {sentence}" for name, sentence in entries.items())]
+    lines.append("studies and their experiments" + " " * 11 + "".join(f"{profile:>16}" for profile in PROFILES))
+    for study in studies.studies().values():
+        lines.append(f"  {study.name}: {study.question}")
+        for experiment in study.experiments:
+            line = f"    {experiment.name:<36}"
+            for profile in PROFILES:
+                asked = {digest[:16] for digest in known.grids[profile][experiment.name]}
+                stored = len(asked & store.hashes(profile, experiment.name))
+                line += f"{f'{stored}/{len(asked)} runs':>16}"
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def kept(kind: str, make: Callable[[str], dict]) -> dict:
+    """What `make` answers when given the hash of the sources, which alone decide it; kept in the cache.
+
+    Args: kind, the name of the file there; make, answers plain JSON.
+    """
     sources = _sources()
-    file = paths.cache() / f"catalogue-{sources[:16]}.kept"
+    file = paths.cache() / f"{kind}-{sources[:16]}.kept"
     try:
-        text = cached_file(file, lambda: [json_text(_made(sources)._asdict()).encode()]).tobytes()
+        text = cached_file(file, lambda: [json_text(make(sources)).encode()]).tobytes()
     except HmlcoreError:  # a cache that cannot be written is made anew every time
-        return _made(sources)
-    for old in file.parent.glob("catalogue-*.kept"):
-        if old != file and re.fullmatch(r"catalogue-[0-9a-f]{16}\.kept", old.name):
+        return make(sources)
+    for old in file.parent.glob(f"{kind}-*.kept"):
+        if old != file and re.fullmatch(rf"{kind}-[0-9a-f]{{16}}\.kept", old.name):
             old.unlink(missing_ok=True)
-    return Catalogue(**json.loads(text))
+    return json.loads(text)
 
 
 @functools.lru_cache(maxsize=1)
