@@ -16,6 +16,7 @@ from hmlcore.tasks.mqar import MQAR
 from hmlcore.tasks.needle import Needle
 from hmlcore.tasks.needle_text import NeedleText
 from hmlcore.tasks.overwrite import Overwrite
+from hmlcore.tasks.planted import Planted
 from hmlcore.tasks.recurrence import Recurrence
 from hmlcore.tasks.text import Text
 from hmlcore.tasks.word_problem import WordProblem
@@ -33,6 +34,7 @@ TASKS: dict[str, type[Task]] = {
         Needle,
         NeedleText,
         Overwrite,
+        Planted,
         Recurrence,
         Text,
         WordProblem,

@@ -72,8 +72,8 @@ class SparseConfig(BackboneConfig):
         given = dict.fromkeys(("gate_args", "address_args"), (check_arguments,))
         check_fields(
             self, **whole, **words, **given, density=(check_optional, _check_density),
-            tau=(check_positive, 100.0), evict=(check_choice, EVICTIONS), merge=(check_number, -1, 1), contrast=(check_number, 0),
-            slot_dtype=(check_choice, SLOT_DTYPES), seed=(check_seed,),
+            tau=(check_positive, 100.0), evict=(check_choice, EVICTIONS), merge=(check_number, -1, 1),
+            contrast=(check_number, 0), slot_dtype=(check_choice, SLOT_DTYPES), seed=(check_seed,),
         )  # fmt: skip
         window = self.mixer_args.get("window", self.chunk)
         divides = (

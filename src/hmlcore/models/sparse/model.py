@@ -1,6 +1,7 @@
 """A backbone with a sparse memory: its last block reads slots, and of each chunk a few tokens are written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.checks import check_instance, check_int
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.layers.trace import Trace
 from hmlcore.models.backbone import Backbone, map_state
 from hmlcore.models.sparse.config import SparseConfig
@@ -42,6 +43,22 @@ class Sparse(Backbone):
         super().__init__(config)
         self.memory = SlotMemory(config)
         self.trace: Trace | None = None  # set by `layers.trace.recording`
+
+    def with_memory(self, **changes: Any) -> "Sparse":
+        """A copy with other fields of the configuration, and the same weights where both have them.
+
+        What is written may so be decided anew after training, by another gate or at another density.
+        Raises: HmlcoreError for a value that a configuration refuses.
+        """
+        try:
+            config = replace(self.config, **changes)
+        except TypeError as error:
+            raise HmlcoreError(f"changes must be fields of SparseConfig: {error}") from error
+        made = config.build().to(self.embedding.weight.device, self.embedding.weight.dtype)
+        mine, own = self.state_dict(), made.state_dict()
+        kept = {name: x for name, x in mine.items() if name in own and own[name].shape == x.shape}
+        made.load_state_dict(own | kept)
+        return made.train(self.training)
 
     def hidden(self, tokens: Tensor, state: list | None = None, cu_seqlens: Any = None) -> tuple[Tensor, list]:
         require(
