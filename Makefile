@@ -5,7 +5,7 @@ BIN     := .venv/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test kernels lint chapters figures paper lab clean
+.PHONY: help install book test kernels lint chapters figures paper reproduce full-plan lab clean
 # An outer environment must not leak in: what tells these tools to work otherwise, though not where packages
 # come from. tools/setup_env.py reads both lines.
 LEAKS   := PIP_% UV_% NPM_CONFIG_% npm_config_% GIT_% IPYTHON% JUPYTER_% PYTEST_% RUFF_% PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE PYTHONINSPECT VIRTUAL_ENV
@@ -13,7 +13,7 @@ SOURCES := %INDEX %INDEX_URL %FIND_LINKS %NO_INDEX %CONFIG_FILE %CERT %PROXY %TR
 $(foreach name,$(filter-out $(SOURCES),$(filter $(LEAKS),$(.VARIABLES))),$(eval unexport $(name)))
 
 help:      ## list the targets
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##/  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*##/  make \1\t/' | expand -t 18
 	@echo "  PROFILE=smoke|laptop|full chooses the results (default: laptop); ARGS=... goes to pytest"
 
 install:   ## make .venv with everything that the book and the tests need
@@ -41,6 +41,12 @@ figures: install  ## draw the figures and numbers of PROFILE from its results
 
 paper: install  ## draw what the paper shows from PROFILE's results, compile and check it (latexmk or tectonic)
 	@$(BIN)/hml paper --profile $(PROFILE)
+
+reproduce: install  ## make all of PROFILE: results, figures, chapters, book, paper; ARGS go to snakemake
+	@$(BIN)/snakemake --cores all --config profile=$(PROFILE) $(ARGS)
+
+full-plan: install  ## say what the full profile would cost on a GPU
+	@$(BIN)/hml plan --profile full $(ARGS)
 
 lab: install  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks

@@ -258,6 +258,7 @@ def _book(verb: Verb) -> None:
         "--fresh", action="store_true", help="execute all again; in smoke, make all results again"
     )
     book.add_argument("--run-missing", action="store_true", help="make results that the store lacks")
+    book.add_argument("--chapters", action="store_true", help="execute the chapters, build no pages")
     book.add_argument(
         "--commit-chapters", action="store_true", help="copy executed chapters to book/chapters instead"
     )

@@ -257,13 +257,13 @@ def _figures(options) -> int:
 
 
 def _book(options) -> int:
-    from hmlcore.book import build_book, commit_chapters
+    from hmlcore.book import build_book, commit_chapters, execute_chapters
     from hmlcore.studies.kit.study import check_profile
 
     check_profile(options.profile)
-    if options.commit_chapters:
-        changed = commit_chapters(options.profile)
-        print("\n".join(map(str, changed)) or "the committed chapters are up to date")
+    if options.chapters or options.commit_chapters:
+        chapters = (commit_chapters if options.commit_chapters else execute_chapters)(options.profile)
+        print("\n".join(map(str, chapters)) or "the committed chapters are up to date")
         return 0
     print(build_book(options.profile, options.run_missing or None, fresh=options.fresh))
     return 0
