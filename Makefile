@@ -5,7 +5,7 @@ BIN     := .venv/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test kernels lint chapters figures paper reproduce full-plan lab clean
+.PHONY: help install book test kernels lint chapters figures paper reproduce full-plan lab explore clean
 # An outer environment must not leak in: what tells these tools to work otherwise, though not where packages
 # come from. tools/setup_env.py reads both lines.
 LEAKS   := PIP_% UV_% NPM_CONFIG_% npm_config_% GIT_% IPYTHON% JUPYTER_% PYTEST_% RUFF_% PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE PYTHONINSPECT VIRTUAL_ENV
@@ -50,6 +50,9 @@ full-plan: install  ## say what the full profile would cost on a GPU
 
 lab: install  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
+
+explore: install  ## see inside a memory: open the explorers in the browser (ARGS=memory opens another)
+	@$(BIN)/hml explore $(ARGS)
 
 clean:     ## remove what was built (not .venv, not results), and nothing else
 	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$(sh tools/find-python) || exit 1; PYTHONPATH=src "$$python" -m hmlcore.manifest .

@@ -11,6 +11,7 @@ from hmlcore import interrupts, paths
 from hmlcore.arguments import build_parser, fields_of
 from hmlcore.checks import check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, one_line, require
+from hmlcore.explorers.command import explore
 from hmlcore.files import make_folder
 
 # Importing torch takes seconds; a verb imports what it needs.
@@ -91,9 +92,8 @@ def _run(options) -> int:
     experiments_named(options.experiment)  # a slip of the pen is told before torch is imported
     from hmlcore.training import process_group
 
-    arguments = f"run {options.experiment}"
     with (
-        process_group(options.parallel, arguments) as group,
+        process_group(options.parallel, f"run {options.experiment}") as group,
         nullcontext() if group.is_first else redirect_stdout(None),
     ):
         return _run_together(options, group)
@@ -177,13 +177,11 @@ def _generate(options) -> int:
     device = default_device()
     saved = load_model(options.checkpoint)
     tokenizer = BPE(saved.extra["tokenizer"]) if "tokenizer" in saved.extra else ByteTokenizer()
-    model = saved.model.to(device)
     generator = torch.Generator(device)
-    if options.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(options.seed)
-    for text in stream_text(model, tokenizer, options.prompt, options.max_new, sampling, generator):
+    generator.manual_seed(torch.seed() if options.seed is None else options.seed)
+    for text in stream_text(
+        saved.model.to(device), tokenizer, options.prompt, options.max_new, sampling, generator
+    ):
         print(text, end="", flush=True)
     print()
     return 0
@@ -289,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
         {
             "list": _list, "status": _status, "plan": _plan, "run": _run, "pack": _pack, "tune": _tune,
             "generate": _generate, "verify": _verify, "show": _show, "bench": _bench, "figures": _figures,
-            "book": _book, "paper": _paper, "arxiv": _paper, "doctor": _doctor,
+            "book": _book, "paper": _paper, "arxiv": _paper, "explore": explore, "doctor": _doctor,
         }
     )  # fmt: skip
 

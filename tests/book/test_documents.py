@@ -93,7 +93,7 @@ def test_links_and_images_exist(path):
 
 def test_make_help_lists_the_targets():
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True).stdout
-    for target in ("book", "test", "lint", "chapters", "figures", "paper", "lab", "clean"):
+    for target in ("book", "test", "lint", "chapters", "figures", "paper", "lab", "explore", "clean"):
         assert re.search(rf"^  make {target} ", shown, re.MULTILINE), target
 
 

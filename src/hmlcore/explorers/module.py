@@ -12,6 +12,7 @@ from hmlcore.errors import require
 
 _IMPORT = re.compile(r"^import \{([^}]*)\} from \"\./([\w-]+)\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|function|class|async function) (\w+))", re.MULTILINE)
+_NAMED = re.compile(r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", re.MULTILINE)
 ENTRY = "index"
 
 
@@ -36,12 +37,14 @@ def _texts() -> dict[str, str]:
 def _joined() -> tuple[str, tuple[str, ...]]:
     """All sources in one scope, and what they export."""
     names: list[str] = []
+    taken: set[str] = set()
     parts = []
     for name, text in _texts().items():
-        own = _EXPORT.findall(text)
-        twice = sorted(set(own) & set(names))
-        require(not twice, f"js/{name}.js exports {', '.join(twice)}, which another file exports already")
-        names += own
+        own = set(_NAMED.findall(text))
+        twice = ", ".join(sorted(own & taken))
+        require(not twice, f"js/{name}.js names {twice}, and so does another file: they share a scope")
+        taken |= own
+        names += _EXPORT.findall(text)
         parts.append(f"// {name}.js\n{_EXPORT.sub('', _IMPORT.sub('', text))}")
     return "\n".join(parts), tuple(names)
 
