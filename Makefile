@@ -30,8 +30,8 @@ kernels: install  ## test the GPU kernels without a GPU, in Triton's interpreter
 	@[ -d .cache/triton ] || $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target .cache/triton 'triton>=3.6,<4'
 	@HMLCORE_REQUIRE_TRITON=1 PYTHONPATH=.cache/triton $(BIN)/python -m pytest -m "not gpu" tests/ops/hamiltonian/test_triton.py tests/ops/hamiltonian/test_step.py tests/ops/hamiltonian/test_library.py tests/ops/nonlinear/test_triton.py tests/ops/test_fla.py $(ARGS)
 
-lint: install  ## style and import rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+lint: install  ## style, import rules and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m pyright
 
 chapters: install  ## sync the notebook pairs and renew the committed chapters in book/chapters
 	@$(BIN)/hml book --commit-chapters

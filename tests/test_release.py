@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,14 @@ def test_a_form_for_issues_is_one(name):
     assert all(entry["attributes"]["label"] for entry in asked)
     assert len({entry["id"] for entry in asked}) == len(asked) >= 3
     assert any(entry.get("validations", {}).get("required") for entry in asked)
+
+
+def test_types_are_checked_by_every_basic_rule_and_in_ci():
+    """No rule is off, what is checked exists, and `make lint`, which CI runs, checks it."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pyright"]
+    assert settings["typeCheckingMode"] == "basic" and not [key for key in settings if key.startswith("report")]
+    assert settings.keys() <= {"include", "venvPath", "venv", "pythonVersion", "typeCheckingMode"}
+    assert len(settings["include"]) >= 2 and all(listed(ROOT, pattern) for pattern in settings["include"])
+    lint = re.search(r"^lint:.*\n\t(.*)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert "-m pyright" in lint[1]
+    assert re.search(r"^make lint \|\| status=1$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)

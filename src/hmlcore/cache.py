@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError
 from hmlcore.files import write_file
 
 _SEAL = hashlib.sha256().digest_size
@@ -26,7 +26,8 @@ def cached_file(path: Path, make: Callable[[], Iterable[bytes]]) -> np.ndarray:
     if found is None:
         _keep(path, make())
         found = _opened(path)
-    require(found is not None, f"{path} reads otherwise than it was written: is its disk damaged?")
+    if found is None:
+        raise HmlcoreError(f"{path} reads otherwise than it was written: is its disk damaged?")
     return found
 
 
@@ -50,7 +51,7 @@ def _opened(path: Path) -> np.ndarray | None:
             raise OSError("it is no file")
         mapped = np.memmap(path, np.uint8, mode="r")
         content, seal = mapped[:-_SEAL], _seal(path)
-        seal.update(content)
+        seal.update(content.data)
         if seal.digest() == mapped[-_SEAL:].tobytes():
             return content
         why = "its hash is another"

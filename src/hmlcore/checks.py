@@ -5,7 +5,7 @@ as plain Python, so that a number of numpy or torch is as good as any.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from hmlcore.errors import HmlcoreError, require, shown, unknown
@@ -93,8 +93,9 @@ def check_sentence(name: str, value: object) -> str | Callable:
 
 def check_tuple(name: str, values: object, check: Callable, *bounds: Any) -> tuple:
     """Several values, or none, each of which `check(name, value, *bounds)` lets pass."""
-    several = hasattr(values, "__iter__") and not isinstance(values, str | bytes | dict)
-    if not several or getattr(values, "ndim", 1) != 1:
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | dict):
+        raise _refusal(name, "a list", values)
+    if getattr(values, "ndim", 1) != 1:
         raise _refusal(name, "a list", values)
     return tuple(check(f"each of {name}", value, *bounds) for value in values)
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
@@ -100,10 +101,10 @@ def normalise(notebook):
     info = notebook.metadata.get("language_info", {})
     info.pop("version", None)
     kept = ("kernelspec", "language_info", "widgets")
-    notebook.metadata = nbformat.from_dict({k: notebook.metadata[k] for k in kept if k in notebook.metadata})
+    notebook.metadata = _node({k: notebook.metadata[k] for k in kept if k in notebook.metadata})
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in KEPT_METADATA if k in cell.metadata})
+        cell.metadata = _node({k: cell.metadata[k] for k in KEPT_METADATA if k in cell.metadata})
         tags = cell.metadata.get("tags", [])
         if set(tags) & set(_HIDDEN_TAGS) and "remove-cell" not in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]
@@ -114,6 +115,13 @@ def normalise(notebook):
     for number, model in enumerate(widgets.get("state", {})):
         text = text.replace(model, f"{number:032x}")
     return nbformat.reads(text, as_version=4)
+
+
+def _node(entries: dict) -> Any:
+    """A node of nbformat: a dictionary whose entries are attributes too, which its types do not say."""
+    import nbformat
+
+    return nbformat.from_dict(entries)
 
 
 def captioned(chapter: Path, words: dict[str, str]) -> str:

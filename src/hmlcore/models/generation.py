@@ -146,7 +146,7 @@ class Tokenizer(Protocol):
 
 
 def stream_text(
-    model: Backbone,
+    model: torch.nn.Module,
     tokenizer: Tokenizer,
     prompt: str,
     max_new: int,
@@ -159,7 +159,8 @@ def stream_text(
     Raises: HmlcoreError at the call, for an empty prompt, a tokenizer that is not the model's, and as in
         :func:`stream`.
     """
-    require(isinstance(model, Backbone), f"only a Backbone generates, and this is a {type(model).__name__}")
+    if not isinstance(model, Backbone):
+        raise HmlcoreError(f"only a Backbone generates, and this is a {type(model).__name__}")
     vocabulary = model.config.vocab_size
     require(
         vocabulary == tokenizer.vocab_size,

@@ -65,7 +65,8 @@ def _packed(text: str, profile: str) -> Step:
     words, bundle = "the bundle compiles alone: hml arxiv", paper_pdf(profile).parents[1] / BUNDLE
     try:
         with tarfile.open(bundle) as packed:
-            held = packed.extractfile("main.tex").read().decode()
+            member = packed.extractfile("main.tex")
+            held = member.read().decode() if member else ""
     except (OSError, tarfile.TarError, KeyError):
         return Step(words, TO_DO, "no bundle here")
     same = held == text
