@@ -175,15 +175,6 @@ def add_keys(fig: go.Figure, mixers: Iterable[str]) -> int:
     return len(mixers)
 
 
-def crowded(fig: go.Figure) -> go.Figure:
-    """`fig` with small dots and thin lines but for HML's, and room for a legend of many mixers."""
-    fig.update_traces(marker_size=6, marker_opacity=0.6, selector={"meta": "seeds"})
-    for trace in fig.data:
-        if trace.meta in ("mean", "key"):
-            trace.line.width = 4 if trace.name == mixer_style("hml").label else 1.5
-    return room_for_legend(fig)
-
-
 def add_chance(fig: go.Figure, x: Iterable[float], level: float, where: dict) -> None:
     """A dashed grey line at the accuracy of a guess."""
     x = [float(min(x)), float(max(x))]

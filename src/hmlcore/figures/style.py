@@ -15,6 +15,7 @@ from hmlcore.results import ResultSet
 
 GREY = "#808080"
 FAINT = "rgba(128,128,128,0.25)"
+PALE = "rgba(128,128,128,0.5)"
 DIRECTIONS = ("causal", "bidirectional")
 """In the order figures and tables list them."""
 BOTTOM = 80

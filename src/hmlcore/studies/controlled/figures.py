@@ -3,13 +3,13 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from hmlcore.figures.crowd import crowded
 from hmlcore.figures.marks import (
     accuracy_axis,
     add_chance,
     add_keys,
     add_limit,
     add_seeds,
-    crowded,
     doubling_axis,
     panels,
 )
@@ -17,7 +17,7 @@ from hmlcore.figures.style import in_order, mixer_style, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
-from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
+from hmlcore.studies.kit.figure import CROWD, SEEDS, Figure, TableOf
 
 TASKS = (
     "overwrite", "parity", "sums modulo 3", "sums modulo 5", "S3", "addition", "carrying", "recurrence",
@@ -120,7 +120,7 @@ FIGURES = {
         tasks_by_length,
         "Controlled tasks: accuracy against length, for overwrite a panel a number of keys; of copy the share "
         "of whole messages against delay, a panel a payload; of adding the share of sums within .01. Dotted: "
-        f"the longest of training; dashed grey: chance, where it is known. {SEEDS}",
+        f"the longest of training; dashed grey: chance, where it is known. {CROWD} {SEEDS}",
     ),
 }
 

@@ -17,6 +17,11 @@ SEEDS = (
     "Each dot is a seed, lines join their means; bars are 95 % t-intervals where there are five seeds or more."
 )
 """What every caption says about seeds."""
+CROWD = (
+    "Of many lines, HML's and those of the three others that end best over the panels are in color, others in "
+    "grey."
+)
+"""What captions say where every mixer is shown."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The figures and tables of Long Range Arena."""
 
 from hmlcore.figures.tables import models_table
-from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
+from hmlcore.studies.kit.figure import CROWD, SEEDS, Figure, TableOf
 from hmlcore.studies.lra.listops import listops_by_length, listops_learning, listops_ranking, listops_table
 from hmlcore.studies.lra.states import memory_states
 from hmlcore.studies.lra.text import text_by_length, text_costs, text_learning, text_scores
@@ -43,7 +43,8 @@ FIGURES = {
         "lra_text",
         text_learning,
         "Reviews: accuracy on the batches of training, each scored before it is learned from, against steps; "
-        "the mean of the latest fifth of the training and of the seeds, each of which is in the hover text.",
+        "the mean of the latest fifth of the training and of the seeds, each of which is in the hover text. "
+        f"{CROWD}",
     ),
 }
 

@@ -6,7 +6,8 @@ Causal models and those that read both ways are different questions: each has it
 import pandas as pd
 import plotly.graph_objects as go
 
-from hmlcore.figures.marks import add_keys, crowded, panels
+from hmlcore.figures.crowd import crowded
+from hmlcore.figures.marks import add_keys, panels
 from hmlcore.figures.style import DIRECTIONS, in_order, mixer_style, rounded, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet

@@ -11,13 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
+from hmlcore.figures.crowd import crowded
 from hmlcore.figures.marks import (
     accuracy_axis,
     add_chance,
     add_keys,
     add_limit,
     add_seeds,
-    crowded,
     doubling_axis,
     panels,
 )
@@ -26,7 +26,7 @@ from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import wilson_interval
 from hmlcore.results.tuning import tuned
-from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
+from hmlcore.studies.kit.figure import CROWD, SEEDS, Figure, TableOf
 from hmlcore.studies.needle import SCORE
 
 # RULER's names (Hsieh et al., arXiv 2404.06654) by needles, values, queries, haystack and scattered.
@@ -206,7 +206,7 @@ FIGURES = {
         "synthetic_needle",
         needle_by_length,
         "Needle: accuracy, mean over depths, against length. Dotted: the longest length of training; dashed "
-        f"grey: chance. {SEEDS}",
+        f"grey: chance. {CROWD} {SEEDS}",
     ),
     "needle_text_map": Figure(
         "synthetic_needle_text",
@@ -219,7 +219,7 @@ FIGURES = {
         "synthetic_needle_text",
         needle_by_length,
         "Needle in prose: whole numbers found, mean over depths, against length in bytes. Dotted: the longest "
-        f"length of training; dashed grey: chance. {SEEDS}",
+        f"length of training; dashed grey: chance. {CROWD} {SEEDS}",
     ),
 }
 

@@ -5,7 +5,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
-from hmlcore.figures.marks import add_keys, add_limit, add_seeds, crowded, doubling_axis, panels
+from hmlcore.figures.crowd import crowded
+from hmlcore.figures.marks import add_keys, add_limit, add_seeds, doubling_axis, panels
 from hmlcore.figures.style import BOTTOM, GREY, in_order, mixer_style, rounded, stamp
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
@@ -54,7 +55,7 @@ def pg19_by_context(results: ResultSet) -> go.Figure:
             part = here[here["mixer"] == mixer]
             add_seeds(fig, part, "context", what="bits per byte", legend=False, where=where)
     fig.update_xaxes(**_tokens_axis(rows["context"]))
-    return stamp(crowded(fig), books_stamp(results), rows["n"])
+    return stamp(crowded(fig, best="lowest"), books_stamp(results), rows["n"])
 
 
 def pg19_tokenizers(results: ResultSet) -> go.Figure:
@@ -84,7 +85,7 @@ def pg19_tokenizers(results: ResultSet) -> go.Figure:
     fig.update_xaxes(
         type="log", range=rounded([low, high]), tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks]
     )
-    return stamp(crowded(fig), books_stamp(results), rows["n"])
+    return stamp(crowded(fig, best="lowest"), books_stamp(results), rows["n"])
 
 
 def pg19_position(results: ResultSet) -> go.Figure:
@@ -118,7 +119,7 @@ def pg19_position(results: ResultSet) -> go.Figure:
     # The two panels measure different things: each has its own axis.
     fig.update_yaxes(matches=None, showticklabels=True)
     fig.update_layout(xaxis_domain=[0, 0.465], xaxis2_domain=[0.535, 1])
-    fig = crowded(fig)
+    fig = crowded(fig, best="lowest")
     fig.update_layout(
         sliders=[_slider(books, shown)], margin_b=BOTTOM + _ROOM, height=fig.layout.height + _ROOM
     )
@@ -149,7 +150,7 @@ def pg19_learning(results: ResultSet) -> go.Figure:
                     hovertemplate=f"{text}<br>hml show {digest[:8]}<extra></extra>",
                 )  # fmt: skip
                 fig.add_trace(curve, **where)
-    return stamp(crowded(fig), results)
+    return stamp(crowded(fig, best="lowest"), results)
 
 
 def _tokens_axis(values: pd.Series) -> dict:

@@ -5,7 +5,8 @@ import math
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
-from hmlcore.figures.marks import add_keys, crowded
+from hmlcore.figures.crowd import crowded
+from hmlcore.figures.marks import add_keys
 from hmlcore.figures.style import GREY, rounded
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text

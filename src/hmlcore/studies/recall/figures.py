@@ -4,7 +4,7 @@ from hmlcore.figures.learning import learning_curves
 from hmlcore.figures.tables import models_table
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text, three
-from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
+from hmlcore.studies.kit.figure import CROWD, SEEDS, Figure, TableOf
 from hmlcore.studies.kit.study import trained
 from hmlcore.studies.recall.bound import synthetic_frontier
 from hmlcore.studies.recall.frontier import recall_curves, recall_frontier
@@ -30,7 +30,7 @@ FIGURES = {
         synthetic_frontier,
         "Recall of all mixers: accuracy against the bytes of state of one sequence, along a line the width of "
         "the model grows; the slider sets the number of pairs. Dashed grey: the bytes of information in the "
-        f"pairs. {SEEDS}",
+        f"pairs. {CROWD} {SEEDS}",
     ),
 }
 
