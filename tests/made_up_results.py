@@ -10,6 +10,8 @@ from hmlcore.results import ResultSet, Run, Store
 from hmlcore.studies import get_experiment
 from hmlcore.studies.fair import ROWS
 from hmlcore.studies.options import BESIDE, CANDIDATES
+from hmlcore.studies.sparse.claims import held_by_law, survival_by_law
+from hmlcore.studies.sparse.rungs import RUNGS
 
 MIXERS = ("hml", "attention", "gru")
 ALL_MIXERS = (
@@ -703,7 +705,84 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
             for task in ("S3", "D4"):
                 for lr in (0.001, 0.003) if seed == 0 else (0.003,):
                     store.write(tower_run(mixer, seed, variant, task, lr, profile=profile))
-    return fill_fair(store, seeds, profile)
+    return fill_fair(fill_sparse(store, seeds, profile), seeds, profile)
+
+
+SPARSE_KINDS = {"rare": 1.0, "common": 0.9, "semantic": 0.5, "dictionary": 0.8, "uuid": 0.6}
+SPARSE_GATES = {"random": 0.5, "rare": 0.8, "surprisal": 0.7, "redundancy": 0.6}
+
+
+def sparse_run(
+    mixer, seed, variant="everything written", experiment="sparse_recall", skill=None, **changes
+) -> Run:
+    """Recall falls with distance, and rises with density; every gate has its own skill."""
+    rng, skill = _rng("sparse", variant, seed), skill or SPARSE_GATES
+    rows, named = _loss(rng, 6, 2), {"variant": variant}
+    rows.append({"metric": "bits_per_token", "split": "validation", "value": 3 + rng.random(), "distance": 112})
+    for distance, facts in ((1024, 50), (10_240, 500), (524_288, 5000)):
+        writers = {("none", 0.0): 0.02}
+        if variant != "window alone":
+            writers = {("masked", 0.0): 0.02, ("every", 1.0): 0.6}
+            densities = (0.03, 0.12, 0.48) if distance == 10_240 else (0.12,)
+            writers |= {(g, d): v + 0.2 * math.log10(d / 0.12) for g, v in skill.items() for d in densities}
+        far = 0.3 * math.log10(distance / 1024)
+        for (gate, density), value in writers.items():
+            at = {"gate": gate, "density": density, "distance": distance, "facts": facts, "n": facts // 5}
+            for kind, easy in SPARSE_KINDS.items():
+                hit = min(1.0, max(0.0, value * easy * (1 - far) + 0.02 * rng.random()))
+                rows.append({"metric": "recall", "kind": kind, "value": hit, **at})
+                rows.append({"metric": "legacy", "kind": kind, "value": 0.97, **at})
+            for metric in ("gated", "written"):
+                rows.append({"metric": metric, "kind": "all", "value": 0.9 * density, **at})
+        for gate, value in {"chance": 0.015, "unigram": 0.03, "echo": 0.0, "oracle": 1.0}.items():
+            at = {"gate": gate, "density": 0.0, "distance": distance, "facts": facts, "n": facts // 5}
+            rows += [{"metric": "control", "kind": kind, "value": value, **at} for kind in SPARSE_KINDS]
+    train = [{"task": "planted", "distance": 112, "facts": 2}]
+    rows = [row | named for row in rows]
+    return Run(spec(experiment, mixer, seed, train=train, **named, **changes), provenance(), rows)
+
+
+def slots_run(mixer, seed, variant="random", off=0.0, **changes) -> Run:
+    """Measured exactly as the laws say, `off` aside."""
+    size = {"density": 0.12, "buckets": 64, "ways": 8}
+    oldest, deltas = variant == "oldest", [1024, 4096, 16_384] if variant != "collisions" else []
+    rows = [
+        {"metric": "survival", "delta": d, "value": survival_by_law(d, **size, oldest=oldest) - off, "n": 1024}
+        for d in deltas
+    ]
+    loads = [0.5, 1.0, 4.0] if variant == "collisions" else []
+    rows += [{"metric": "held", "load": x, "value": held_by_law(x, 8) - off, "n": 4096} for x in loads]
+    rows = [row | {"variant": variant} for row in rows]
+    return Run(spec("sparse_laws", "slots", 0, variant=variant, **size, **changes), provenance(), rows)
+
+
+def sparse_speed_run(mixer, seed, variant="surprisal", slower=0.0, **changes) -> Run:
+    """A tenth slower than the window for every gate before it in the list."""
+    cost = {"window alone": 1e-6, "every": 1.1e-6, "random": 1.2e-6, "surprisal": 1.4e-6}[variant]
+    rows = []
+    for length in (4096, 16_384, 65_536):
+        at = {"length": length, "variant": variant, "spread": 0.02}
+        value = cost * (1 + slower * math.log2(length / 4096))
+        rows.append({"metric": "seconds_token", "value": value, "n": 5, **at})
+        rows.append({"metric": "resident_bytes", "value": 4e8, "n": 1, **at})
+    return Run(spec("sparse_speed", "window_attention", 0, variant=variant, **changes), provenance(), rows)
+
+
+def fill_sparse(store: Store, seeds=3, profile="laptop") -> Store:
+    """Every variant of all four experiments."""
+    for variant in ("random", "oldest", "collisions"):
+        store.write(slots_run("slots", 0, variant, profile=profile))
+    for variant in ("window alone", "every", "random", "surprisal"):
+        store.write(sparse_speed_run("window_attention", 0, variant, profile=profile))
+    for seed in range(seeds):
+        for variant in ("window alone", "everything written", "everything written by centroids"):
+            store.write(sparse_run("window_attention", seed, variant, profile=profile))
+        learned = {"skill": {"salience": 0.55}, "profile": profile}
+        store.write(sparse_run("window_attention", seed, "learned salience", **learned))
+        for number, rung in enumerate(RUNGS):
+            own = {"skill": {"random": 0.3 + 0.03 * number}, "experiment": "sparse_ladder", "profile": profile}
+            store.write(sparse_run("window_attention", seed, rung.name, **own))
+    return store
 
 
 def fill(store: Store, seeds=3, profile="laptop") -> Store:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.models import Backbone
 from hmlcore.results import spec_hash
 from hmlcore.results.spec import canonical, check_spec
 from hmlcore.results.uniform import check_uniform
@@ -111,7 +110,8 @@ def test_compared_runs_differ_in_mixer_and_seed_only(name, profile):
 def parameters(model, mixer, vocabulary):
     """Of a model that many specs have."""
     with torch.device("meta"):
-        return Backbone(model_config({"model": json.loads(model), "mixer": mixer}, vocabulary)).parameter_count
+        config = model_config({"model": json.loads(model), "mixer": mixer}, vocabulary)
+        return config.build().parameter_count
 
 
 @each_of_one_kind

@@ -1,0 +1,50 @@
+"""A sparse memory that writes what surprises it: which gate finds most again, per token that it writes?
+
+Beside a window of attention lie slots. Every token reads them, few are written: a gate decides which, and a
+controller holds how many. Four experiments.
+
+`sparse_laws` needs no model: slots that are driven out at random are gone after Δ tokens by e^{−ρΔ/S}, oldest
+first by a step, and cues that hash into N buckets of W ways are lost as Poisson's law says.
+
+`sparse_speed`: a token costs the same at every length, gates, logits and writes on, and how much of the
+window's own speed is left, in one process on one machine.
+
+`sparse_recall`: facts are planted in a stream and asked for beyond the window, by their cue and never by the
+answer (:mod:`hmlcore.tasks.planted`). A model learns to read with everything written; then the same weights are
+asked with every gate that is not learned, at every density, so that what is compared is the choice alone. The
+learned gate, addresses by centroids, and the window without a memory are trained by themselves, at equal
+parameters. Controls: random writing at the same density, the oracle that is told the rare ids, the same memory
+unread, chance, unigram, echo, and the nearest of all cues. The source's own metric, which presents the answer,
+is reported beside.
+
+`sparse_ladder` makes the versions of the source again as configurations, each trained by itself.
+
+Rules and grids stand in one commit, before any run.
+"""
+
+from hmlcore.studies.kit.study import Experiment, Study
+
+_ASKED = ("gate", "density", "kind", "distance", "facts")
+_MIXERS = ("window_attention",)
+STUDY = Study(
+    "sparse",
+    "Does a memory that chooses what it writes find more again than one that writes at random?",
+    (
+        Experiment(
+            "sparse_laws", "How long do slots last, and how many cues collide?", factors=("variant",),
+            conditions=("delta", "load"), mixers=("slots",), trained=False,
+        ),
+        Experiment(
+            "sparse_speed", "What does a sparse memory cost beside its window?", factors=("variant",),
+            conditions=("length",), mixers=_MIXERS, trained=False, repeatable=False,
+        ),
+        Experiment(
+            "sparse_recall", "Which gate finds most again, per token that it writes?", factors=("variant",),
+            conditions=_ASKED, criterion=("bits_per_token", "min"), mixers=_MIXERS,
+        ),
+        Experiment(
+            "sparse_ladder", "What does each version of the source find again?", factors=("variant",),
+            conditions=_ASKED, criterion=("bits_per_token", "min"), mixers=_MIXERS,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,142 @@
+"""The study of the sparse memory: its grids, the laws, what its rules decide, and what is measured for real."""
+
+import pytest
+import torch
+from made_up_claims import decided
+from made_up_results import SPARSE_GATES, fill_sparse, loaded, slots_run, sparse_run, sparse_speed_run
+
+from hmlcore.results import Store
+from hmlcore.results.tuning import tuned
+from hmlcore.studies.sparse import claims, laws
+from hmlcore.studies.sparse.claims import held_by_law, survival_by_law
+from hmlcore.studies.sparse.figures import sparse_frontier, sparse_ladder, sparse_laws, sparse_targets
+from hmlcore.studies.sparse.grid import PROTOCOLS, UNLEARNED, examine
+from hmlcore.studies.sparse.rungs import RUNGS
+
+MIXER = "window_attention"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fill_sparse(Store(tmp_path_factory.mktemp("sparse")), seeds=5)
+
+
+def recalls(folder, skills, seeds=5, **window):
+    store = Store(folder)
+    for seed in range(seeds):
+        store.write(sparse_run(MIXER, seed, skill=skills))
+        store.write(sparse_run(MIXER, seed, "window alone", **window))
+    return loaded(store, "sparse_recall")
+
+
+def test_a_gate_is_above_random_or_is_not(store, tmp_path):
+    found = decided(claims.a_gate_beats_random, loaded(store, "sparse_recall"))
+    assert found[0] == "confirmed" and found[1].startswith("above random writing: redundancy, surprisal; ahead")
+    flat = recalls(tmp_path / "flat", {"random": 0.5, "surprisal": 0.4, "rare": 0.9})
+    assert decided(claims.a_gate_beats_random, flat)[0] == "refuted"  # the oracle does not count
+    few = recalls(tmp_path / "few", SPARSE_GATES, seeds=3)
+    assert decided(claims.a_gate_beats_random, few)[0] == "refuted"
+
+
+def test_other_rules_of_recall(store, tmp_path):
+    results = loaded(store, "sparse_recall")
+    assert decided(claims.memory_reaches_beyond_the_window, results)[0] == "confirmed"
+    assert decided(claims.the_answer_comes_from_the_memory, results)[0] == "confirmed"
+    verdict, said = decided(claims.targets_met, results)
+    assert verdict == "refuted" and "best of gates surprisal (everything written)" in said
+    assert decided(claims.the_sources_metric_is_near_trivial, results)[0] == "confirmed"
+    good = recalls(tmp_path, {"random": 1.4, "surprisal": 12.0})
+    assert decided(claims.targets_met, good)[0] == "confirmed"
+    assert decided(claims.the_sources_metric_is_near_trivial, good)[0] == "refuted"
+
+
+def test_rules_of_laws_speed_and_ladder(store, tmp_path):
+    assert decided(claims.slots_follow_their_laws, loaded(store, "sparse_laws"))[0] == "confirmed"
+    off = Store(tmp_path / "off")
+    for variant in ("random", "oldest", "collisions"):
+        off.write(slots_run("slots", 0, variant, off=0.04 * (variant != "oldest")))
+    assert decided(claims.slots_follow_their_laws, loaded(off, "sparse_laws"))[0] == "undecided"
+    speed = loaded(store, "sparse_speed")
+    assert decided(claims.time_is_flat, speed)[0] == decided(claims.fast_enough, speed)[0] == "confirmed"
+    assert "0.71 of the window alone" in decided(claims.fast_enough, speed)[1]
+    slow = Store(tmp_path / "slow")
+    for variant in ("window alone", "surprisal"):
+        slow.write(sparse_speed_run(MIXER, 0, variant, slower=2.5))
+    slow = loaded(slow, "sparse_speed")
+    assert decided(claims.time_is_flat, slow)[0] == decided(claims.fast_enough, slow)[0] == "refuted"
+    assert decided(claims.later_versions_recall_more, loaded(store, "sparse_ladder"))[0] == "confirmed"
+
+
+def test_the_laws_by_hand():
+    # One way: a cue is held if it is the first in its bucket, (1 − e^{−λ}) / λ.
+    assert held_by_law(2.0, 1) == pytest.approx(0.4323, abs=1e-4)
+    assert held_by_law(0.01, 8) == pytest.approx(1.0) and held_by_law(100.0, 8) == pytest.approx(0.01)
+    assert survival_by_law(512, 0.5, 32, 8, oldest=False) == pytest.approx(2.718281828**-1)
+    # One way, oldest first: gone with the first write to the bucket.
+    assert survival_by_law(64, 0.5, 32, 1, oldest=True) == pytest.approx(2.718281828**-1)
+
+
+def test_slots_are_measured_to_follow_them():
+    """The op itself, small: random eviction, oldest first and collisions lie within four standard errors."""
+    size = dict(
+        laws._SETTINGS["laptop"], streams=8, buckets=16, ways=4, facts=16, deltas=[256, 1024], loads=[1.0]
+    )
+    specs = [spec | size for spec in laws.grid("laptop")]
+    runs = laws.side_by_side(specs, torch.device("cpu"))
+    for run in runs:
+        for row in run.rows:
+            if row["metric"] == "held":
+                law = held_by_law(row["load"], 4)
+            else:
+                law = survival_by_law(row["delta"], 0.12, 16, 4, oldest=run.spec["variant"] == "oldest")
+            assert abs(row["value"] - law) < 4 * (law * (1 - law) / row["n"]) ** 0.5 + 0.02, (
+                run.spec,
+                row,
+                law,
+            )
+    assert len({run.spec["variant"] for run in runs}) == 3
+
+
+def test_a_model_is_asked_with_every_gate_and_density():
+    """One untrained run of `smoke`, everything written: masked, everything, and each gate in its place."""
+    from hmlcore.runner.model import build_model
+    from hmlcore.studies.kit.comparison import task_from
+
+    (spec,) = [s for s in PROTOCOLS["sparse_recall"].grid("smoke") if s["seed"] == 0
+               and s["variant"] == claims.EVERYTHING]  # fmt: skip
+    model = build_model(spec, task_from(spec["train"][0]))
+    rows = examine(model, None, spec)
+    writers = {(row["gate"], row["density"]) for row in rows if row["metric"] == "recall"}
+    assert writers == {("masked", 0.0), ("every", 1.0), ("random", 0.12), ("surprisal", 0.12)}
+    gated = {row["gate"]: row["value"] for row in rows if row["metric"] == "gated"}
+    assert gated["every"] > 0.99 and 0.05 < gated["random"] < 0.25 and 0.05 < gated["surprisal"] < 0.25
+    assert {row["gate"] for row in rows if row["metric"] == "control"} == {
+        "chance",
+        "unigram",
+        "echo",
+        "oracle",
+    }
+    assert set(UNLEARNED) >= set(spec["ask"]["gates"])
+
+
+def test_rungs_are_named_once_and_configure_a_model():
+    names = [rung.name for rung in RUNGS]
+    assert len(set(names)) == len(names) and names[0] == "V1" and names[-1] == "V68.4"
+    variants = [spec["variant"] for spec in PROTOCOLS["sparse_ladder"].grid("laptop")]
+    assert variants[: len(RUNGS)] == names and len(variants) == 3 * len(RUNGS)
+
+
+def test_what_figures_and_tables_show(store):
+    results = loaded(store, "sparse_recall")
+    fig = sparse_frontier(results)
+    lines = {trace.name for trace in fig.data if trace.meta == "mean"}
+    assert lines == {"random", "oracle: rare ids", "surprisal", "read before write"}
+    one = next(t for t in fig.data if t.meta == "mean" and t.name == "surprisal")
+    rows = claims.frontier(tuned(results))
+    rows = rows[(rows["gate"] == "surprisal") & (rows["kind"] == "rare")]
+    assert list(one.y) == pytest.approx(list(rows.groupby("density")["value"].mean()), rel=1e-4)
+    laws_drawn = sparse_laws(loaded(store, "sparse_laws"))
+    assert sum(trace.meta == "law" for trace in laws_drawn.data) == 3
+    html = sparse_targets(results).html
+    assert "learned salience" in html and "oracle" in html and "524,288 tokens between" in html
+    assert "what the memory did not help to expect" in sparse_ladder(loaded(store, "sparse_ladder")).html
