@@ -671,6 +671,83 @@ CONTROLLED = (
 )  # fmt: skip
 
 
+BOUND = {"holographic": "holographic", "attention": "attention", "gated DeltaNet": "gated_deltanet",
+         "HML": "hml", "Mamba-2": "mamba2"}  # fmt: skip
+PARTS = {
+    **dict.fromkeys(("unitary", "convolution", "loss at lag 0", "loss at random lags"), "holographic"),
+    **dict.fromkeys(("as described", "as described and keys redrawn"), "holographic_legacy"),
+}
+
+
+def capacity_run(binding="unitary", off=0.0, gain=0.0, lost=0.0, learned=0.1, **changes) -> Run:
+    """Recall by the law, `off` from it; slots gain, fewer bits lose, learned keys are better by so much."""
+    rows, made = [], spec("holographic_capacity", "holographic", 0, binding=binding, values=256, **changes)
+    made.pop("lr")
+
+    def add(value, law, pairs, channels=256, slots=1, stored="fp32", keys="random"):
+        here = {"binding": binding, "channels": channels, "pairs": pairs, "slots": slots, "stored": stored}
+        for metric, x in (("accuracy", value), ("law", law)):
+            rows.append({"metric": metric, "value": x, "n": 1000, "keys": keys, **here})
+
+    for channels in (256, 512):
+        for ratio, law in ((32, 0.99), (8, 0.4)):
+            for slots in (1, 4):
+                add(law - off + gain * (slots > 1), law, channels // ratio, channels, slots)
+    for stored, less in {"fp16": 0, "int8": lost, "int4": 0.1, "signs": 0.2, "fp32, the same ones": 0}.items():
+        add(0.9 - less, 0.9, 8, stored=stored)
+    for keys, more in {"random, the same in all": 0, "learned, the same in all": learned}.items():
+        add(0.5 + more, 0.5, 8, keys=keys)
+    return Run(made, provenance(), rows)
+
+
+def bound_cost_run(mixer, times=0.2, faster=True, **changes) -> Run:
+    """Attention costs `times` the described system's operations at 2,048 tokens, and more with length."""
+    made, rows = spec("holographic_cost", mixer, 0, **changes), []
+    made.pop("lr")
+    for length in (512, 2048, 65_536):
+        grows = mixer == "attention"
+        flops = 1e8 * (times * length / 2048 if grows else 1)
+        decode = 1e-4 * (1 + length / 4096 if grows else 2 if faster else 1000)
+        here = {"length": length, "n": 5, "state_bytes": 256 * length if grows else 8192}
+        rows.append({"metric": "flops_source", "value": flops, "size": "source", **here})
+        rows.append({"metric": "seconds_decode", "value": decode, "size": "laptop", **here})
+    return Run(made, provenance(), rows)
+
+
+def bound_task_run(seed, variant="holographic", task="recall", own=0.9, others=0.9, **changes) -> Run:
+    """The layer at `own`, the others at `others`, a hundredth apart from seed to seed."""
+    value = (own if variant == "holographic" else others) + 0.001 * seed
+    rows = [{"metric": "score", "value": -3 * (2 - value) if task == "bytes" else value, "n": 100}]
+    rows += [] if task == "bytes" else [{"metric": "accuracy", "value": value, "n": 100}]
+    named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
+    rows = [{"variant": variant, "task": task, "length": 32, **row} for row in rows]
+    return Run(spec("holographic_tasks", BOUND[variant], seed, lr=0.01, **named), provenance(), rows)
+
+
+def bound_part_run(seed, variant="unitary", task="recall", value=0.9, **changes) -> Run:
+    """One variant of the layer at `value`."""
+    named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
+    row = {"metric": "accuracy", "value": value + 0.001 * seed, "n": 100, "length": 32}
+    rows = [row | {"variant": variant, "task": task}]
+    return Run(spec("holographic_ablation", PARTS[variant], seed, lr=0.01, **named), provenance(), rows)
+
+
+def fill_holographic(store: Store, seeds=3, profile="laptop") -> Store:
+    """Everything of the holographic memory."""
+    for binding in ("unitary", "bipolar", "convolution"):
+        store.write(capacity_run(binding, profile=profile))
+    for mixer in ("attention", "holographic", "holographic_legacy"):
+        store.write(bound_cost_run(mixer, profile=profile))
+    for seed in range(seeds):
+        for variant in BOUND:
+            for task in ("recall", "overwrite", "copy", "needle", "bytes"):
+                store.write(bound_task_run(seed, variant, task, profile=profile))
+        for variant in PARTS:
+            for task in ("recall", "overwrite"):
+                store.write(bound_part_run(seed, variant, task, profile=profile))
+    return store
+
+
 def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
     """`seeds` runs of every controlled task; no ablation of the penalty on overwrite."""
     for seed in range(seeds):
@@ -816,4 +893,5 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
         store.write(physics_run("hml", 0, dynamics, profile=profile))
     for variant, mixer in (("hml", "hml"), ("gated-deltanet", "gated_deltanet")):
         store.write(explorer_run(mixer, 0, variant, profile=profile))
+    fill_holographic(store, seeds, profile)
     return fill_books(fill_synthetic(store, seeds, profile), seeds, profile)

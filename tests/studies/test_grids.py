@@ -96,7 +96,7 @@ def test_every_mixer_has_the_same_seeds_and_beyond_smoke_there_are_three(name, p
 @each_of_one_kind
 def test_compared_runs_differ_in_mixer_and_seed_only(name, profile):
     for group in comparisons(GRIDS[name, profile]):
-        varied = ("variant", "lr", "energy_penalty") if "variant" in group[0] else ()
+        varied = ("variant", "lr", "energy_penalty", "auxiliary") if "variant" in group[0] else ()
         chosen = ("lr",) if profile == "laptop" and name in SEED_0_TUNED else ()
         own = ("mixer", "seed", "model", "trace", *varied, *chosen)
         rest = [{k: v for k, v in s.items() if k not in own} for s in group]
