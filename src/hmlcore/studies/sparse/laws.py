@@ -71,7 +71,7 @@ def _worth(spec: dict, slots: Slots, chunk: int) -> torch.Tensor:
 
 
 def _survival(spec: dict, device: torch.device) -> list[dict]:
-    """Full slots, facts of one chunk, and then a share of tokens written, in buckets without reason."""
+    """Full slots, facts of one chunk, one a bucket, and then a share of tokens written, in any bucket."""
     streams, width, buckets = spec["streams"], spec["chunk"], spec["buckets"]
     size = buckets * spec["ways"]
     slots = empty_slots(streams, buckets, spec["ways"], 8, 8, device)
@@ -84,8 +84,9 @@ def _survival(spec: dict, device: torch.device) -> list[dict]:
         bucket = mixed(4, stream, number) % buckets
         some = uniform_of(5, stream, number) < spec["density"]
         some = torch.ones_like(some) if chunk < warm else some
-        if chunk == warm:
+        if chunk == warm:  # a fact a bucket: what lies beside it is older
             some = torch.arange(width, device=device).expand_as(some) < spec["facts"]
+            bucket = torch.arange(width, device=device).expand_as(bucket) % buckets
         slots, fate = sparse_write(slots, _offers(spec, number, some, bucket), _worth(spec, slots, chunk), 1.0)
         if chunk == warm:
             there = int(fate.stands.sum())
