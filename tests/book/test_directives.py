@@ -115,7 +115,7 @@ def test_a_paper_that_was_not_built_is_no_picture(ext, monkeypatch, tmp_path):
         ("https://github.com/who/what.git", "https://github.com/who/what"),
         ("git@github.com:who/what", "https://github.com/who/what"),
         ("https://token@gitlab.com/who/what.x/", "https://gitlab.com/who/what.x"),
-        ("/home/who/what", ""),
+        ("/srv/who/what", ""),
         ("https://github.com.evil.org/who/what", ""),
         ("https://github.com/who", ""),
     ],

@@ -98,3 +98,12 @@ def test_slurm_is_asked_for_what_the_profile_says(tmp_path):
     (wrapped,) = [word for word in words if word.startswith("--wrap=")]
     assert "--target-jobs 'run:experiment=copy'" in wrapped and "'profile=full'" in wrapped
     assert not (tmp_path / "work" / "_build" / "full" / "workflow" / "copy").exists()
+
+
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_a_profile_asks_for_nothing_that_snakemake_or_its_plugin_does_not_know(name):
+    from snakemake.cli import get_argument_parser
+
+    known = get_argument_parser()._option_string_actions
+    profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text("utf-8"))
+    assert profile["executor"] == name and [key for key in profile if f"--{key}" not in known] == []
