@@ -1,6 +1,7 @@
 """What a holographic layer is made of: lifts to many channels, routes among slots, what slots keep."""
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,14 @@ _SEED = 0x484D
 
 def fixed(rows: int, columns: int, orthogonal: bool, seed: int) -> Tensor:
     """Normal numbers that are the same in every layer, process and place; orthonormal columns times √rows if
-    `orthogonal` and there are no more columns than rows."""
+    `orthogonal` and there are no more columns than rows. Where a model is only planned, so are they."""
+    if torch.empty(0).device.type == "meta":
+        return torch.empty(rows, columns)
+    return _drawn(rows, columns, orthogonal, seed).clone()
+
+
+@lru_cache(maxsize=8)
+def _drawn(rows: int, columns: int, orthogonal: bool, seed: int) -> Tensor:
     g = torch.Generator().manual_seed(_SEED + seed)
     drawn = torch.randn(rows, columns, generator=g, device="cpu")
     if orthogonal and columns <= rows:
