@@ -3,6 +3,7 @@
 `HMLCORE_BOOK_PROFILE` names the profile whose results are shown (default ``laptop``).
 """
 
+import html
 import json
 import os
 import shutil
@@ -16,7 +17,12 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from hmlcore import paths
+from hmlcore.errors import HmlcoreError
+from hmlcore.explorers import page
+from hmlcore.explorers.kinds import kind as explorer_kind
+from hmlcore.explorers.store import store_data
 from hmlcore.figures.mystnb import plotly_html
+from hmlcore.results import Store
 from hmlcore.studies.export import figures, tables
 
 
@@ -117,6 +123,51 @@ class HmlTable(SphinxDirective):
         return [nodes.raw("", path.read_text("utf-8"), format="html")]
 
 
+class HmlExplorer(SphinxDirective):
+    """``{hml-explorer} NAME``: a live explorer, numbered; a still picture until its scripts run, and without.
+
+    The content is the caption, by default that of the explorer. Options ``text``, ``models`` and ``at`` (from
+    1) are what it opens with. The label is ``explorer-NAME`` unless the option ``name`` gives another.
+    """
+
+    required_arguments = 1
+    option_spec: ClassVar = dict.fromkeys(("name", "text", "models", "at"), directives.unchanged)
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        try:
+            own = explorer_kind(name)
+            state = {key: self.options[key] for key in ("text", "models", "at") if key in self.options}
+            static = "../" * self.env.docname.count("/") + "_static/"
+            still = f'<img src="{static}explorers/{name}.png" alt="{html.escape(own.caption)}" loading="lazy">'
+            opened = page.element(name, still, **state)
+            models = state.get("models", " ".join(own.models)).split()
+            files = [page.model_script(model) for model in models]
+            if name == "store":
+                files.append(write_store(Path(self.env.doctreedir) / "hml-static"))
+        except HmlcoreError as error:
+            raise self.error(str(error)) from error
+        scripts = "".join(f'<script defer src="{static}{file}"></script>' for file in (*files, page.SCRIPT))
+        figure = nodes.figure("", nodes.raw("", opened + scripts, format="html"))
+        self.set_source_info(figure)
+        self.options.setdefault("name", f"explorer-{name}")
+        self.add_name(figure)
+        caption = self.content or StringList([own.caption], source=__file__)
+        text = nodes.Element()
+        self.state.nested_parse(caption, self.content_offset, text)
+        figure += nodes.caption("", "", *text.children[0].children)
+        return [figure]
+
+
+def write_store(folder: Path) -> str:
+    """The name of the script with what the store has at this profile, written to `folder`."""
+    found = store_data(Store(paths.results()), (profile(),), specs=False)
+    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+    (folder / "hml-store.js").write_text(page.store_script(text), "utf-8")
+    return "hml-store.js"
+
+
 def load_numbers(app, config) -> None:
     """Make every entry of the store's ``numbers.json`` a substitution: ``{{ name }}`` in the prose."""
     path = store() / "numbers.json"
@@ -134,6 +185,7 @@ def collect_scripts(app, config) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config.html_static_path.append(str(folder))
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", folder)
+    page.write_scripts(folder)
     mathjax = paths.root() / "node_modules" / "mathjax" / "es5"
     widgets = paths.root() / "node_modules" / "@jupyter-widgets" / "html-manager" / "dist"
     if not (mathjax.is_dir() and widgets.is_dir()):
@@ -166,6 +218,7 @@ def drop_thebe(app, pagename, templatename, context, doctree) -> None:
 def setup(app) -> dict:
     app.add_directive("hml-figure", HmlFigure)
     app.add_directive("hml-table", HmlTable)
+    app.add_directive("hml-explorer", HmlExplorer)
     app.connect("config-inited", load_numbers)
     app.connect("config-inited", collect_scripts)
     app.connect("html-page-context", drop_thebe, priority=999)

@@ -142,5 +142,11 @@ class Page:
 
 
 @pytest.fixture
+def open_at(chromium):
+    """Site, by its address, → a :class:`Page` of it."""
+    return lambda site: Page(chromium, site)
+
+
+@pytest.fixture
 def page(chromium, site) -> Page:
     return Page(chromium, site)

@@ -102,10 +102,10 @@ def has_display() -> bool:
 def explore(name: str, port: int | None = None, browser: bool = True) -> int:
     """Serve until Ctrl-C, which is how it ends: 0; 128 and the signal where another one asked."""
     server = serve(name, port)
-    print(f"{name} explorer: {server.address}  (Ctrl-C ends it)", flush=True)
-    if browser and not (has_display() and webbrowser.open(server.address)):
-        print("no browser could be opened here: open that address in one", flush=True)
     try:
+        print(f"{name} explorer: {server.address}  (Ctrl-C ends it)", flush=True)
+        if browser and not (has_display() and webbrowser.open(server.address)):
+            print("no browser could be opened here: open that address in one", flush=True)
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         print("\nexplorer closed", flush=True)

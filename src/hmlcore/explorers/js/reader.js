@@ -54,11 +54,11 @@ export class Reader {
       }
       this.run = {model, tokens, characters: [...this.text], ...run};
       this.right = answers(this.task, this.run.characters);
-      this.at = bound(this.at, 0, tokens.length - 1);
       this.error = "";
     } catch (error) {
       this.error = error.message;
     }
+    this.at = bound(this.at, 0, (this.run?.tokens.length ?? 1) - 1);
     return !this.error;
   }
 
@@ -87,6 +87,7 @@ export function readerControls(reader, changed) {
     play.textContent = "▶ Play";
   };
   const begin = () => {
+    if (!reader.run) return;
     if (reader.at >= reader.run.tokens.length - 1) move(0);
     play.setAttribute("aria-pressed", "true");
     play.textContent = "❚❚ Pause";
@@ -109,6 +110,7 @@ export function readerControls(reader, changed) {
   }
 
   function move(t) {
+    if (!reader.run) return;
     reader.at = bound(t, 0, reader.run.tokens.length - 1);
     place();
     changed("at");
