@@ -73,7 +73,7 @@ def test_the_registry_of_mixers():
 def test_sizes_of_numpy_and_torch_are_sizes(scalar):
     """What is kept of them is a plain number, which a spec and a saved model can hold."""
     for name, mixer in MIXERS.items():
-        plain = {"conv_size": 2, **({"num_heads": 2} if "num_heads" in mixer.arguments() else {})}
+        plain = {size: 2 for size in ("conv_size", "num_heads") if size in mixer.arguments()}
         torch.manual_seed(0)
         wanted = build_mixer(name, WIDTH, **plain)
         torch.manual_seed(0)
