@@ -193,7 +193,8 @@ FIGURES = {
     "capacity_of_slots": Figure(
         "holographic_capacity", capacity_of_slots,
         "The same bytes in one superposition or in several slots to which keys are routed at random: dots are "
-        "measured, dotted lines are the law of a slot that has some pairs more or less than the mean.",
+        "measured, dotted lines are the law of a slot that has some pairs more or less than the mean, "
+        "which is low where slots have few pairs.",
     ),
     "holographic_cost": Figure(
         "holographic_cost", holographic_cost,

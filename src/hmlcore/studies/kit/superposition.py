@@ -4,7 +4,10 @@ A read of D numbers is the value asked for, of size 1 a channel, and N − 1 oth
 random. Against the K values it may be, its product with the right one is normal about D with variance
 (N − 1)D, with every other normal about 0 with variance ND: right where the first is the largest of K,
 
-    P(D, N, K) = ∫ φ(x − √(D/N)) Φ(x)^{K−1} dx.
+    P(D, N, K) = ∫ φ(x − √(D/N)) Φ(x)^{K−1} dx,
+
+with one variance, ND, for both. Of few pairs that is too much noise for the right answer, by one part in N, and
+the law a little low; a slot with a pair of its own, which is always read right, is where it shows.
 
 Needs no torch.
 Sources: Plate, Distributed representations (1994), appendix; Frady, Kleyko and Sommer (arXiv 1803.00412).
@@ -29,7 +32,7 @@ def accuracy(channels: float, pairs: float, values: int) -> float:
     channels, pairs = check_positive("channels", channels), check_positive("pairs", pairs)
     values = check_int("values", values)
     signal = math.sqrt(channels / pairs)
-    # x = signal + z: the right answer's own noise z is normal.
+    # x = signal + z, z the noise of the right answer.
     density = np.exp(-0.5 * _REACH**2) / math.sqrt(2 * math.pi)
     return float(np.trapezoid(density * np.exp((values - 1) * log_ndtr(_REACH + signal)), _REACH))
 
