@@ -27,7 +27,7 @@ from hmlcore.tasks import TASKS
 
 VERBS = (
     "list", "status", "plan", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book",
-    "paper", "arxiv", "doctor",
+    "paper", "arxiv", "explore", "doctor",
 )  # fmt: skip
 pytestmark = pytest.mark.usefixtures("own_folders")
 
