@@ -263,3 +263,20 @@ def test_a_nan_stays_in_its_stream():
         state[-1].values[0, 0, 0] = torch.nan
         spoilt, _ = model(tokens[:, 16:], state)
     assert torch.equal(spoilt[1:], clean[1:, 16:])
+
+
+def test_behind_the_interface_of_transformers(tmp_path):
+    """Saved, loaded and generated from, rows of different lengths side by side."""
+    hf = pytest.importorskip("hmlcore.models.hf")
+    model, tokens = built(gate="random", address="centroids"), drawn(2, 21)
+    hf.HmlForCausalLM.from_backbone(model).save_pretrained(tmp_path)
+    loaded = hf.HmlForCausalLM.from_pretrained(tmp_path).eval()
+    assert isinstance(loaded.backbone, Sparse) and loaded.backbone.config == model.config
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(tokens).logits, model(tokens)[0], rtol=1e-5, atol=1e-5)
+    mask = torch.ones_like(tokens)
+    mask[0, :6] = 0
+    options = {"attention_mask": mask, "max_new_tokens": 5, "do_sample": False}
+    found = loaded.generate(tokens, **options)[:, 21:]
+    alone = loaded.generate(tokens[:1, 6:], max_new_tokens=5, do_sample=False)[:, 15:]
+    assert torch.equal(found[:1], alone)
