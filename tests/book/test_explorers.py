@@ -274,5 +274,12 @@ def test_it_is_live_in_the_book_from_the_file_system(open_at, smoke_book, path):
     page.open(path)
     page.wait("document.querySelector('.hml-explorer .hmlx svg path')", what="the explorer drawn")
     assert page.js("return document.querySelector('.hmlx .error:not([hidden])')?.textContent ?? ''") == ""
+    # The theme's own rules for figures leave the layers of the map on each other.
+    gaps = page.js(
+        "const box = (n) => document.querySelector(`.stack ${n}`)?.getBoundingClientRect();"
+        "const a = box('canvas'), b = box('svg');"
+        "return a ? [a.x - b.x, a.y - b.y, a.width - b.width] : [0]"
+    )
+    assert max(map(abs, gaps)) < 1
     assert page.console_errors() == []
     assert [u for u in page.outside_requests() if not u.startswith("file:")] == []

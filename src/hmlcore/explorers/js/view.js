@@ -45,7 +45,7 @@ export const modelLabel = (name) => MODEL_LABELS[name] ?? name;
 const DARK = "--ink:#e6e6e6;--soft:#9aa1ab;--line:#4a5160;--faint:#2b3038;--paper:#14181e;--blue:#56B4E9;color-scheme:dark;";
 const LOOK = `
 .hmlx{--ink:#222832;--soft:#5b6470;--line:#c3c9d1;--faint:#edf0f3;--paper:#fff;--blue:#0072B2;color:var(--ink);
-  color-scheme:light;font:15px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;container-type:inline-size;margin:1rem 0}
+  color-scheme:light;font:15px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;container-type:inline-size;margin:1rem 0;text-align:left}
 html[data-theme=dark] .hmlx,body[data-jp-theme-light=false] .hmlx,body.vscode-dark .hmlx{${DARK}}
 @media (prefers-color-scheme:dark){html:not([data-theme]) body:not([data-jp-theme-light]):not(.vscode-light) .hmlx{${DARK}}}
 .hmlx *{box-sizing:border-box}
@@ -69,7 +69,7 @@ html[data-theme=dark] .hmlx,body[data-jp-theme-light=false] .hmlx,body.vscode-da
 .hmlx .tokens small{font-size:.72em;color:var(--soft);white-space:nowrap}
 .hmlx .tokens .right,.hmlx .tokens .wrong{color:var(--ink);font-weight:600}
 .hmlx .planes{display:grid;gap:.6rem;grid-template-columns:repeat(4,minmax(0,1fr))}
-.hmlx figure{margin:0}.hmlx figure figcaption{font-size:.82em;color:var(--soft);text-align:center;padding:0}
+.hmlx .hmlx-inner figure{margin:0;padding:0;width:auto}.hmlx figure figcaption{font-size:.82em;color:var(--soft);text-align:center;padding:0}
 .hmlx .plane{border:1px solid var(--line);border-radius:8px;padding:2px;cursor:pointer;background:none;width:100%;display:block}
 .hmlx .plane[aria-pressed=true]{background:none;color:inherit;border-color:var(--accent);box-shadow:0 0 0 1px var(--accent)}
 .hmlx svg{display:block;width:100%;overflow:visible}.hmlx .plane svg{overflow:hidden}
@@ -80,7 +80,7 @@ html[data-theme=dark] .hmlx,body[data-jp-theme-light=false] .hmlx,body.vscode-da
 .hmlx .key svg{display:inline-block;width:1.4em;height:.9em;vertical-align:-.08em;margin-right:.3em}
 .hmlx .error{border:1px solid var(--ink);border-left-width:5px;border-radius:6px;padding:.5rem .8rem;margin:.5rem 0}
 .hmlx .split{display:grid;gap:1.2rem;grid-template-columns:minmax(0,3fr) minmax(0,2fr);align-items:start}
-.hmlx .stack{position:relative}.hmlx .stack canvas{position:absolute}.hmlx .stack svg{position:relative}
+.hmlx .stack{position:relative}.hmlx .stack canvas{position:absolute;left:0;top:0}.hmlx .stack svg{position:relative}
 .hmlx table{border-collapse:collapse;width:100%;font-size:.88em}.hmlx td,.hmlx th{padding:.2rem .5rem;text-align:left;border-bottom:1px solid var(--faint)}
 .hmlx h3{font-size:1em;margin:.7rem 0 .2rem}
 .hmlx .scroll{overflow-x:auto}
