@@ -129,10 +129,10 @@ def learned_keys(results: ResultSet) -> Table:
 def holographic_cost(results: ResultSet) -> go.Figure:
     """Operations at the source's sizes, seconds of a decoded token, and bytes of state, against length."""
     titles = {
-        "flops_source": "operations a token, the source's sizes", "seconds_decode": "seconds a decoded token",
+        "flops_source": "operations a token", "seconds_decode": "seconds a token",
         "state_bytes": "bytes of state",
     }  # fmt: skip
-    fig, cells = panels(list(titles.values()), "tokens before", "a token", columns=3)
+    fig, cells = panels(list(titles.values()), "tokens before", "", columns=3)
     for metric, where in zip(titles, cells, strict=True):
         of = "seconds_decode" if metric == "state_bytes" else metric
         rows = results.metric(of)
@@ -142,8 +142,8 @@ def holographic_cost(results: ResultSet) -> go.Figure:
             text = [f"{mixer_style(mixer).label}, {r.length:,.0f}: {r.shown:.3g}" for r in own.itertuples()]
             first = metric == next(iter(titles))
             _dots(fig, own["length"], own["shown"], mixer_style(mixer), text, where, first, "lines+markers")
-        fig.update_xaxes(type="log", **where)
-        fig.update_yaxes(type="log", **where)
+        fig.update_xaxes(type="log", dtick=1, **where)
+        fig.update_yaxes(type="log", dtick=1, matches=None, showticklabels=True, **where)
     return room_for_legend(stamp(fig, results))
 
 
