@@ -117,4 +117,5 @@ def _layer(mixer: str, width: int, arguments: str) -> tuple:
 
     with torch.device("meta"):
         layer = build_mixer(mixer, width, **json.loads(arguments))
-    return layer.flops_per_token, sum(p.numel() for p in layer.parameters())
+    # Runs that differ in seed and rate ask for the same lengths.
+    return lru_cache(maxsize=None)(layer.flops_per_token), sum(p.numel() for p in layer.parameters())
