@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from hmlcore import paths
@@ -22,15 +23,16 @@ from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import listed, write_file
 from hmlcore.keys import code_key, files_below, hash_of, matches
 from hmlcore.manifest import Manifest, no_links
-from hmlcore.notebooks import PARTIAL, captioned, check_installed, execute, plain
+from hmlcore.notebooks import PARTIAL, changed, check_installed, execute, for_page, plain
+from hmlcore.ops.backend import default_device
 from hmlcore.optional import need
 from hmlcore.pairs import sync_pairs
-from hmlcore.results import Store
+from hmlcore.results import Store, source_revision
 from hmlcore.results.clear import clear
-from hmlcore.runner.run import checkpoint_path
+from hmlcore.runner.run import checkpoint_path, device_name
 from hmlcore.studies import experiments, protocol
 from hmlcore.studies.export import export_all
-from hmlcore.studies.kit.study import check_profile
+from hmlcore.studies.kit.study import PROFILES, check_profile
 
 # A committed store is the published result and is never emptied; this one is made on the spot.
 _EPHEMERAL = "smoke"
@@ -57,7 +59,7 @@ def paper_pdf(profile: str) -> Path:
 def execute_chapters(
     profile: str, run_missing: bool | None = None, *, work: Path | None = None, fresh: bool = False
 ) -> list[Path]:
-    """Execute every chapter by papermill and return the executed copies, normalised.
+    """Execute every chapter by papermill and return the executed copies, normalised, with where that was.
 
     A chapter is skipped when its notebook, the package, the profile's results and the installed
     versions are those of its last execution.  `run_missing` lets chapters run the experiments that
@@ -89,7 +91,7 @@ def execute_chapters(
             _say(f"[{number}/{len(names)}] {name}: up to date")
             continue
         _say(f"[{number}/{len(names)}] {name}: executing in the {profile} profile")
-        execute(notebook, out, {"profile": profile, "run_missing": run_missing})
+        execute(notebook, out, {"profile": profile, "run_missing": run_missing}, _origin())
     # Only now: a chapter may have added to the store that an earlier one read.
     for out in executed:
         notebook = paths.project() / "notebooks" / out.name
@@ -121,6 +123,8 @@ def build_book(
     shown = (*listed(store, "figures/*.json"), *listed(store, "*.json"), paths.root() / "package-lock.json")
     has_scripts = str((paths.root() / "node_modules" / "mathjax").is_dir())
     address = os.environ.get("HMLCORE_REPOSITORY", "")
+    # What `hml plan` says on a page depends on the speeds in all of them.
+    shown += tuple(p for name in PROFILES for p in files_below(paths.results() / name, "*.parquet"))
     key = hash_of(code_key(), has_scripts, address, *files_below(source), *shown, paper_pdf(profile))
     index, stamp = work / "html" / "index.html", work / "html.key"
     if index.is_file() and matches(stamp, key):
@@ -137,6 +141,8 @@ def build_book(
 def commit_chapters(profile: str = "laptop") -> list[Path]:
     """Sync the pairs, execute the chapters and copy them to ``book/chapters``; return the files that changed.
 
+    One that differs in nothing but where it was executed stays as it is.
+
     Raises: HmlcoreError where a notebook was edited whose script has other cells; nothing is done then.
     """
     check_installed()
@@ -144,13 +150,20 @@ def commit_chapters(profile: str = "laptop") -> list[Path]:
     for notebook in sync_pairs(paths.project() / "notebooks", Manifest(workspace("pairs"))):
         _say(f"{notebook.name}: renewed from its .py")
     target.mkdir(exist_ok=True)
-    changed = []
+    renewed = []
     for chapter in execute_chapters(profile):
         out = no_links(target, target / chapter.name)
-        if not out.is_file() or out.read_bytes() != chapter.read_bytes():
+        if changed(chapter, out):
             write_file(out, chapter.read_bytes())
-            changed.append(out)
-    return changed
+            renewed.append(out)
+    return renewed
+
+
+def _origin() -> dict:
+    """What an executed chapter keeps of where it was executed."""
+    commit, dirty = source_revision()
+    device = device_name(default_device())
+    return {"device": device, "torch": version("torch"), "commit": commit, "dirty": dirty}
 
 
 def _empty(profile: str) -> None:
@@ -166,7 +179,7 @@ def _empty(profile: str) -> None:
 
 def _stage(source: Path, chapters: list[Path], words: dict[str, str]) -> None:
     """Copy the book's sources to `source`, with these executed chapters in place of the committed, and captions
-    from the stored figures."""
+    from the stored figures and a line on where they were executed."""
     root = paths.project()
     shutil.copytree(
         root / "book", source / "book", ignore=shutil.ignore_patterns("chapters", "__pycache__", ".*")
@@ -174,7 +187,7 @@ def _stage(source: Path, chapters: list[Path], words: dict[str, str]) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, source)
     for chapter in chapters:
-        write_file(source / "book" / "chapters" / chapter.name, captioned(chapter, words), durable=False)
+        write_file(source / "book" / "chapters" / chapter.name, for_page(chapter, words), durable=False)
 
 
 def captions(profile: str) -> dict[str, str]:

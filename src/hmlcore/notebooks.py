@@ -1,5 +1,6 @@
 """Notebooks: executed by papermill in a kernel of their own, and stripped of what differs from run to run."""
 
+import html
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from hmlcore.optional import need
 
 PARTIAL = ".partial.ipynb"
 """How the name of a notebook ends that was not executed to its end."""
+ORIGIN = "hmlcore"
+"""The notebook's metadata that say where it was executed: device, torch, commit, and dirty as of a run."""
 
 _PACKAGES = ("nbformat", "nbclient", "papermill", "jupytext", "ipykernel")
 # How the variables begin by which users, and programs around them, change what a kernel shows.
@@ -60,8 +63,11 @@ def own_kernel() -> Iterator[None]:
             os.environ.update(before)
 
 
-def execute(notebook: Path, out: Path, parameters: dict) -> None:
-    """Run one notebook in a new kernel; the copy appears at `out` only when it ran to its end."""
+def execute(notebook: Path, out: Path, parameters: dict, origin: dict) -> None:
+    """Run one notebook in a new kernel; the copy appears at `out` only when it ran to its end.
+
+    Args: origin, where that is, which the copy keeps as its metadata :data:`ORIGIN`.
+    """
     import nbformat
     import papermill
     from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -85,7 +91,9 @@ def execute(notebook: Path, out: Path, parameters: dict) -> None:
         ) from error
     except (CellExecutionError, DeadKernelError, RuntimeError) as error:
         raise HmlcoreError(f"chapter {notebook.stem} could not be executed: {plain(str(error))}") from error
-    write_file(out, nbformat.writes(normalise(executed)) + "\n")
+    executed = normalise(executed)
+    executed.metadata[ORIGIN] = origin
+    write_file(out, nbformat.writes(executed) + "\n")
     partial.unlink()
 
 
@@ -93,8 +101,9 @@ def normalise(notebook):
     """Strip from an executed notebook what differs from run to run, and hide its parameters.
 
     `notebook` is an nbformat node, changed in place and returned.  Cell ids are numbered, timings,
-    progress bars (standard error) and version numbers go, random widget ids become counters; cells
-    tagged ``parameters`` or ``injected-parameters`` get ``remove-cell``, which Jupyter Book hides.
+    progress bars (standard error), version numbers and :data:`ORIGIN` go, random widget ids become
+    counters; cells tagged ``parameters`` or ``injected-parameters`` get ``remove-cell``, which Jupyter
+    Book hides.
     """
     import nbformat
 
@@ -124,8 +133,25 @@ def _node(entries: dict) -> Any:
     return nbformat.from_dict(entries)
 
 
-def captioned(chapter: Path, words: dict[str, str]) -> str:
-    """The text of an executed chapter in which every cell that names a stored figure has its caption.
+def changed(chapter: Path, before: Path) -> bool:
+    """Whether an executed chapter is another than the one at `before`, wherever both were executed."""
+    import nbformat
+
+    try:
+        text = before.read_text("utf-8")
+        origin = json.loads(text)["metadata"].get(ORIGIN)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # absent, or no notebook
+        return True
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.metadata.pop(ORIGIN, None)
+    if origin is not None:
+        notebook.metadata[ORIGIN] = origin
+    return nbformat.writes(notebook) + "\n" != text
+
+
+def for_page(chapter: Path, words: dict[str, str]) -> str:
+    """The text of an executed chapter in which every cell that names a stored figure has its caption, and whose
+    last line says where it was executed.
 
     Args: words, figure → caption.
     Raises: HmlcoreError where a cell names a figure that is not among them.
@@ -138,7 +164,19 @@ def captioned(chapter: Path, words: dict[str, str]) -> str:
             require(name in words, f"chapter {chapter.stem} shows figure {name!r}, which is not stored")
             label = cell.metadata.pop("label", f"fig-{name.replace('_', '-')}")
             cell.metadata["mystnb"] = {"figure": {"name": label, "caption": words[name]}}
+    if origin := notebook.metadata.get(ORIGIN):
+        number = len(notebook.cells)
+        notebook.cells.append(nbformat.v4.new_markdown_cell(_executed_on(**origin), id=f"cell-{number:03d}"))
     return nbformat.writes(notebook) + "\n"
+
+
+def _executed_on(device: str, torch: str, commit: str, dirty: bool | None) -> str:
+    """A small line of HTML."""
+    where = "a CPU" if device == "cpu" else device
+    since = {True: " with changes", False: "", None: ", perhaps with changes"}[dirty]
+    source = "an unknown commit" if commit == "unknown" else f"commit {commit[:12]}{since}"
+    line = f"The cells of this page were executed on {where}, with torch {torch}, at {source}."
+    return f'<p class="hml-origin">{html.escape(line)}</p>'
 
 
 def plain(text: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
@@ -12,7 +13,7 @@ import pytest
 
 from hmlcore import book
 from hmlcore.errors import HmlcoreError
-from hmlcore.notebooks import normalise
+from hmlcore.notebooks import for_page, normalise
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUN = "results/smoke/copy/0123456789abcdef.parquet"
@@ -73,6 +74,18 @@ def test_chapter_is_executed_with_its_parameters_and_normalised(project):
     assert [c.id for c in notebook.cells] == [f"cell-{n:03d}" for n in range(4)]
     assert "papermill" not in chapter.read_text()
     assert "version" not in notebook.metadata.get("language_info", {})
+
+
+def test_a_chapter_keeps_where_it_was_executed_and_its_page_ends_with_that(project, monkeypatch):
+    monkeypatch.setattr(book, "source_revision", lambda: ("0123456789abcdef", True))
+    monkeypatch.setattr(book, "device_name", lambda device: "NVIDIA <X>")
+    project()
+    (chapter,) = book.execute_chapters("laptop")
+    used, kept = version("torch"), nbformat.read(chapter, as_version=4).metadata["hmlcore"]
+    assert kept == {"device": "NVIDIA <X>", "torch": used, "commit": "0123456789abcdef", "dirty": True}
+    where = f"on NVIDIA &lt;X&gt;, with torch {used}, at commit 0123456789ab with changes."
+    line = f'<p class="hml-origin">The cells of this page were executed {where}</p>'
+    assert nbformat.reads(for_page(chapter, {}), as_version=4).cells[-1].source == line
 
 
 def test_chapter_is_executed_again_only_when_something_changed(project):
@@ -169,6 +182,38 @@ def test_committed_chapters_change_only_with_their_content(project):
     first = book.commit_chapters()
     assert first == [root / "book" / "chapters" / "one.ipynb"]
     assert book.commit_chapters() == []
+
+
+def test_where_a_chapter_was_executed_changes_no_committed_one(project, monkeypatch):
+    root = project()
+    ours = root / "book" / "chapters" / "one.ipynb"
+    (executed,) = book.execute_chapters("laptop")
+    assert book.commit_chapters() == [ours]
+    text = ours.read_bytes()
+    (root / "results" / "laptop").mkdir()
+    (root / "results" / "laptop" / "copy.parquet").write_text("other runs: it is executed again")
+    monkeypatch.setattr(book, "source_revision", lambda: ("another", None))
+    assert book.commit_chapters() == [] and ours.read_bytes() == text
+    assert nbformat.read(executed, as_version=4).metadata["hmlcore"]["commit"] == "another"
+    for other in (text.replace(b"A chapter", b"A page"), text[:-2], b"<<<<<<< a merge", b"[]"):
+        ours.write_bytes(other)
+        assert book.commit_chapters() == [ours], other
+        assert ours.read_bytes() == executed.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        (("cpu", "unknown", None), "on a CPU, with torch 2, at an unknown commit."),
+        (("H", "c0ffee", None), "on H, with torch 2, at commit c0ffee, perhaps with changes."),
+        (("H", "c0ffee", False), "on H, with torch 2, at commit c0ffee."),
+    ],
+)
+def test_what_is_not_known_of_a_commit_is_not_claimed(tmp_path, origin, said):
+    kept = dict(zip(("device", "commit", "dirty"), origin, strict=True), torch="2")
+    nbformat.write(nbformat.v4.new_notebook(metadata={"hmlcore": kept}), tmp_path / "one.ipynb")
+    (line,) = nbformat.reads(for_page(tmp_path / "one.ipynb", {}), as_version=4).cells
+    assert line.source.endswith(f"executed {said}</p>")
 
 
 PRINTS = (

@@ -89,8 +89,17 @@ def test_nbval_catches_a_tampered_number_and_a_tampered_figure(smoke_book, tmp_p
 def test_chapters_made_twice_are_the_same_bytes(smoke_book):
     """A committed chapter changes only when what it shows does."""
     chapter = smoke_book.chapters[0]
-    again = normalise(nbformat.read(chapter, as_version=4))
-    assert json.loads(nbformat.writes(again)) == json.loads(chapter.read_text("utf-8"))
+    made, again = nbformat.read(chapter, as_version=4), normalise(nbformat.read(chapter, as_version=4))
+    del made.metadata["hmlcore"]  # where it was executed
+    assert json.loads(nbformat.writes(again)) == json.loads(nbformat.writes(made))
+
+
+def test_every_page_says_where_its_cells_were_executed(smoke_book):
+    for chapter in smoke_book.chapters:
+        kept = nbformat.read(chapter, as_version=4).metadata["hmlcore"]
+        page = (smoke_book.html / "book" / "chapters" / f"{chapter.stem}.html").read_text("utf-8")
+        (line,) = re.findall(r'<p class="hml-origin">(.*?)</p>', page)
+        assert f"torch {kept['torch']}" in line and kept["commit"][:12] in line, line
 
 
 def test_committed_figures_and_numbers_are_those_of_the_store(tmp_path):
