@@ -23,7 +23,9 @@ from hmlcore.explorers.kinds import kind as explorer_kind
 from hmlcore.explorers.store import store_data
 from hmlcore.figures.mystnb import plotly_html
 from hmlcore.results import Store
+from hmlcore.runner.plan import plan
 from hmlcore.studies.export import figures, tables
+from hmlcore.studies.kit.study import check_profile
 
 
 def profile() -> str:
@@ -168,6 +170,29 @@ def write_store(folder: Path) -> str:
     return "hml-store.js"
 
 
+class HmlPlan(SphinxDirective):
+    """``{hml-plan} PROFILE``: what a profile would cost on a GPU, by the speeds that the store has measured;
+    where it has none to compare, a note that says so."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        asked = self.arguments[0]
+        try:
+            check_profile(asked)
+        except HmlcoreError as error:
+            raise self.error(str(error)) from error
+        try:
+            table = plan(Store(paths.results()), asked).html()
+        except HmlcoreError as error:
+            said = nodes.note("", classes=["hml-awaited"])
+            words = f"What the {asked} profile costs is not known: {error}."
+            said += nodes.paragraph("", "", nodes.Text(words))
+            return [said]
+        return [nodes.raw("", table, format="html")]
+
+
 def load_numbers(app, config) -> None:
     """Make every entry of the store's ``numbers.json`` a substitution: ``{{ name }}`` in the prose."""
     path = store() / "numbers.json"
@@ -219,6 +244,7 @@ def setup(app) -> dict:
     app.add_directive("hml-figure", HmlFigure)
     app.add_directive("hml-table", HmlTable)
     app.add_directive("hml-explorer", HmlExplorer)
+    app.add_directive("hml-plan", HmlPlan)
     app.connect("config-inited", load_numbers)
     app.connect("config-inited", collect_scripts)
     app.connect("html-page-context", drop_thebe, priority=999)

@@ -13,6 +13,8 @@ from made_up_results import fair_run, loaded
 from hmlcore.paper.claimed import claims_of, counted
 from hmlcore.paper.verdicts import WAITS, Decided
 from hmlcore.results import Store
+from hmlcore.runner.plan import plan
+from hmlcore.studies import experiments
 from hmlcore.studies.export import claims
 from hmlcore.studies.fair import RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS
@@ -102,6 +104,19 @@ def test_every_claim_is_counted_once(ext):
         d.standing.beside(d.verdict) for d in decided if d.name[:8] == "physics."
     ]
     assert (claims_of("fair", [])["verdict"] == WAITS).all()
+
+
+def test_a_plan_has_a_line_an_experiment_or_says_what_is_not_known(ext, monkeypatch):
+    absent = shown(ext.hmlbook.HmlPlan, "full")
+    assert "What the full profile costs is not known: no training of attention is stored" in absent
+    assert "hml run copy --profile laptop" in absent
+    store = Store(ROOT / "results")
+    monkeypatch.setenv("HMLCORE_RESULTS", str(store.root))
+    found = shown(ext.hmlbook.HmlPlan, "full")
+    assert found == plan(store, "full").html() and "full profile, at most" in found
+    assert all(f">{name}</td>" in found for name, e in experiments().items() if e.trained)
+    with pytest.raises(LookupError, match="unknown profile 'huge'"):
+        shown(ext.hmlbook.HmlPlan, "huge")
 
 
 def test_a_paper_that_was_not_built_is_no_picture(ext, monkeypatch, tmp_path):
