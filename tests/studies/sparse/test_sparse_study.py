@@ -35,7 +35,7 @@ def test_a_gate_is_above_random_or_is_not(store, tmp_path):
     flat = recalls(tmp_path / "flat", {"random": 0.5, "surprisal": 0.4, "rare": 0.9})
     assert decided(claims.a_gate_beats_random, flat)[0] == "refuted"  # the oracle does not count
     few = recalls(tmp_path / "few", SPARSE_GATES, seeds=3)
-    assert decided(claims.a_gate_beats_random, few)[0] == "refuted"
+    assert decided(claims.a_gate_beats_random, few)[0] == "undecided"
 
 
 def test_other_rules_of_recall(store, tmp_path):
