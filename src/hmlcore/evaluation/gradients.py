@@ -6,6 +6,8 @@ Networks 5, 1994). Both measures work alike on any mixer, trained or not.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +84,7 @@ def input_gradients(
     was_training = model.training
     model.eval()
     x = model.embedding(tokens.to(model.embedding.weight.device)).detach()
-    length = x.shape[1]
+    length: int = x.shape[1]
     if chunk is None or any(grows(block.mixer) for block in model.blocks):
         chunk = length
     starts = list(range(0, length, chunk))
@@ -168,7 +170,7 @@ def _state_gradients(model: Backbone, tokens: Tensor, wanted: Tensor, lags: list
             hidden, _ = run_blocks(model, x[:, cut:], leaves)
             loss = F.cross_entropy(model.logits(hidden[:, -1]), wanted, reduction="sum")
         found = torch.autograd.grad(loss, memories(leaves), materialize_grads=True, allow_unused=True)
-        norms[:, i] = sum(g.double().square().flatten(1).sum(1) for g in found).sqrt().cpu()
+        norms[:, i] = reduce(add, (g.double().square().flatten(1).sum(1) for g in found)).sqrt().cpu()
     return norms
 
 
@@ -179,15 +181,15 @@ def log_slope(lags: Sequence[int], values: Sequence[float]) -> Slopes:
 
     Raises: HmlcoreError for fewer than three lags, lags below 1 or alike, norms negative or not finite.
     """
-    lags = np.asarray(check_list("lags", lags, check_number), float)
-    values = np.asarray(check_list("values", values, check_number), float)
+    at = np.asarray(check_list("lags", lags, check_number), float)
+    norms = np.asarray(check_list("values", values, check_number), float)
     require(
-        lags.shape == values.shape and len(set(lags.tolist())) == len(lags) >= 3,
-        f"lags must be at least three different ones with a value each, got {lags.tolist()}",
+        at.shape == norms.shape and len(set(at.tolist())) == len(at) >= 3,
+        f"lags must be at least three different ones with a value each, got {at.tolist()}",
     )
-    require(bool((lags >= 1).all()), f"lags must be at least 1, got {lags.tolist()}")
-    logs = np.log(_floored(values))
-    return Slopes(_fit(np.log(lags), logs), _fit(lags, logs), int(_lost(values).sum()))
+    require(bool((at >= 1).all()), f"lags must be at least 1, got {at.tolist()}")
+    logs = np.log(_floored(norms))
+    return Slopes(_fit(np.log(at), logs), _fit(at, logs), int(_lost(norms).sum()))
 
 
 def early_late_ratio(lags: Sequence[int], values: Sequence[float]) -> float:
@@ -196,13 +198,13 @@ def early_late_ratio(lags: Sequence[int], values: Sequence[float]) -> float:
     A norm that underflowed counts as :data:`FLOOR`, so the ratio of one is an upper bound.
     """
     lags = check_list("lags", lags, check_number)
-    values = np.asarray(check_list("values", values, check_number), float)
+    norms = np.asarray(check_list("values", values, check_number), float)
     require(
-        len(lags) == len(values) and len(set(lags)) >= 2,
+        len(lags) == len(norms) and len(set(lags)) >= 2,
         f"lags must be at least two different ones with a value each, got {lags}",
     )
-    values = _floored(values)
-    early, late = values[lags.index(max(lags))], values[lags.index(min(lags))]
+    norms = _floored(norms)
+    early, late = norms[lags.index(max(lags))], norms[lags.index(min(lags))]
     return float("nan") if _lost(late) else float(early / late)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,12 +21,12 @@ def grows(mixer: Mixer) -> bool:
     return mixer.state_size(2) != mixer.state_size(1)
 
 
-def memory_fields(state: tuple) -> list[str]:
+def memory_fields(state: NamedTuple) -> list[str]:
     """The fields of a state that hold the memory: floating ones but the short convolution's window."""
     return [n for n, x in zip(state._fields, state, strict=True) if n not in _WINDOWS and x.is_floating_point()]
 
 
-def memories(states: Iterable[tuple]) -> list[Tensor]:
+def memories(states: Iterable[Any]) -> list[Tensor]:
     """The memory of the blocks' states, tensor by tensor."""
     return [getattr(state, name) for state in states for name in memory_fields(state)]
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +93,8 @@ def evaluate(
     batch_size = min(check_int("batch_size", batch_size), examples)
     require(examples % batch_size == 0, f"batch_size = {batch_size} must divide examples = {examples}")
     if isinstance(task, LabelledTask):
-        return evaluate_labels(model, task, split, examples, batch_size, device)
+        return evaluate_labels(cast(Classifier, model), task, split, examples, batch_size, device)
+    model = cast(Backbone, model)
     was_training = model.training
     model.eval()
     nats_at, tokens_at = (torch.zeros(task.length, dtype=torch.float64) for _ in range(2))

@@ -81,7 +81,7 @@ def set_gates(layer: HML, *, beta: float, gamma: float, theta: float = 0.0) -> H
         if name in chosen:
             bias.copy_(torch.as_tensor(chosen[name]))
     if "theta" in dict(layer.rule.named_parameters()):
-        layer.rule.theta.fill_(theta)
+        layer.rule.get_parameter("theta").fill_(theta)
     return layer
 
 

@@ -51,7 +51,8 @@ def recall(model: Backbone, task: Planted, split: str, rows: int, stretch: int =
     hits, legacy = (
         {kind: np.concatenate([part[kind] for part in parts[i::2]]) for kind in task.kinds} for i in (0, 1)
     )
-    return Recalled(hits, *np.mean(marks, 0).tolist(), legacy)
+    gated, written = np.mean(marks, 0).tolist()
+    return Recalled(hits, gated, written, legacy)
 
 
 def _read(model: Backbone, drawn: Drawn, stretch: int) -> tuple[np.ndarray, tuple[float, float], np.ndarray]:
@@ -69,7 +70,7 @@ def _read(model: Backbone, drawn: Drawn, stretch: int) -> tuple[np.ndarray, tupl
         scored = wanted[:, here] != IGNORE
         if scored.any():
             right[:, here][scored] = model.logits(hidden[scored]).argmax(-1) == wanted[:, here][scored]
-    slots = state[-1].ids.flatten() if isinstance(model, Sparse) else Tensor()
+    slots = state[-1].ids.flatten() if isinstance(model, Sparse) and state else Tensor()
     length = tokens.shape[1]
     return right[0].cpu().numpy(), (passed / length, stands / length), slots.cpu().numpy()
 

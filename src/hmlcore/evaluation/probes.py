@@ -118,6 +118,7 @@ def ridge_readout(features: Tensor, labels: Tensor) -> Readout:
         error = float((x[train:held] @ w + mean - y[train:held]).square().mean())
         if error < best:
             best, weight, chosen = error, w, penalty
+    assert weight is not None  # the first error is below infinity
     right = (x[held:] @ weight + mean).argmax(1) == labels[held:]
     return Readout(float(right.double().mean()), len(right), chosen)
 

@@ -26,7 +26,7 @@ def choose_lattices(model: nn.Module, lattices: Iterable[int], loss: Callable[[]
     Raises: HmlcoreError for a lattice below 1.
     """
     lattices, layers = check_tuple("lattices", lattices, check_int), rotor_layers(model)
-    counts = [len(layer.rotation.lattice) for layer in layers]
+    counts = [len(layer.get_buffer("rotation.lattice")) for layer in layers]
 
     def snapped(chosen: Sequence[int]) -> float:
         parts = iter(chosen)
@@ -38,7 +38,7 @@ def choose_lattices(model: nn.Module, lattices: Iterable[int], loss: Callable[[]
     if not total:
         return []
     alike = {(lattice,) * total: snapped((lattice,) * total) for lattice in (0, *lattices)}
-    best = min(alike, key=alike.get)
+    best = min(alike, key=alike.__getitem__)
     least, improves = alike[best], True
     while improves:
         improves = False

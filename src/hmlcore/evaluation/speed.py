@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from hmlcore.layers.base import Mixer
 from hmlcore.ops.backend import recording_choices
 
 PRECISIONS = ("fp32", "bf16")
-Pass = Callable[[], None]
+Pass = Callable[[], object]
 
 
 class Timing(NamedTuple):
@@ -143,7 +143,8 @@ def peak_memory(run: Pass, device: torch.device) -> tuple[int, str]:
         return torch.cuda.max_memory_allocated(device) - before, "cuda allocator"
     with _silence(), torch.autograd.profiler.profile(use_kineto=True, profile_memory=True) as profile:
         run()
-    changes = ((e.start_ns(), e.nbytes()) for e in profile.kineto_results.events() if e.name() == "[memory]")
+    recorded: Any = profile  # which torch does not describe
+    changes = ((e.start_ns(), e.nbytes()) for e in recorded.kineto_results.events() if e.name() == "[memory]")
     held = np.cumsum([change for _, change in sorted(changes, key=lambda c: c[0])] or [0])
     return int(held.max()), "torch profiler"
 

@@ -1,6 +1,8 @@
 """How a state moves: growth of its Jacobian from token to token, and its energy while nothing comes in."""
 
 import copy
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -64,7 +66,7 @@ def spectral_radius_proxy(
     return [row | {"value": float(each.mean()), "stderr": stderr, "note": None}]
 
 
-def _is_memory(states: list[tuple]) -> list[bool]:
+def _is_memory(states: list) -> list[bool]:
     """For each floating tensor of the states: whether it is memory."""
     held = {id(x) for x in memories(states)}
     return [id(x) in held for state in states for x in state if x.is_floating_point()]
@@ -74,7 +76,7 @@ def _renormalised(above: list[list[Tensor]], kind: list[bool]) -> tuple[Tensor, 
     """log lengths [G, B] of the memory's parts, and everything divided by them."""
     logs, scaled = [], []
     for parts in above:
-        squares = sum(p.square().flatten(1).sum(1) for p, m in zip(parts, kind, strict=True) if m)
+        squares = reduce(add, (p.square().flatten(1).sum(1) for p, m in zip(parts, kind, strict=True) if m))
         # A memory that forgets all at once has growth −∞ and goes on as zero.
         length = squares.sqrt().clamp_min(torch.finfo(squares.dtype).tiny)
         logs.append(length.log().cpu())
@@ -105,7 +107,8 @@ def energy_drift(model: Backbone, tokens: Tensor, blank: int, count: int, layer:
     device = model.embedding.weight.device
     _, states = model.hidden(tokens.to(device))
     mixer = model.blocks[index].mixer
-    settle = mixer.conv.shape[1] if hasattr(mixer, "conv") else 1
+    conv = getattr(mixer, "conv", None)
+    settle = 1 if conv is None else conv.shape[1]
     blanks = torch.full((len(tokens), settle + count), blank, device=device)
     with recording(model) as traces:
         model.hidden(blanks, states)

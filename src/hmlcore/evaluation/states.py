@@ -1,5 +1,7 @@
 """What a mixer's state looks like while it reads: its components, token by token."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -50,7 +52,7 @@ def state_rows(
     return rows
 
 
-def _memories(state: tuple) -> list[Tensor]:
+def _memories(state: NamedTuple) -> list[Tensor]:
     return [x[0] for name, x in zip(state._fields, state, strict=True) if name not in ("conv", "present")]
 
 

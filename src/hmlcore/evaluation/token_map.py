@@ -108,7 +108,7 @@ def token_map(dynamics: str, alpha: float | Tensor = 1.0, **knobs: float | Tenso
         set(knobs) == set(wanted), f"{dynamics} takes {', '.join(wanted)}, got {', '.join(knobs) or 'none'}"
     )
     values = torch.broadcast_tensors(*(_gate(name, x) for name, x in {"alpha": alpha, **knobs}.items()))
-    gates = dict(zip(("alpha", *knobs), values, strict=True))
+    gates: dict[str, Tensor] = dict(zip(("alpha", *knobs), values, strict=True))
     for name, x in gates.items():
         low, high = _ALLOWED[name]
         outside = x[~((x >= low) & (x <= high))]  # NaN is outside too

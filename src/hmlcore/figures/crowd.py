@@ -1,9 +1,11 @@
 """Figures of many mixers: those that matter in their colors, all others in grey."""
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from hmlcore.figures.marks import room_for_legend
+from hmlcore.figures.marks import room_for_legend, traces_of
 from hmlcore.figures.style import PALE, mixer_style
 
 COLORED = 3
@@ -19,7 +21,7 @@ def crowded(fig: go.Figure, best: str = "highest") -> go.Figure:
     own = mixer_style("hml").label
     kept = {own, *leaders(fig, best)}
     fig.update_traces(marker_size=6, marker_opacity=0.6, selector={"meta": "seeds"})
-    for trace in fig.data:
+    for trace in traces_of(fig):
         if trace.meta in ("mean", "key"):
             trace.line.width = 4 if trace.name == own else 1.5
         if trace.meta in ("mean", "key", "seeds"):
@@ -34,7 +36,7 @@ def leaders(fig: go.Figure, best: str = "highest") -> list[str]:
     """The labels that matter beside HML's: those whose lines end best, by their mean rank over the panels of
     `fig`; all of them where they are few."""
     own, ends = mixer_style("hml").label, []
-    for trace in fig.data:
+    for trace in traces_of(fig):
         if _is_line(trace) and trace.name != own and len(trace.y):
             ends.append({"panel": trace.xaxis, "label": trace.name, "x": trace.x[-1], "y": trace.y[-1]})
     if not ends:
@@ -47,12 +49,12 @@ def leaders(fig: go.Figure, best: str = "highest") -> list[str]:
     return list(ranked.index) if len(ranked) <= COLORED + 1 else list(ranked.index[:COLORED])
 
 
-def _is_line(trace: go.Scatter) -> bool:
+def _is_line(trace: Any) -> bool:
     """Whether it is that of a mixer: through the means of its seeds, or of one of them."""
     return trace.meta == "mean" or (trace.meta == "seeds" and trace.mode == "lines")
 
 
-def _fade(trace: go.Scatter) -> None:
+def _fade(trace: Any) -> None:
     trace.line.color = trace.marker.color = PALE
     if trace.error_y.array is not None:
         trace.error_y.color = PALE

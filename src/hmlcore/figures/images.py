@@ -7,10 +7,12 @@ import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
-from hmlcore.figures.style import BOTTOM
+from hmlcore.figures.marks import traces_of
+from hmlcore.figures.style import BOTTOM, layout_of
 from hmlcore.optional import installed
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -40,12 +42,13 @@ async def _rendered(wanted: list[tuple[str, str, go.Figure]]) -> list[bytes]:
     """The images, by one browser; a browser that hangs is given up."""
     import kaleido
 
+    sizes: list[tuple[Any, go.Figure]] = [
+        ({"format": kind, "width": _WIDTH, "height": layout_of(fig).height}, fig) for _, kind, fig in wanted
+    ]
+
     async def render() -> list[bytes]:
         async with kaleido.Kaleido(mathjax=False, timeout=_PATIENCE_S) as browser:
-            return [
-                await browser.calc_fig(fig, opts={"format": kind, "width": _WIDTH, "height": fig.layout.height})
-                for _, kind, fig in wanted
-            ]
+            return [await browser.calc_fig(fig, opts=opts) for opts, fig in sizes]
 
     return await asyncio.wait_for(render(), _PATIENCE_S + 10 * len(wanted))
 
@@ -61,13 +64,13 @@ def chromium() -> str | None:
 def _static(fig: go.Figure) -> go.Figure:
     """A copy for print: dark text, and no controls nor the room they take."""
     fig = go.Figure(data=fig.data, layout=fig.layout)
-    for number, trace in enumerate(fig.data):
+    for number, trace in enumerate(traces_of(fig)):
         trace.uid = f"{number:06d}"  # Plotly would draw it at random, and write it into the SVG
     # White, not clear: a README may stand on a dark page.
     fig.update_layout(font_color="#222222", paper_bgcolor="white")
-    room = (fig.layout.margin.b or BOTTOM) - BOTTOM
+    room = (layout_of(fig).margin.b or BOTTOM) - BOTTOM
     fig.layout.sliders, fig.layout.updatemenus = [], []
-    fig.update_layout(height=fig.layout.height - room, margin_b=BOTTOM)
+    fig.update_layout(height=layout_of(fig).height - room, margin_b=BOTTOM)
     fig.update_annotations(selector={"name": "stamp"}, yshift=4 - BOTTOM, font_color="#555555")
     return fig
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmlcore.figures.style import FAINT, GREY, MixerStyle, in_order, mixer_style, rounded, styled
+from hmlcore.figures.style import FAINT, GREY, MixerStyle, in_order, layout_of, mixer_style, rounded, styled
 from hmlcore.results.statistics import MIN_SEEDS, seed_interval, wilson_interval
 from hmlcore.results.text import bytes_text
 
@@ -16,7 +17,7 @@ _LISTED = 4  # mixers in a line of a legend that takes several
 
 def panels(
     titles: Sequence[str], x: str, y: str, *, columns: int = 0, height: int = 300, legend: bool = True
-) -> tuple[go.Figure, list[dict[str, int]]]:
+) -> tuple[go.Figure, list[dict[str, Any]]]:
     """A styled grid of one panel a title, y axes shared, and the row and column of each panel.
 
     Args:
@@ -27,7 +28,7 @@ def panels(
     count = len(titles)
     columns = columns or (2 if count in (2, 4) else min(3, count))
     rows = math.ceil(count / columns)
-    cells = [{"row": i // columns + 1, "col": i % columns + 1} for i in range(count)]
+    cells: list[dict[str, Any]] = [{"row": i // columns + 1, "col": i % columns + 1} for i in range(count)]
     total = rows * height + 120
     fig = make_subplots(
         rows=rows,
@@ -41,7 +42,7 @@ def panels(
     styled(fig, height=total, legend=legend)
     fig.update_annotations(font={"size": 13})
     if legend and any(titles):  # the panels' titles stand where the legend would
-        fig.update_layout(margin_t=72, legend_y=1 + 30 / (total - 72 - fig.layout.margin.b))
+        fig.update_layout(margin_t=72, legend_y=1 + 30 / (total - 72 - layout_of(fig).margin.b))
     for index, where in enumerate(cells):
         if where["col"] == 1:
             fig.update_yaxes(title_text=y, **where)
@@ -50,7 +51,7 @@ def panels(
     return fig, cells
 
 
-def doubling_axis(values: Sequence[float]) -> dict:
+def doubling_axis(values: Iterable[float]) -> dict:
     """Layout of a logarithmic axis with a tick at each of `values`; linear where one of them is zero."""
     ticks = sorted({float(v) for v in values})
     if ticks[0] <= 0:
@@ -111,10 +112,10 @@ def add_seeds(
 
 def _mean_line(rows: pd.DataFrame, x: str, style: MixerStyle) -> go.Scatter:
     """A line through the means of seeds over column `x`."""
-    means = {at: seed_interval(group) for at, group in rows.groupby(x)["value"]}
+    means = {at: seed_interval(group.tolist()) for at, group in rows.groupby(x)["value"]}
     bars = None
     if any(estimate.low is not None for estimate in means.values()):
-        half = [0 if e.low is None else e.high - e.mean for e in means.values()]
+        half = [0 if e.high is None else e.high - e.mean for e in means.values()]
         bars = {"type": "data", "array": rounded(half), "thickness": 1.2, "width": 3}
     return go.Scatter(
         x=rounded(means, 12),
@@ -130,17 +131,23 @@ def _mean_line(rows: pd.DataFrame, x: str, style: MixerStyle) -> go.Scatter:
     )
 
 
+def traces_of(fig: go.Figure) -> tuple[Any, ...]:
+    """The traces of `fig`, of whose types plotly says nothing."""
+    traces: Any = fig.data
+    return traces
+
+
 def unlisted(fig: go.Figure, name: str) -> bool:
     """Whether the legend of `fig` lacks `name`."""
-    return all(trace.name != name or not trace.showlegend for trace in fig.data)
+    return all(trace.name != name or not trace.showlegend for trace in traces_of(fig))
 
 
 def room_for_legend(fig: go.Figure) -> go.Figure:
     """`fig` with room above it for as many lines as its legend takes; as it is where one line is enough."""
-    entries = sum(bool(trace.showlegend) for trace in fig.data)
+    entries = sum(bool(trace.showlegend) for trace in traces_of(fig))
     lines = math.ceil(entries / _LISTED) if entries > 2 * _LISTED - 2 else 1
     extra = 22 * (lines - 1)
-    fig.update_layout(height=fig.layout.height + extra, margin_t=fig.layout.margin.t + extra)
+    fig.update_layout(height=layout_of(fig).height + extra, margin_t=layout_of(fig).margin.t + extra)
     return fig
 
 
@@ -177,12 +184,12 @@ def add_keys(fig: go.Figure, mixers: Iterable[str]) -> int:
 
 def add_chance(fig: go.Figure, x: Iterable[float], level: float, where: dict) -> None:
     """A dashed grey line at the accuracy of a guess."""
-    x = [float(min(x)), float(max(x))]
+    ends = [float(min(x)), float(max(x))]
     line = {"color": GREY, "dash": "dash", "width": 1.5}
     text = f"chance: {level:.3g}<extra></extra>"
-    level = rounded([level, level])
+    y = rounded([level, level])
     fig.add_trace(
-        go.Scatter(x=x, y=level, mode="lines", line=line, hovertemplate=text, showlegend=False, meta="chance"),
+        go.Scatter(x=ends, y=y, mode="lines", line=line, hovertemplate=text, showlegend=False, meta="chance"),
         **where,
     )
 

@@ -7,7 +7,7 @@ half-transparent grey on a transparent page, so a figure reads on white and on b
 
 import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -144,11 +144,16 @@ def stamp(fig: go.Figure, results: ResultSet | str, n: Iterable[int] = ()) -> go
         y=0,
         yref="paper",
         yanchor="bottom",
-        yshift=4 - (fig.layout.margin.b or BOTTOM),
+        yshift=4 - (layout_of(fig).margin.b or BOTTOM),
         showarrow=False,
         font={"size": 11, "color": GREY},
     )
     return fig
+
+
+def layout_of(fig: go.Figure) -> Any:
+    """The layout of `fig`, of whose parts plotly says nothing."""
+    return fig.layout
 
 
 def rounded(values: Iterable, digits: int = 5) -> list:

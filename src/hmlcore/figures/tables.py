@@ -1,6 +1,6 @@
 """Tables: one DataFrame, rendered as HTML for the book and as booktabs LaTeX for the paper."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -68,15 +68,16 @@ def models_table(results: ResultSet) -> Table:
 def models_frame(results: ResultSet) -> pd.DataFrame:
     """The rows of :func:`models_table`, state in bytes."""
     chosen, edge = tuned(results), at_edge(results)
-    lines = []
+    lines: list[dict[str, Any]] = []
     parts = [column for column in _PARTS if column in chosen.runs()]
     order = {mixer: number for number, mixer in enumerate(in_order(chosen.mixers))}
+    key: tuple[Any, ...]
     for key, rows in chosen.frame.groupby(["mixer", *parts], sort=True):
         part = dict(zip(parts, key[1:], strict=True))
         tried = select(results.frame, {"mixer": key[0], **part})
         trained = rows[rows["metric"] == "loss"] if (rows["metric"] == "loss").any() else rows
         place = [DIRECTIONS.index(value) if value in DIRECTIONS else value for value in key[1:]]
-        line = {"order": (order[key[0]], *place), "mixer": mixer_style(key[0]).label}
+        line: dict[str, Any] = {"order": (order[key[0]], *place), "mixer": mixer_style(key[0]).label}
         line |= {_PARTS[column]: value for column, value in part.items()}
         line |= {
             "parameters": int(rows["parameters"].max()),
@@ -88,7 +89,8 @@ def models_frame(results: ResultSet) -> pd.DataFrame:
             "rates tried": tried["lr"].nunique(),
         }
         lines.append(line)
-    return pd.DataFrame(sorted(lines, key=lambda line: line["order"])).drop(columns="order")
+    lines.sort(key=lambda line: line["order"])
+    return pd.DataFrame(lines).drop(columns="order")
 
 
 def unequal(frame: pd.DataFrame) -> list[str]:
@@ -117,7 +119,9 @@ def unequal(frame: pd.DataFrame) -> list[str]:
 
 
 def _by_direction(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return dict(iter(frame.groupby("direction", sort=False))) if "direction" in frame else {"": frame}
+    if "direction" not in frame:
+        return {"": frame}
+    return {str(name): part for name, part in frame.groupby("direction", sort=False)}
 
 
 def _text(value) -> str:

@@ -1,8 +1,8 @@
 """The only model: embed → N × (mixer, MLP) → norm → head; every mixer is compared inside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +92,22 @@ class Block(nn.Module):
         return x + self.mlp(self.mlp_norm(x)), state
 
 
+if TYPE_CHECKING:
+
+    class Blocks(nn.ModuleList):
+        """What nn.ModuleList leaves open, of what it is a list."""
+
+        def __iter__(self) -> Iterator[Block]: ...
+
+        @overload
+        def __getitem__(self, idx: slice) -> "Blocks": ...
+        @overload
+        def __getitem__(self, idx: int) -> Block: ...
+        def __getitem__(self, idx: Any) -> Any: ...
+else:
+    Blocks = nn.ModuleList
+
+
 class Backbone(nn.Module):
     """A causal language model around one mixer; the head shares the embedding's weight.
 
@@ -107,7 +123,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.config = check_instance("config", config, BackboneConfig)
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = Blocks(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.d_model, eps=1e-5)
         self.reset_parameters()
 

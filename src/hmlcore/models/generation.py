@@ -82,6 +82,7 @@ def read(
     stretch = check_int("stretch", stretch)
     for part in tokens.split(stretch, 1):
         hidden, state = model.hidden(part, state)
+    assert state is not None  # there was a token
     return model.logits(hidden[:, -1]), state
 
 
@@ -137,12 +138,14 @@ class Tokenizer(Protocol):
     @property
     def vocab_size(self) -> int:
         """How many tokens there are."""
+        ...
 
     def encode(self, text: bytes) -> Any:
         """The tokens of a text, as an array."""
 
     def decode(self, tokens: list[int]) -> bytes:
         """The bytes that tokens stand for."""
+        ...
 
 
 def stream_text(

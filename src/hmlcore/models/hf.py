@@ -19,12 +19,13 @@ Needs transformers: ``pip install hmlcore[hf]``.
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import listed
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
@@ -97,7 +98,7 @@ class HmlConfig(PreTrainedConfig):
         """What determines the backbone."""
         kind = BackboneConfig if self.sparse is None else SparseConfig
         return kind(
-            self.vocab_size, self.mixer, self.d_model, self.layers, self.d_ff, dict(self.mixer_args),
+            self.vocab_size, self.mixer, self.d_model, self.layers, self.d_ff, dict(self.mixer_args or {}),
             self.embedding_std, **(self.sparse or {}),
         )  # fmt: skip
 
@@ -114,7 +115,7 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
     """
 
     config_class = HmlConfig
-    _no_split_modules = ("Block",)
+    _no_split_modules: Any = ("Block",)
     _is_stateful = True
 
     def __init__(self, config: HmlConfig):
@@ -144,12 +145,14 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         folder = Path(str((*arguments, options.get("pretrained_model_name_or_path"))[0]))
         if folder.is_dir():
             _compare_layers(folder, options.get("config"))
-        model, info = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        loaded: Any = super().from_pretrained(*arguments, output_loading_info=True, **options)
+        model, info = loaded
         former = former_names(model)
         if former.keys() & info["unexpected_keys"]:  # an older folder
-            model, info = super().from_pretrained(
+            loaded = super().from_pretrained(
                 *arguments, output_loading_info=True, key_mapping=former, **options
             )
+            model, info = loaded
             del model._weight_conversions  # or a save would write the former names
         missing = sorted(info["missing_keys"])
         require(
@@ -163,7 +166,7 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
     def get_input_embeddings(self):
         return self.backbone.embedding
 
-    def set_input_embeddings(self, value) -> None:
+    def set_input_embeddings(self, value: torch.nn.Embedding) -> None:
         self.backbone.embedding = value
         self.backbone.config = replace(self.backbone.config, vocab_size=value.num_embeddings)
 
@@ -216,6 +219,7 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         Raises: HmlcoreError for what is not supported, and for an argument that is not known.
         """
         self._refuse(input_ids, past_key_values, options)
+        assert input_ids is not None  # or it was refused
         check_labels(input_ids, logits_to_keep, labels=labels, shift_labels=options.get("shift_labels"))
         cache = past_key_values if past_key_values is not None else HmlCache()
         check_place(input_ids, cache.seen, options.get("cache_position"))
@@ -237,17 +241,20 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         if labels is not None or options.get("shift_labels") is not None:
             of_loss = {name: options[name] for name in LOSS if name in options}
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **of_loss)
-        after = cache.followed_by(states, input_ids.shape[1], positions) if use_cache else None
+        after = (
+            cache.followed_by(states, input_ids.shape[1], positions)
+            if use_cache and states is not None
+            else None
+        )
         output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=after)
         whole = self.config.return_dict if return_dict is None else return_dict
         return output if whole else output.to_tuple()
 
     def _refuse(self, tokens, cache, options: dict) -> None:
         check_options(self, options)
-        require(
-            tokens is not None and tokens.ndim == 2,
-            f"input_ids must be [B, T], got {None if tokens is None else tuple(tokens.shape)}",
-        )
+        if tokens is None or tokens.ndim != 2:
+            shape = None if tokens is None else tuple(tokens.shape)
+            raise HmlcoreError(f"input_ids must be [B, T], got {shape}")
         if cache is not None:
             require(
                 isinstance(cache, HmlCache), f"past_key_values must be an HmlCache, got {type(cache).__name__}"
@@ -259,7 +266,9 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
                 f"past_key_values holds {held} sequences, and input_ids has {len(tokens)}",
             )
 
-    def _logits(self, tokens, counted, starts, cache: HmlCache, keep: bool, kept) -> tuple[Tensor, list | None]:
+    def _logits(
+        self, tokens, counted, starts, cache: HmlCache, keep: bool | None, kept
+    ) -> tuple[Tensor, list | None]:
         if tokens.shape[1] == 1 and cache.states is not None and counted is None:
             logits, states = self.backbone.step(tokens[:, 0], cache.states)
             return logits[:, None][:, kept], states

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ def check_options(model: nn.Module, options: dict) -> None:
     require(options.get("is_causal") is not False, "is_causal must be True, got False: memories read forwards")
 
 
-def check_fields(config: object, options: dict, own: list[str]) -> None:
+def check_fields(config: Any, options: dict, own: list[str]) -> None:
     """Refuse fields of a configuration that are nearly called as one of its `own`; others are transformers' or
     the user's, and kept."""
     for option in set(options) - set(config.attribute_map):

@@ -18,9 +18,9 @@ class HmlCache(Cache):
     Beams are followed by reordering. No crop, no assisted generation.
     """
 
-    is_compileable = False
-    is_croppable = False
-    is_initialized = False
+    is_compileable: bool = False
+    is_croppable: bool = False
+    is_initialized: bool = False
 
     def __init__(self, states: list | None = None, seen: int = 0, positions: Tensor | None = None):
         super().__init__(layers=[])
@@ -61,7 +61,7 @@ class HmlCache(Cache):
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Sequence i goes on from what was sequence beam_idx[i]."""
         self.check()
-        if self.states is not None:
+        if self.states is not None and self.positions is not None:
             self.states = select(self.states, beam_idx)
             self.positions = self.positions.index_select(0, beam_idx.to(self.positions.device))
 

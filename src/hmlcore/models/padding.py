@@ -15,7 +15,7 @@ def select(state: list | None, rows: Tensor) -> list | None:
 
 
 def read_padded(
-    model: Backbone, tokens: Tensor, mask: Tensor, state: list | None = None, keep_state: bool = True
+    model: Backbone, tokens: Tensor, mask: Tensor, state: list | None = None, keep_state: bool | None = True
 ) -> tuple[Tensor, list | None]:
     """Hidden states [B, T, d_model] of tokens [B, T] that count where mask [B, T] is not 0, and the new state.
 

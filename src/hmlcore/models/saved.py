@@ -97,7 +97,7 @@ def count_blocks(names: Iterable[str]) -> int:
 
 def _config(model: Backbone | Classifier) -> dict:
     """What rebuilds `model`, without its weights."""
-    if type(model) in (Backbone, Sparse):
+    if type(model) is Backbone or type(model) is Sparse:
         return {"class": type(model).__name__, "backbone": asdict(model.config)}
     if type(model) is Classifier:
         return {

@@ -35,7 +35,7 @@ def digest(tensors: dict[str, Tensor], *texts: str) -> str:
     found = hashlib.sha256()
     for name, x in sorted(tensors.items()):
         found.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
-        found.update(x.reshape(-1).view(torch.uint8).numpy())
+        found.update(x.reshape(-1).view(torch.uint8).numpy().data)
     for text in texts:
         found.update(f"{len(text)} {text}".encode())
     return found.hexdigest()

@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plotly.io
 
@@ -79,7 +79,7 @@ def generate(asked: Asked, store: Store, profile: str) -> dict[str, bytes]:
 
 
 def _images(names: list[str], folder: Path) -> dict[str, str | bytes]:
-    drawn = {name: plotly.io.read_json(folder / "figures" / f"{name}.json") for name in names}
+    drawn: dict[str, Any] = {name: plotly.io.read_json(folder / "figures" / f"{name}.json") for name in names}
     if not drawn:
         return {}
     images, notices = draw_images(drawn, ("pdf",))

@@ -132,9 +132,9 @@ def _stretches(column: pa.ChunkedArray) -> tuple[list, list[int]]:
     """The values of a column of texts, equal neighbours once, and the row at which each begins."""
     encoded = column.combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    at = np.flatnonzero(np.diff(codes, prepend=codes[:1] - 1)) if len(codes) else []
+    at = np.flatnonzero(np.diff(codes, prepend=codes[:1] - 1)).tolist() if len(codes) else []
     values = encoded.dictionary.to_pylist()
-    return [values[code] if code >= 0 else None for code in codes[at]], list(at)
+    return [values[code] if code >= 0 else None for code in codes[at]], at
 
 
 @contextmanager

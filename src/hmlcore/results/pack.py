@@ -77,7 +77,7 @@ def _pack(place: Place, also: Collection[Path] = (), drop: Collection[str] = ())
     with locked(place.inbox.with_name(f"{place.experiment}.lock")):
         before = footer(place.packed())
         hashes = _named(place, before.runs if before else (), drop)
-        kinds = [footer(path).trace for path in also]
+        kinds = [found.trace for found in map(footer, also) if found is not None]  # they are files
         # Runs are listed first: the trace of each is there by then.
         runs = gather(place, also=_of_kind(also, kinds, False), drop=hashes)
         # A trace waits for its run, which its writer stores next, or makes again with another trace.

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -155,10 +156,11 @@ def packed_bytes(parts: Iterable[Part], trace: bool = False) -> tuple[bytes, pa.
     # Measured values that hardly repeat are smaller byte by byte than as a list of distinct values.
     measured = {field.name for field in table.schema if field.type == pa.float64()}
     measured = {name for name in measured if 2 * len(table[name].unique()) > table.num_rows}
+    repeated: Any = [name for name in table.column_names if name not in measured]  # pyarrow says bool alone
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink, table.schema, compression="zstd", compression_level=9, write_statistics=False,
-        write_page_checksum=True, use_dictionary=[name for name in table.column_names if name not in measured],
+        write_page_checksum=True, use_dictionary=repeated,
         column_encoding=dict.fromkeys(measured, "BYTE_STREAM_SPLIT"),
         dictionary_pagesize_limit=1 << 26,  # all specs in one page, or they repeat
     ) as writer:  # fmt: skip

@@ -122,7 +122,7 @@ def git_revision(folder: Path, ignore: list[str]) -> tuple[str, bool | None]:
         git(folder, "ls-files", "--others", "--", "*.py"),
     )
     unseen = git(root, "ls-files", "-v", "--", ".", *excluded)
-    if commit == "unknown" or None in (*changes, unseen):
+    if commit == "unknown" or None in changes or unseen is None:
         return commit, None
     # Small letters and S: Git was told to take these for unchanged, whatever is in them.
     flagged = (line[2:] for line in unseen.splitlines() if line[0].islower() or line[0] == "S")

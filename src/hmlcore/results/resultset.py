@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -104,7 +104,8 @@ class ResultSet:
         if self._runs is None:
             grouped = self.frame.groupby("spec_hash", sort=True)
             # A set may happen to measure one value a run: that describes the measurement, not the run.
-            columns = [c for c in self.frame if c not in ("spec_hash", "metric", "value", "n", "split")]
+            varying = ("spec_hash", "metric", "value", "n", "split")
+            columns: list[Any] = [c for c in self.frame if c not in varying]
             constant = [c for c in columns if (grouped[c].nunique() <= 1).all()]
             self._runs = _tidy(grouped[constant].first())
         return self._runs.copy()
@@ -168,7 +169,8 @@ class ResultSet:
         kept = []
         for key, group in runs.groupby(["mixer", *by], dropna=False):
             label = ", ".join(map(str, key))
-            require(group["score"].notna().any(), f"no validation {metric!r} for {label}: cannot choose lr")
+            known = bool(group["score"].notna().any())
+            require(known, f"no validation {metric!r} for {label}: cannot choose lr")
             seen = group.dropna(subset=["score", "lr"])
             require(len(seen) > 0, f"runs of {label} have no lr to choose from")
             shared = set.intersection(*(set(seeds) for _, seeds in seen.groupby("lr")["seed"]))

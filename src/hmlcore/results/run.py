@@ -55,7 +55,7 @@ class Run:
     def trace_table(self) -> pa.Table:
         """The trace, with the same provenance columns."""
         require(bool(self.trace), "run has an empty trace")
-        return self._with_provenance([dict(row) for row in self.trace])
+        return self._with_provenance([dict(row) for row in self.trace or ()])
 
     def _with_provenance(self, rows: list[dict]) -> pa.Table:
         check_spec(self.spec)

@@ -51,7 +51,7 @@ class PairedDifference(NamedTuple):
         """−1 or 1 where the difference is told from 0: its interval lies on one side of 0, or where there is
         none, every seed has the sign. Else 0, also where a seed diverged."""
         low, high = self.estimate.low, self.estimate.high
-        if low is None:
+        if low is None or high is None:
             low, high = min(self.differences), max(self.differences)
         if self.estimate.mean != self.estimate.mean:
             return 0

@@ -7,6 +7,7 @@ writers can work at once; :func:`hmlcore.results.pack.pack` puts them into the o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ class Store:
         """Where the runs of `experiment` at `profile` lie."""
         return Place(self.root, profile, experiment)
 
-    def path(self, spec: dict) -> Path:
+    def path(self, spec: Mapping) -> Path:
         """Where the loose run of `spec` is, or would be; the packed one is in :meth:`Place.packed`."""
         check_spec(spec)
         place, name = self.place(spec["profile"], spec["experiment"]), loose_name(spec_hash(spec))

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError
 from hmlcore.results.resultset import ResultSet
 
 
@@ -46,9 +46,9 @@ def _choose(results: ResultSet) -> ResultSet:
     by = [c for c in (tuning.by if tuning else ()) if c in runs]
     if (runs.groupby(["mixer", *by], dropna=False)["lr"].nunique() <= 1).all():
         return results
-    require(
-        tuning is not None,
-        f"results of {results.experiment!r} hold several learning rates and no criterion that chooses among "
-        "them: load them through their experiment (`results_of`, or `get_experiment(name).load`)",
-    )
+    if tuning is None:
+        raise HmlcoreError(
+            f"results of {results.experiment!r} hold several learning rates and no criterion that chooses "
+            "among them: load them through their experiment (`results_of`, or `get_experiment(name).load`)"
+        )
     return results.best_lr(tuning.metric, tuning.mode, by=by)

@@ -38,6 +38,7 @@ def bench(
         specs = [spec | {"lengths": lengths} for spec in specs]
     for name, timing in timings.items():
         if chosen := [spec for spec in specs if spec["experiment"] == name]:
+            assert timing.report is not None  # as of all that are measured side by side
             yield timing.report(measure(chosen, store if whole else None, force=force))
     if whole:
         yield step_table(profile, default_device())

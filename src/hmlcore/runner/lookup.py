@@ -33,7 +33,8 @@ def find_run(store: Store, digits: str) -> Found:
     if not found:
         raise HmlcoreError(f"no run {digits!r} in {store.root}")
     require(len(found) == 1, f"{digits!r} begins {len(found)} runs, give more digits: {', '.join(found)}")
-    path, rows = store.run(*found.values(), digits)
+    (place,) = found.values()
+    path, rows = store.run(place, digits)
     return Found(path, json.loads(rows["spec"].iloc[0]), rows.dropna(axis=1, how="all"))
 
 

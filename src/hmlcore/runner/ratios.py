@@ -67,7 +67,8 @@ def _trainings(store: Store, profile: str) -> list[_Training]:
             continue
         # The rows of its training carry what a token costs at the length that it trained on.
         columns = ["spec_hash", "mixer", "device", "tokens_per_s", "flops_per_token"]
-        runs = table.filter(pc.equal(table["split"], "train")).select(columns).group_by(columns).aggregate([])
+        training = pc.call_function("equal", [table["split"], "train"])
+        runs = table.filter(training).select(columns).group_by(columns).aggregate([])
         for _, mixer, device, tokens, flops in zip(*(runs[c].to_pylist() for c in columns), strict=True):
             if tokens and flops:
                 found.append(_Training(name, mixer, device, PASSES * tokens * flops))
@@ -95,7 +96,7 @@ def _memory(store: Store) -> dict[str, float]:
         table = table_of(store.place(profile, "speed"))
         if table is None:
             continue
-        table = table.filter(pc.equal(table["metric"], "peak_memory_bytes"))
+        table = table.filter(pc.call_function("equal", [table["metric"], "peak_memory_bytes"]))
         columns = ("mixer", "value", "batch", "length", "d_model")
         for mixer, value, batch, length, width in zip(*(table[c].to_pylist() for c in columns), strict=True):
             found.setdefault(mixer, []).append(value / (batch * length * width))

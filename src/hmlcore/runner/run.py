@@ -103,6 +103,7 @@ def measure(
 ) -> Run:
     """Score a trained model on everything its spec asks for; `machine` is what trained it, if not `device`."""
     experiment = protocol(spec["experiment"])
+    assert experiment.measure is not None  # as of all that are trained
     rows = _of_training(progress)
     if "solved_at" in spec:
         rows += _of_the_end(progress)
@@ -121,7 +122,10 @@ def measure(
         rows = [row | own for row in rows]
         if experiment.examine is not None:
             rows += [row | own for row in experiment.examine(model, build_model(spec, tasks[0]), spec)]
-        trace = experiment.trace(model, task_from(spec["trace"])) if "trace" in spec else None
+        trace = None
+        if "trace" in spec:
+            assert experiment.trace is not None
+            trace = experiment.trace(model, task_from(spec["trace"]))
     length = max(t.length for t in tasks)
     source = tasks[0].provenance()
     provenance = collect_provenance(

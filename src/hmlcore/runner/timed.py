@@ -22,9 +22,12 @@ def measure(specs: list[dict], store: Store | None, *, force: bool = False) -> l
     """
     device = default_device()
     check_machine(specs[0]["profile"], device, source_revision()[1], force)
-    runs = protocol(specs[0]["experiment"]).side_by_side(specs, device)
-    for run in runs if store is not None else ():
-        store.write(run, replace=True)
+    together = protocol(specs[0]["experiment"]).side_by_side
+    assert together is not None
+    runs = together(specs, device)
+    if store is not None:
+        for run in runs:
+            store.write(run, replace=True)
     return runs
 
 

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import json_text, write_files
 from hmlcore.results import ResultSet, Store
 from hmlcore.studies import folder_of, get_experiment, protocol
@@ -31,7 +31,8 @@ def tuned_rates(store: Store, profile: str, name: str) -> Rates:
     Raises: HmlcoreError where the experiment chooses no rate, nothing is stored, or no seed tried all rates.
     """
     experiment = get_experiment(name)
-    require(experiment.criterion is not None, f"experiment {name!r} has no criterion: it tunes nothing")
+    if experiment.criterion is None:
+        raise HmlcoreError(f"experiment {name!r} has no criterion: it tunes nothing")
     metric, mode = experiment.criterion
     results = experiment.load(store, profile)
     keys = [*experiment.factors, "mixer"]
@@ -51,6 +52,7 @@ def tuned_rates(store: Store, profile: str, name: str) -> Rates:
 
 def _best_of(found: dict[tuple, Tuned], best: ResultSet, experiment: Experiment) -> list[tuple]:
     """Of every case and mixer (a key of `found`) the one with the best of the configurations."""
+    assert experiment.criterion is not None  # it has chosen rates
     metric, mode = experiment.criterion
     keys = [*experiment.factors, "mixer"]
     scores = best.metric(metric, split="validation").groupby(keys)["value"].mean()

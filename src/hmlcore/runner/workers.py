@@ -32,7 +32,8 @@ def submit(workers: ProcessPoolExecutor, work: Callable, *arguments):
 def stop(workers: ProcessPoolExecutor, signum: int) -> None:
     """Pass a request on: the terminal sends Ctrl-C to the workers too, others ask the parent alone."""
     for process in list((workers._processes or {}).values()):
-        os.kill(process.pid, signum)
+        if process.pid is not None:
+            os.kill(process.pid, signum)
 
 
 @contextmanager
@@ -66,5 +67,7 @@ def _on_request(signum: int, _frame) -> None:
 
 def _end_with_parent() -> None:
     """However the parent ended: a worker would train on, and hold what the terminal reads."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+    parent.join()
     os._exit(1)

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.studies.kit.study import Experiment, Protocol, Study, check_study
@@ -33,7 +34,8 @@ def studies() -> dict[str, Study]:
             continue
         require(module.name not in found, f"two study folders are called {module.name!r}: rename one")
         study = getattr(import_module(f"{__name__}.{module.name}"), "STUDY", None)
-        require(isinstance(study, Study), f"studies/{module.name}/__init__.py has no STUDY")
+        if not isinstance(study, Study):
+            raise HmlcoreError(f"studies/{module.name}/__init__.py has no STUDY")
         check_study(study, module.name)
         for experiment in study.experiments:
             require(
@@ -101,7 +103,8 @@ def protocol(experiment: str) -> Protocol:
 
 def folder_of(experiment: str) -> Path:
     """The folder of an experiment's study."""
-    return Path(import_module(f"{__name__}.{study_of(experiment).name}").__file__).parent
+    module: Any = import_module(f"{__name__}.{study_of(experiment).name}")
+    return Path(module.__file__).parent
 
 
 def gathered(name: str, of: str) -> dict:

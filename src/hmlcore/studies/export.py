@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -70,7 +70,8 @@ def dated(decided: Sequence[tuple[ResultSet, Decision]], store: Store | None = N
         experiment, _, rule = found.name.partition(".")
         rows = results.frame[results.frame["spec_hash"].isin(found.runs)]
         rows = rows.reindex(columns=["commit", "started_at"]).fillna("").drop_duplicates()
-        module = Path(part(study_of(experiment).name, "claims").__file__)
+        claims_of: Any = part(study_of(experiment).name, "claims")
+        module = Path(claims_of.__file__)
         stored = known[results.profile].get((found.name, *found.runs))
         cases.append(Case(Ruled(experiment, rule), module, list(map(tuple, rows.to_numpy())), stored))
     return standings(cases)
@@ -125,12 +126,12 @@ def export(
     beside = json_text({"figure": name} | source_of(source, **more), 1)
     content = {f"{name}.json": figure_json(fig), f"{name}.sidecar.json": beside}
     drawn, notices = draw_images({name: fig}) if images else ({}, [])
-    return Exported(write_files(out_dir, content | drawn), notices)
+    return Exported(write_files(out_dir, {**content, **drawn}), notices)
 
 
 def figure_json(fig: go.Figure) -> str:
     """A figure as sorted JSON."""
-    return json_text(json.loads(fig.to_json()))
+    return json_text(json.loads(str(fig.to_json())))
 
 
 def export_all(store: Store, profile: str, out: Path | None = None, *, images: bool = True) -> Exported:
@@ -145,7 +146,7 @@ def export_all(store: Store, profile: str, out: Path | None = None, *, images: b
     _check_free(out)
     loaded, sources, notices = _Loaded(store, profile), {}, _unread(store, profile)
     drawn = _drawn(loaded, sources, notices)
-    content = {f"figures/{name}.json": figure_json(fig) for name, fig in drawn.items()}
+    content: dict[str, str | bytes] = {f"figures/{name}.json": figure_json(fig) for name, fig in drawn.items()}
     if images and drawn:
         made, remarks = draw_images(drawn)
         content |= {f"figures/{name}": image for name, image in made.items()}

@@ -2,7 +2,7 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ class Task(ABC):
     """A generator or loader of batches. Subclasses are frozen dataclasses; their fields are the knobs."""
 
     name: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # of the subclasses
 
     @property
     @abstractmethod

@@ -55,7 +55,7 @@ def open_corpus(corpus: str, books: int | None = None) -> Corpus:
 
 def check_corpus(corpus: object, books: object = None) -> None:
     """Refuse a corpus that cannot be named so, and `books` of another than PG-19, before anything is opened."""
-    check_text("corpus", corpus)
+    corpus = check_text("corpus", corpus)
     if corpus not in ("stdlib", "pg19"):
         folder_of(corpus)
     if books is not None and corpus != "pg19":

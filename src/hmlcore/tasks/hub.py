@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
 
 from hmlcore.errors import HmlcoreError
 
@@ -69,7 +70,7 @@ def _caches_only() -> Iterator[None]:
     import datasets.config
     import huggingface_hub.constants
 
-    known = datasets.config, huggingface_hub.constants
+    known: tuple[Any, ...] = datasets.config, huggingface_hub.constants
     before = [module.HF_HUB_OFFLINE for module in known]
     try:
         for module in known:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -173,7 +173,7 @@ def _check_revision(found: set[str]) -> None:
     )
 
 
-def _reviews(numbered: Iterable[tuple[int, dict]], place: str, unit: str) -> Reviews:
+def _reviews(numbered: Iterable[tuple[int, Any]], place: str, unit: str) -> Reviews:
     texts, labels = [], []
     for number, record in numbered:
         text, label = record.get("text"), record.get("label")
@@ -189,7 +189,7 @@ def _reviews(numbered: Iterable[tuple[int, dict]], place: str, unit: str) -> Rev
 def _source(version: str, train: Reviews, test: Reviews) -> Source:
     digest = hashlib.sha256()
     for part in (train, test):
-        digest.update(part.labels.astype("<i8"))
+        digest.update(part.labels.astype("<i8").data)
         for text in part.texts:
             digest.update(len(text).to_bytes(8, "little") + text)
     return Source(version, digest.hexdigest(), train, test)

@@ -110,7 +110,7 @@ class Expressions:
         self.tokens, self.offsets, self.values = tokens, offsets, values
         digest = hashlib.sha256()
         for part in (offsets.astype("<i8"), values, tokens):
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
         self.sha256 = digest.hexdigest()
 
     def take(self, rows: np.ndarray, width: int) -> Labelled:

@@ -145,7 +145,11 @@ class Text(Task):
         return {}
 
     @functools.cached_property
-    def _started(self) -> dict[Any, Windows | Lanes]:
+    def _started(self) -> dict[str, Windows]:
+        return {}
+
+    @functools.cached_property
+    def _started_lanes(self) -> dict[tuple[int, int], Lanes]:
         return {}
 
     def _windows(self, split: str) -> Windows:
@@ -155,12 +159,13 @@ class Text(Task):
         return self._started[split]
 
     def _lanes(self, lanes: int, seed: int) -> Lanes:
-        if (lanes, seed) not in self._started:
+        if (lanes, seed) not in self._started_lanes:
             try:
-                self._started[lanes, seed] = Lanes(self.tokens("train").sizes, self.length, lanes, seed)
+                sizes = self.tokens("train").sizes
+                self._started_lanes[lanes, seed] = Lanes(sizes, self.length, lanes, seed)
             except ValueError as error:
                 raise HmlcoreError(
                     f"batch_size={lanes} is more than the documents of at least {self.length + 1} tokens in "
                     f"the train split of corpus {label(self.corpus)!r}; order='stream' gives each row its own"
                 ) from error
-        return self._started[lanes, seed]
+        return self._started_lanes[lanes, seed]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
+from hmlcore.training.optim import MuonAdamW
 from hmlcore.training.sharding import placed, whole
 
 _FORMAT = "hmlcore checkpoint 2"
@@ -31,7 +32,7 @@ class Saved(NamedTuple):
 
 def collected(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: MuonAdamW | torch.optim.Optimizer,
     carried: dict[str, Tensor] | None = None,
     keep: bool = True,
 ) -> dict[str, Tensor]:
@@ -78,7 +79,9 @@ def set_aside(path: Path) -> Path:
         raise HmlcoreError(f"cannot rename {path} to {kept}: {error.strerror or error}") from error
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> Saved:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: MuonAdamW | torch.optim.Optimizer, run: str
+) -> Saved:
     """Restore model, optimiser and random state in place; returns the rest of what was saved.
 
     Raises: Damaged, naming the file, before anything was restored; HmlcoreError where it cannot be read, or is

@@ -45,7 +45,7 @@ class ProcessGroup:
         self.is_first = rank == 0
         self.asked_to_stop = False
         # A group of its own for what is said on the CPU, however long it takes, whatever gradients go through.
-        self._gloo = dist.new_group(backend="gloo", timeout=_PATIENCE) if strategy else None
+        self._gloo: Any = dist.new_group(backend="gloo", timeout=_PATIENCE) if strategy else None
 
     # What each does of a step
 
@@ -157,7 +157,9 @@ class ProcessGroup:
 
     # The model
 
-    def wrap(self, model: Backbone | Classifier, device: torch.device) -> tuple[nn.Module, nn.Module]:
+    def wrap(
+        self, model: Backbone | Classifier, device: torch.device
+    ) -> tuple[Backbone | Classifier, nn.Module]:
         """The model that is trained, in which this process may hold parts, and its :class:`Objective`.
 
         The former is `model` itself, moved to `device`; under fsdp it is a copy, so that no process needs the
@@ -171,7 +173,7 @@ class ProcessGroup:
             from torch.nn.parallel import DistributedDataParallel
 
             # A variant of a memory may leave parameters unused, and then they get no gradient anywhere.
-            objective = DistributedDataParallel(
+            return model, DistributedDataParallel(
                 objective, forward_sync_buffers=False, find_unused_parameters=True
             )
         return model, objective

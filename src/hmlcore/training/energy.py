@@ -32,6 +32,7 @@ def blank_of(task: Task) -> int:
 
     Raises: HmlcoreError for a task without one.
     """
-    if not hasattr(task, "blank"):
+    blank = getattr(task, "blank", None)
+    if blank is None:
         raise HmlcoreError(f"energy_penalty needs a task with blanks, such as copy; {task.name} has none")
-    return task.blank
+    return blank

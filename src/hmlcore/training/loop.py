@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -98,14 +99,16 @@ class Trainer:
     """
 
     def __init__(
-        self, model, tasks, config: TrainingConfig, device, group: ProcessGroup, checkpoint=None, run=""
-    ):
+        self, model, tasks, config: TrainingConfig, device, group: ProcessGroup,
+        checkpoint: Path | None = None, run=""
+    ):  # fmt: skip
         group.check(config.batch_size, config.energy_penalty, config.auxiliary)
         self.tasks, self.config, self.device, self.group = tasks, config, device, group
         self._checkpoint, self._run = checkpoint, run
         carries = group.on_each(lambda: self._carries(model))
         self.model, self._objective = group.wrap(model.train(), device)
-        self._carried = CarriedState(self.model, config.batch_size // group.world_size) if carries else None
+        rows = config.batch_size // group.world_size
+        self._carried = CarriedState(cast(Backbone, self.model), rows) if carries else None
         self.optimizer = build_optimizer(self.model, config.lr, config.weight_decay, config.optimizer)
         self.progress = Progress()
         found = group.on_each(self._saved)  # all have looked before one moves it away
@@ -134,7 +137,7 @@ class Trainer:
 
     def _resume(self, found: Saved | Damaged | None) -> None:
         """Go on from what was found. What is damaged is kept under another name, and the run begins again."""
-        if isinstance(found, Damaged) and self.group.is_first:
+        if isinstance(found, Damaged) and self._checkpoint is not None and self.group.is_first:
             kept = set_aside(self._checkpoint)
             tqdm.write(f"hml: {found}: kept as {kept.name}, the run begins again", file=sys.stderr)
         if not isinstance(found, Saved):
@@ -146,11 +149,11 @@ class Trainer:
 
     def save(self) -> None:
         """Write all that the next step needs, if there is to be a checkpoint."""
-        if self._checkpoint is not None:
+        if (path := self._checkpoint) is not None:
             group = self.group
             memory = None if self._carried is None else group.all_gather(self._carried.tensors())
             tensors = collected(self.model, self.optimizer, memory, keep=group.is_first)
-            group.on_first(lambda: write_checkpoint(self._checkpoint, tensors, vars(self.progress), self._run))
+            group.on_first(lambda: write_checkpoint(path, tensors, vars(self.progress), self._run))
 
     def step(self) -> float:
         """Learn from the next batch; the learning rate at which it did."""
@@ -184,12 +187,15 @@ class Trainer:
         # Recorded only where another loss needs it: it may be a walk token by token, dear as several passes.
         recorded = recording(self.model, differentiable=True) if weights else nullcontext()
         with autocast(self.device, config.precision), recorded as traces:
-            state = None if self._carried is None else self._carried.begin(here.fresh)
+            state = None
+            if self._carried is not None:
+                assert isinstance(here, Continued)  # as `_carries` saw
+                state = self._carried.begin(here.fresh)
             sums, count = self._objective(here, state), scored(batch)
             loss, accuracy = sums.nats / count, sums.right / count
         self.optimizer.zero_grad(set_to_none=True)
         beside = {}
-        if weights:
+        if weights and traces is not None:
             beside = auxiliary.losses(self.model, traces, task, here, config, self.progress.step)
         # Parts of the loss, and gradients, add up over the group; its gradients arrive as means, as of other
         # losses, which are means over the rows of each process.

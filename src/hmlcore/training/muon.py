@@ -48,13 +48,13 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self._move(p, group["lr"], group["weight_decay"])
+                    self._move(p, p.grad, group["lr"], group["weight_decay"])
 
-    def _move(self, p: Tensor, lr: float, weight_decay: float) -> None:
+    def _move(self, p: Tensor, grad: Tensor, lr: float, weight_decay: float) -> None:
         if "momentum_buffer" not in self.state[p]:
-            self.state[p]["momentum_buffer"] = torch.zeros_like(p.grad)
-        momentum = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - MOMENTUM)
-        ahead = whole(p.grad.lerp(momentum, MOMENTUM))
+            self.state[p]["momentum_buffer"] = torch.zeros_like(grad)
+        momentum = self.state[p]["momentum_buffer"].lerp_(grad, 1 - MOMENTUM)
+        ahead = whole(grad.lerp(momentum, MOMENTUM))
         length = lr * math.sqrt(max(1.0, ahead.shape[0] / ahead.shape[1]))
         p.mul_(1 - lr * weight_decay)
         p.sub_(placed(length * orthogonal(ahead), p).to(p.dtype))

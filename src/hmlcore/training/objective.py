@@ -1,6 +1,6 @@
 """What training minimises, for tasks that score tokens and for tasks that label sequences."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ def scored_sums(
     if isinstance(batch, Labelled):
         logits, wanted, after = model(batch.inputs, batch.lengths), batch.labels, []
     else:
+        model = cast(Backbone, model)
         hidden, after = model.hidden(batch.inputs, state)
         scored = batch.targets != IGNORE
         logits, wanted = model.logits(hidden[scored]), batch.targets[scored]

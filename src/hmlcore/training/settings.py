@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hmlcore.checks import (
     check_choice,
@@ -107,7 +108,8 @@ class Progress:
         """From ``vars`` of one that went through JSON, which knows no tuples."""
         lists = {name: [tuple(entry) for entry in saved[name]] for name in ("curve", "pending")}
         beside = {name: [tuple(point) for point in points] for name, points in saved.get("beside", {}).items()}
-        return cls(**saved | lists | {"beside": beside})
+        known: dict[str, Any] = saved | lists | {"beside": beside}
+        return cls(**known)
 
     def end(self, config: TrainingConfig) -> int:
         """The step that training ends with, as far as is known: S + C where the task was solved at step S."""
@@ -147,7 +149,8 @@ class Progress:
             self.pending_beside.setdefault(name, []).append(value)
         whole = self.step % config.record_every == 0
         if whole or self.step == self.end(config):
-            self.curve.append((self.step, *map(_mean, zip(*self.pending, strict=True))))
+            losses, accuracies = zip(*self.pending, strict=True)
+            self.curve.append((self.step, _mean(losses), _mean(accuracies)))
             if whole and config.solved_at is not None:
                 self._judge(config.solved_at, tasks)
             self.pending.clear()

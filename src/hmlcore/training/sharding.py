@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from hmlcore.training.objective import Objective
 # Distributed tensors take seconds to import; only those who have some need to.
 
 
-def sharded(model: Backbone | Classifier, device: torch.device) -> tuple[nn.Module, nn.Module]:
+def sharded(model: Backbone | Classifier, device: torch.device) -> tuple[Backbone | Classifier, nn.Module]:
     """A copy of `model` in parts over all processes, and its objective, which gathers them as it goes.
 
     A block's parameters are whole while it computes, the embedding, the last norm and the head throughout a
@@ -35,7 +36,8 @@ def sharded(model: Backbone | Classifier, device: torch.device) -> tuple[nn.Modu
 
 def whole(x: Tensor) -> Tensor:
     """All of a tensor; every process must ask together for one that is in parts."""
-    return x.full_tensor() if hasattr(x, "full_tensor") else x
+    full = getattr(x, "full_tensor", None)
+    return x if full is None else full()
 
 
 def placed(x: Tensor, like: Tensor) -> Tensor:
@@ -45,4 +47,5 @@ def placed(x: Tensor, like: Tensor) -> Tensor:
         return x
     from torch.distributed.tensor import distribute_tensor
 
-    return distribute_tensor(x, like.device_mesh, like.placements, src_data_rank=None)
+    parts: Any = like
+    return distribute_tensor(x, parts.device_mesh, parts.placements, src_data_rank=None)

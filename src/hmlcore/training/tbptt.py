@@ -26,12 +26,15 @@ def uses_tbptt(
     Raises: HmlcoreError where it cannot be carried: several tasks, which interrupt one another; a model
         whose state grows with the text; batches that have not `rows` rows; an energy penalty.
     """
-    going_on = [task.name for task, batch in zip(tasks, batches, strict=True) if isinstance(batch, Continued)]
+    pairs = zip(tasks, batches, strict=True)
+    going_on = [(task.name, batch) for task, batch in pairs if isinstance(batch, Continued)]
     if not going_on:
         return False
-    named = f"task {going_on[0]!r} goes on from batch to batch"
+    name, first = going_on[0]
+    named = f"task {name!r} goes on from batch to batch"
     require(len(tasks) == 1, f"{named} and must be the only one, got {len(tasks)} tasks: give each a run")
-    require(isinstance(model, Backbone), f"{named} and needs a model of tokens, not a classifier")
+    if not isinstance(model, Backbone):
+        raise HmlcoreError(f"{named} and needs a model of tokens, not a classifier")
     length = tasks[0].length
     short, long = model.state_size(length), model.state_size(2 * length)
     require(
@@ -39,7 +42,7 @@ def uses_tbptt(
         f"{named}, and the state of mixer {model.config.mixer!r} grows with the text ({short} floats after "
         f"{length} tokens, {long} after {2 * length}): only a bounded memory can be carried",
     )
-    _check_rows(batches[0].fresh, rows)
+    _check_rows(first.fresh, rows)
     require(energy_penalty == 0, f"energy_penalty = {energy_penalty} needs batches that begin empty; {named}")
     return True
 

@@ -68,7 +68,7 @@ def _terminal(spec: dict, label: str) -> Sink:
 
 
 def _trackio(spec: dict, _label: str) -> Sink:
-    import trackio
+    import trackio  # pyright: ignore[reportMissingImports] # asked for by name, installed by who asks
 
     # "allow": a run that was paused goes on in the same curve.
     run = trackio.init(
@@ -78,7 +78,7 @@ def _trackio(spec: dict, _label: str) -> Sink:
 
 
 def _wandb(spec: dict, _label: str) -> Sink:
-    import wandb
+    import wandb  # pyright: ignore[reportMissingImports]
 
     folder = paths.runs()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """The grid of the bake-off: nine variants of the family on five tasks."""
 
 from pathlib import Path
+from typing import Any
 
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.kit.comparison import (
@@ -62,7 +63,7 @@ def _text(lengths):
 
 
 # name → what is trained, what is tested, and sizes of its own.
-_TASKS = {
+_TASKS: dict[str, dict[str, dict[str, Any]]] = {
     "smoke": {
         "recall": dict(train=_mqar([2, 4]), test=_mqar([4])),
         "overwrite": dict(train=_overwrite([(2, 4)]), test=_overwrite([(2, 4)])),
@@ -93,7 +94,7 @@ _TASKS = {
         "text": dict(train=_text([1024]), test=_text([1024, 8192]), steps=10_000, layers=6, d_model=256),
     },
 }  # fmt: skip
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         seeds=2, lrs=[1e-2], steps=4, batch_size=4, d_model=16, heads=2, head_dim=4, layers=1, examples=4
     ),

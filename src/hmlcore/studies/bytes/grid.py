@@ -8,6 +8,8 @@ Text: the source of the running Python's standard library, which every machine h
 and the PG-19 subset where ``HMLCORE_DATA`` or the hub has it. The rate is chosen on validation.
 """
 
+from typing import Any
+
 import torch
 
 from hmlcore.evaluation.metrics import Scores
@@ -17,7 +19,7 @@ from hmlcore.studies.kit.comparison import PROPOSED, task_spec, training_spec
 from hmlcore.studies.kit.study import COMPARED, Protocol
 from hmlcore.tasks import Task
 
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         corpora=["stdlib"], seeds=3, lrs=[3e-3], steps=30, batch_size=8, d_model=32, layers=2, heads=2,
         length=64, contexts=[64, 128], tokens=8_192, trace=64,

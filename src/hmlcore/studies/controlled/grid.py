@@ -1,11 +1,12 @@
 """The grid of the controlled tasks: what is learned at which sizes, and what is tested beyond them."""
 
 from pathlib import Path
+from typing import Any
 
 from hmlcore.studies.kit.comparison import comparison, measure, read_rates, task_spec
 from hmlcore.studies.kit.study import Protocol
 
-_COMMON = {
+_COMMON: dict[str, dict[str, Any]] = {
     "smoke": dict(seeds=2, lrs=[1e-2], steps=3, batch_size=4, d_model=16, heads=2, layers=1, examples=4),
     "laptop": dict(
         seeds=3, lrs=[3e-3, 1e-2], steps=800, batch_size=16, d_model=32, heads=4, layers=1, examples=256,
@@ -17,7 +18,7 @@ _COMMON = {
 }  # fmt: skip
 # Lengths of training and of the tests beyond it, in symbols; pairs (keys, writes) or (payload, delay) where the
 # task has two sizes.
-_SIZES = {
+_SIZES: dict[str, dict[str, Any]] = {
     "smoke": dict(
         group=([8], [8, 32]), digits=([2], [2, 4]), terms=([8], [8, 16]), pairs=([(2, 4)], [(2, 4)]),
         copy=([(2, 4)], [(2, 4), (2, 16)]), adding=([8], [8, 16]), vocab=34,

@@ -8,12 +8,14 @@ Trained on short delays and two payloads, tested on longer ones. Every mixer has
 the same short convolution and the same two learning rates; the rate is chosen on validation.
 """
 
+from typing import Any
+
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.kit.comparison import PROPOSED, scored, task_from, task_spec, training_spec
 from hmlcore.studies.kit.study import COMPARED, Protocol
 from hmlcore.tasks import Task
 
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         seeds=3, lrs=[3e-3], steps=30, batch_size=16, d_model=32, heads=2, cue="blank",
         train=dict(payload=[4], delay=[0, 8]), test=dict(payload=[4, 8], delay=[8, 32]), examples=32,

@@ -2,6 +2,7 @@
 had learned."""
 
 import math
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -55,6 +56,7 @@ def _scoreboard(results: ResultSet, columns: int, height: int) -> go.Figure:
     listed = set()
     for family, where in zip(families, cells, strict=True):
         lines = table[(table["family"] == family)]
+        verdict: Any
         for verdict, part in lines.dropna(subset=["effect"]).groupby("verdict", sort=False):
             fig.add_scatter(
                 x=part["effect"].round(5), y=part["rival"], mode="markers", name=verdict, legendgroup=verdict,
@@ -97,19 +99,18 @@ def _hover(line: dict) -> str:
 
 def fair_verdicts(results: ResultSet) -> Table:
     """The scoreboard in numbers, and whether each family passed its gate."""
-    table = scoreboard(results).set_index(["rival", "family"])
+    table = scoreboard(results).set_index(["rival", "family"]).to_dict("index")
     lines = [
-        {"rival": rival} | {family: _cell(table.loc[(rival, family)]) for family in FAMILIES}
-        for rival in RIVALS
+        {"rival": rival} | {family: _cell(table[rival, family]) for family in FAMILIES} for rival in RIVALS
     ]
     gate = reached(results)
-    failed = [case for case in gate.index if not gate.loc[case, "counts"]]
+    failed = [str(case) for case in gate.index if not gate["counts"][case]]
     note = f"{results.stamp()} · accuracy, of books the share of bits saved; 95 % interval of paired seeds"
     note += f" · cases that miss the gate: {', '.join(failed) or 'none'}"
     return render(pd.DataFrame(lines), note=note, caption="Results at a glance: HML less each rival.")
 
 
-def _cell(line: pd.Series) -> str:
+def _cell(line: dict) -> str:
     if pd.isna(line["effect"]):
         return line["verdict"]
     interval = "" if pd.isna(line["low"]) else f" ({line['low']:+.3f} … {line['high']:+.3f})"
@@ -131,7 +132,7 @@ def fair_scores(results: ResultSet) -> Table:
                     line[case if within else f"{case}, beyond"] = f"{means[row, case, within]:.3f}"
         lines.append(line)
     gate, frame = reached(results), pd.DataFrame(lines).fillna("–")
-    best = {case: f"{abs(gate.loc[case, 'needed']):.3f}" for case in cases if case in gate.index}
+    best: dict[Any, str] = {case: f"{abs(gate['needed'][case]):.3f}" for case in cases if case in gate.index}
     frame.loc[len(frame)] = {"memory": "needed by one"} | {c: best.get(c, "–") for c in frame if c != "memory"}
     note = f"{results.stamp()} · needed by one: what some row but HML's has to reach where training is hardest"
     return render(frame, note=note, caption="Scores of every memory, within its training and beyond.")

@@ -1,6 +1,7 @@
 """What counts: cases that some baseline can do at this size, rivals that do better than guessing. No torch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -46,6 +47,7 @@ def reached(results: ResultSet) -> pd.DataFrame:
     """
     scores, lines = scores_by_condition(results), {}
     scores = scores[scores["within"] & ~scores["variant"].map(is_own)]
+    case: Any
     for case, rows in scores.groupby("task", sort=False):
         size = [c for c in ("payload", "delay", "pairs", "length") if c in rows and rows[c].notna().all()]
         if size:
@@ -75,7 +77,8 @@ def at_chance(results: ResultSet) -> set[tuple[str, str]]:
     scores = scores[scores["within"] & scores["task"].isin(CHANCE)]
     above = scores.assign(family=scores["task"].map(FAMILY), above=scores["score"] - scores["task"].map(CHANCE))
     means = above.groupby(["family", "task", "variant"])["above"].mean().groupby(["family", "variant"]).mean()
-    return {key for key, value in means.items() if value <= ABOVE_CHANCE and key[1] in RIVALS}
+    found: list[tuple[Any, float]] = [*means.items()]
+    return {key for key, value in found if value <= ABOVE_CHANCE and key[1] in RIVALS}
 
 
 def missing(results: ResultSet) -> list[str]:

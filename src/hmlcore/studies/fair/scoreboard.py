@@ -1,6 +1,7 @@
 """The scoreboard: families × rivals, each with an effect, its interval and a verdict by the rule. No torch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -56,7 +57,8 @@ def _relative(own: pd.Series, rival: pd.Series, family: str) -> Pair:
     """Scores by seed; of books as shares of the rival's bits, so that a difference is the share saved."""
     if family == "books":
         own, rival = own / rival.abs(), rival / rival.abs()
-    return own.to_dict(), rival.to_dict()
+    by_seed: list[dict[Any, float]] = [own.to_dict(), rival.to_dict()]
+    return by_seed[0], by_seed[1]
 
 
 def _verdicts(pairs: Mapping[tuple[str, str], Pair]) -> dict[tuple[str, str], str]:

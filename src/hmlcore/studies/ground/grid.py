@@ -1,6 +1,7 @@
 """The grid of the ground: every memory at two widths of the embedding, gated ones with three norms."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from hmlcore.tasks.text import Text
 
 NORMS = ("head", "soft", "none")
 WIDTHS = (0.02, 0.12)
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         seeds=2, steps=3, batch_size=4, d_model=16, heads=2, layers=2, length=32, corpus="stdlib", vocab=300,
         held=4, pairs=[2], width=16, recall_steps=3, recall_vocab=34, examples=4,

@@ -7,7 +7,7 @@ tells (`kit.standing`).
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -132,12 +132,14 @@ def tolerance(claims: Iterable[Claim], metric: str, value: float) -> float:
 
 def means(rows: pd.DataFrame) -> dict[str, float]:
     """Mean value per mixer, over seeds and whatever else varies."""
-    return rows.groupby("mixer")["value"].mean().to_dict()
+    found: dict[Any, float] = rows.groupby("mixer")["value"].mean().to_dict()
+    return found
 
 
 def by_seed(rows: pd.DataFrame, mixer: str) -> dict[int, float]:
     """Mean value of a mixer per seed, over whatever else varies."""
-    return rows[rows["mixer"] == mixer].groupby("seed")["value"].mean().to_dict()
+    found: dict[Any, float] = rows[rows["mixer"] == mixer].groupby("seed")["value"].mean().to_dict()
+    return found
 
 
 def bounded(mixers: Iterable[str]) -> list[str]:

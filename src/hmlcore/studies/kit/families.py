@@ -16,12 +16,14 @@ a byte of text (`kit.scores`). What is chosen is chosen by the same conditions o
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from hmlcore.evaluation.labels import LabelScores
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.evaluation.snapping import rotor_layers
+from hmlcore.models import Backbone
 from hmlcore.studies.kit.comparison import case_spec, scored, task_spec
 from hmlcore.studies.kit.floor import floor_rows
 from hmlcore.studies.kit.ground import model_ground
@@ -136,7 +138,7 @@ def family_spec(
 
     Args: arguments, of the mixer. steps, other than the case's. own, further fields of the spec.
     """
-    s = dict(cases(profile)[case]) | ({} if steps is None else {"steps": steps})
+    s: dict[str, Any] = dict(cases(profile)[case]) | ({} if steps is None else {"steps": steps})
     snap = s.pop("snap", None)
     if snap:
         (on,) = scored([snap], "validation", s["examples"] // 4)
@@ -162,7 +164,7 @@ def measure(task: Task, scores: Scores | LabelScores) -> list[dict]:
     return [{"metric": metric, "value": value, "n": n} for metric, value in found.items()]
 
 
-def examine(model: torch.nn.Module, _untrained: torch.nn.Module, spec: dict) -> list[dict]:
+def examine(model: Backbone, _untrained: torch.nn.Module, spec: dict) -> list[dict]:
     """Rows beside the scores: of text the floor, and the bytes that a token stands for; rotors snapped.
 
     Rotors are snapped where the case is tested beyond training: the lattices that validation chooses, and every

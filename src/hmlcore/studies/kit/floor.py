@@ -6,6 +6,7 @@ A memory that pays more than counting the same text does has not shown that it r
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,9 @@ def floor_rows(spec: dict, order: int = ORDER) -> list[dict]:
 @lru_cache(maxsize=64)
 def _rows(parts: str, order: int) -> tuple[dict, ...]:
     spec, found = json.loads(parts), []
-    asked = [(entry, task_from(entry)) for entry in spec["evaluate"]]
-    asked = [(entry, task) for entry, task in asked if isinstance(task, Text | Bytes)]
-    tasks = [task_from(task) for task in spec["train"]]
+    entries = [(entry, task_from(entry)) for entry in spec["evaluate"]]
+    asked = [(entry, task) for entry, task in entries if isinstance(task, Text | Bytes)]
+    tasks: list[Any] = [task_from(task) for task in spec["train"]]  # of text, as `floor_rows` saw
     sizes = sorted({task.vocab_size for task in [*tasks, *(task for _, task in asked)]})
     require(len(sizes) == 1, f"train and evaluate have vocabularies of {sizes} tokens; a floor counts one")
     read, places = training_rows(tasks, spec["steps"], spec["batch_size"], spec["seed"])
@@ -59,8 +60,8 @@ def _rows(parts: str, order: int) -> tuple[dict, ...]:
     for entry, task in asked:
         batch, split = entry["batch_size"], entry["split"]
         batches = [task.batch(split, i, batch, 0) for i in range(entry["examples"] // batch)]
-        rows = np.concatenate([_whole(b) for b in batches])
-        bits, targets = float(model.bits(rows)[:, 1:].mean()), rows[:, 1:]
+        rows: np.ndarray = np.concatenate([_whole(b) for b in batches])
+        bits, targets = float(np.asarray(model.bits(rows))[:, 1:].mean()), rows[:, 1:]
         size = 1.0 if isinstance(task, Bytes) else float(task.token_bytes.numpy()[targets].mean())
         here = {**task.conditions(), "length": task.length, "split": split, "n": targets.size}
         values = {"ngram_bits": bits, "ngram_bits_per_byte": bits / size, "bytes_per_token": size}

@@ -34,7 +34,7 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
     Source: Holm, A simple sequentially rejective multiple test procedure (1979).
     """
     adjusted, highest = {}, 0.0
-    for rank, key in enumerate(sorted(p, key=p.get)):
+    for rank, key in enumerate(sorted(p, key=p.__getitem__)):
         highest = max(highest, min(1.0, (len(p) - rank) * p[key]))
         adjusted[key] = highest
     return adjusted

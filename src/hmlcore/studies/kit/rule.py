@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SILENT = {"annotation", "returns", "ctx", "kind", "type_comment", "type_params"}
@@ -161,7 +161,7 @@ def _path_of(module: str, level: int, importer: str, files: Iterable[str]) -> st
     return next((path for path in files if f"/{path}".endswith(endings)), "")
 
 
-def _is_text(node: object) -> bool:
+def _is_text(node: object) -> TypeGuard[Any]:
     """Whether this is a docstring, of a module, a function or a name."""
     return (
         isinstance(node, ast.Expr)

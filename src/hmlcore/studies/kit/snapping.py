@@ -1,13 +1,12 @@
 """Rotors after training: snapped where validation says so, and everything scored again."""
 
-import torch
-
 from hmlcore.evaluation.metrics import Scores, evaluate
 from hmlcore.evaluation.snapping import choose_lattices
+from hmlcore.models import Backbone
 from hmlcore.studies.kit.comparison import task_from
 
 
-def snapped_rows(model: torch.nn.Module, spec: dict) -> list[dict]:
+def snapped_rows(model: Backbone, spec: dict) -> list[dict]:
     """The lattice of every rotor, and accuracy_snapped and bits_snapped of every evaluation.
 
     ``spec["snapping"]`` has the lattices that are tried and `on`, the entry of validation data that decides, by
@@ -16,7 +15,10 @@ def snapped_rows(model: torch.nn.Module, spec: dict) -> list[dict]:
     device = next(model.parameters()).device
 
     def scores(entry: dict) -> Scores:
-        return evaluate(model, task_from(entry), entry["split"], entry["examples"], entry["batch_size"], device)
+        task, sizes = task_from(entry), (entry["examples"], entry["batch_size"])
+        found = evaluate(model, task, entry["split"], *sizes, device)
+        assert isinstance(found, Scores)  # rotors are asked for on tasks of tokens
+        return found
 
     snapping = spec["snapping"]
     chosen = choose_lattices(model, snapping["lattices"], lambda: scores(snapping["on"]).bits_per_token)

@@ -1,6 +1,7 @@
 """The grids of the needle: in letters over a small vocabulary, and in prose, a token a byte."""
 
 from pathlib import Path
+from typing import Any
 
 from hmlcore.studies.kit.comparison import comparison, measure, read_rates, task_spec
 from hmlcore.studies.kit.study import Protocol
@@ -9,7 +10,7 @@ from hmlcore.tasks.needle_text import FORMS
 
 DEPTHS = [0.0, 0.25, 0.5, 0.75, 1.0]
 _RATES = read_rates(Path(__file__).parent)
-_LETTERS = {
+_LETTERS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         keys=16, lengths=[32, 48], test={48: 4, 96: 4}, kinds=48, seeds=2, lrs=[1e-2], steps=4, batch_size=4,
         d_model=16, heads=2, layers=2, examples=4, scattered=True,
@@ -26,7 +27,7 @@ _LETTERS = {
         examples=512, scattered=True,
     ),
 }  # fmt: skip
-_PROSE = {
+_PROSE: dict[str, dict[str, Any]] = {
     "smoke": dict(
         corpus="filler", digits=1, lengths=[150, 160], test={160: 4, 320: 4}, kinds=640, seeds=2, lrs=[1e-2],
         steps=2, batch_size=2, d_model=16, heads=2, layers=2, examples=2,

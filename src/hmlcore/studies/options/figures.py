@@ -29,7 +29,7 @@ def option_standings(results: ResultSet) -> Table:
     """The candidates by mean rank, and whom the rule makes the default."""
     table, chosen = standings(results), default(standings(results))
     lines = [
-        {"candidate": f"{name} ←" if name == chosen else name, "options": len(CANDIDATES[name])}
+        {"candidate": f"{name} ←" if name == chosen else name, "options": len(CANDIDATES[str(name)])}
         | {family: f"{abs(row[family]):.3f}" for family in FAMILIES}
         | {"mean rank": f"{row['mean rank']:.2f}"}
         for name, row in table.iterrows()

@@ -1,5 +1,7 @@
 """The rule of the options applied: ranks by family, and whom they make the default. Needs no torch."""
 
+from typing import Any
+
 import pandas as pd
 
 from hmlcore.errors import require
@@ -35,5 +37,7 @@ def effects(results: ResultSet, of: str, over: str) -> dict[str, PairedDifferenc
     for name in (of, over):
         there = set(scores.loc[scores["variant"] == name, "family"])
         require(there == set(FAMILIES), f"results of {results.experiment!r} lack families of {name!r}")
-    by = {key: part.set_index("seed")["score"].to_dict() for key, part in scores.groupby(["family", "variant"])}
+    by: dict[Any, dict[Any, float]] = {
+        key: part.set_index("seed")["score"].to_dict() for key, part in scores.groupby(["family", "variant"])
+    }
     return {family: paired_difference(by[family, of], by[family, over]) for family in FAMILIES}

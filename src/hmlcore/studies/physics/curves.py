@@ -6,8 +6,17 @@ from collections.abc import Iterator
 import pandas as pd
 import plotly.graph_objects as go
 
-from hmlcore.figures.marks import doubling_axis, panels, unlisted
-from hmlcore.figures.style import DYNAMICS, GREY, MixerStyle, dynamics_in_order, dynamics_style, rounded, stamp
+from hmlcore.figures.marks import doubling_axis, panels, traces_of, unlisted
+from hmlcore.figures.style import (
+    DYNAMICS,
+    GREY,
+    MixerStyle,
+    dynamics_in_order,
+    dynamics_style,
+    layout_of,
+    rounded,
+    stamp,
+)
 from hmlcore.results import ResultSet
 from hmlcore.results.text import three
 
@@ -71,7 +80,7 @@ def energy_by_token(results: ResultSet) -> go.Figure:
             # Zero has no place on a logarithmic axis, and what is below the axis does not show.
             least = _DRAWN["energy"][0] / 1e4 if keys == "changing" else 0.0
             trace = _line(style, gates, dash, part["t"], part["value"].clip(lower=least), text)
-            fig.add_trace(trace.update(mode="lines", showlegend=unlisted(fig, trace.name)), **where)
+            fig.add_trace(trace.update(mode="lines", showlegend=unlisted(fig, style.label + gates)), **where)
     fig.update_yaxes(title_text="E / E₀", rangemode="tozero", **cells[0])
     low, high = (math.log10(x) for x in _DRAWN["energy"])
     axis = {"type": "log", "exponentformat": "power", "dtick": 4, "range": [low, high]}
@@ -133,12 +142,12 @@ def _log(values) -> dict:
 
 def _legend(fig: go.Figure, titles: bool = False) -> go.Figure:
     """`fig` with room above for a legend of one column a dynamics."""
-    entries = sum(bool(trace.showlegend) for trace in fig.data)
+    entries = sum(bool(trace.showlegend) for trace in traces_of(fig))
     extra = 20 * (math.ceil(entries / 3) - 1)
-    fig.update_layout(height=fig.layout.height + extra, margin_t=fig.layout.margin.t + extra)
+    fig.update_layout(height=layout_of(fig).height + extra, margin_t=layout_of(fig).margin.t + extra)
     fig.update_layout(legend={"font": {"size": 12}, "entrywidth": 0.31, "entrywidthmode": "fraction"})
     if titles:
-        inside = fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
+        inside = layout_of(fig).height - layout_of(fig).margin.t - layout_of(fig).margin.b
         fig.update_layout(legend_y=1 + 30 / inside)
     return fig
 

@@ -195,7 +195,7 @@ def _energy(spec: dict) -> Iterator[dict]:
     # Under a constant key everything happens in a few turns.
     drawn = {"constant": range(min(tokens, 60) + 1), "changing": sorted({tokens * i // 60 for i in range(61)})}
     for gates in CASES[name]:
-        maps, strength = token_map(name, **gates), gates.get("eta", gates.get("theta"))
+        maps, strength = token_map(name, **gates), gates["eta"] if "eta" in gates else gates["theta"]
         sizes = {"n": spec["head_dim"], "seed": spec["seed"]}
         for keys in ("constant", "changing"):
             path = conservation.energies(maps, strength, tokens, changing=keys == "changing", **sizes)

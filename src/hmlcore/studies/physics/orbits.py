@@ -7,7 +7,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmlcore.errors import require
-from hmlcore.figures.style import FAINT, GREY, dynamics_in_order, dynamics_style, rounded, stamp, styled
+from hmlcore.figures.style import (
+    FAINT,
+    GREY,
+    dynamics_in_order,
+    dynamics_style,
+    layout_of,
+    rounded,
+    stamp,
+    styled,
+)
 from hmlcore.results.resultset import stamp as stamp_text
 
 _COLUMNS = ("dynamics", "t", "token", "q", "p", "second", "rest", "kinetic", "potential")
@@ -68,7 +77,7 @@ def phase_portraits(trace: pd.DataFrame) -> go.Figure:
         _energy(fig, part, {"row": 2 * band + 2, "col": col + 1}, first=col == 0, legend=index == 0)
     fig.update_xaxes(tickfont_size=10, title_standoff=2)
     fig.update_yaxes(tickfont_size=10, title_standoff=2)
-    fig.update_layout(margin={"t": 74, "l": 58}, legend_y=1 + 30 / (height - 74 - fig.layout.margin.b))
+    fig.update_layout(margin={"t": 74, "l": 58}, legend_y=1 + 30 / (height - 74 - layout_of(fig).margin.b))
     fig.add_annotation(
         text="orbits: <span style='color:#0072B2'>●</span> early <span style='color:#E69F00'>●</span> late"
         "  ✕ perfect recall",

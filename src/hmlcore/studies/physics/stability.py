@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
+from hmlcore.figures.marks import traces_of
 from hmlcore.figures.style import BOTTOM, GREY, dynamics_in_order, dynamics_style, rounded, stamp, styled
 from hmlcore.results import ResultSet
 from hmlcore.results.text import three
@@ -53,7 +54,8 @@ def lyapunov_map(results: ResultSet) -> go.Figure:
         traces = [_heatmap(rows[rows["dynamics"] == dynamics], dynamics)]
         if VIEWS[dynamics] is _PAIR:
             traces += [*_lines(rows[rows["dynamics"] == dynamics]), *_rings(results, dynamics)]
-        groups.append(range(len(fig.data), len(fig.data) + len(traces)))
+        before = len(traces_of(fig))
+        groups.append(range(before, before + len(traces)))
         for trace in traces:
             fig.add_trace(trace.update(visible=dynamics == chosen[0]))
     fig.update_layout(coloraxis=_coloraxis(rows["value"]), margin_l=70)
@@ -64,7 +66,7 @@ def lyapunov_map(results: ResultSet) -> go.Figure:
             {
                 "label": dynamics_style(dynamics).label,
                 "method": "update",
-                "args": [{"visible": [i in group for i in range(len(fig.data))]}, layout],
+                "args": [{"visible": [i in group for i in range(len(traces_of(fig)))]}, layout],
             }
             for dynamics, group, layout in zip(chosen, groups, layouts, strict=True)
         ]

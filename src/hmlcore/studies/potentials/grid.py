@@ -1,13 +1,14 @@
 """The grid of nonlinear potentials: six dynamics of HML on two tasks."""
 
 from pathlib import Path
+from typing import Any
 
 from hmlcore.studies.kit.comparison import case_spec, is_due, measure, read_rates, task_spec
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.potentials import DYNAMICS
 
 ONE_ROW = ("oscillator",)  # which needs twice the heads for the same floats
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         seeds=2, lrs=[1e-2], steps=3, batch_size=4, d_model=16, heads=2, layers=1, examples=4, vocab=34,
         pairs=([2], [2, 4]), sums=([8], [8, 32]),

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from hmlcore.errors import require
 from hmlcore.figures.marks import doubling_axis, panels, room_for_legend
-from hmlcore.figures.style import GREY, in_order, mixer_style, rounded, stamp
+from hmlcore.figures.style import GREY, in_order, layout_of, mixer_style, rounded, stamp
 from hmlcore.results import ResultSet
 from hmlcore.results.text import three
 
@@ -166,8 +166,8 @@ def _floor_heights(part: pd.DataFrame, floors: dict, reference: str) -> list:
 def _add_buttons(fig: go.Figure, buttons: list[dict]) -> None:
     """Under the plot, beside the stamp: images for print leave that room out with the buttons."""
     room = 44
-    fig.update_layout(height=fig.layout.height + room, margin_b=fig.layout.margin.b + room)
-    inside = fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
+    fig.update_layout(height=layout_of(fig).height + room, margin_b=layout_of(fig).margin.b + room)
+    inside = layout_of(fig).height - layout_of(fig).margin.t - layout_of(fig).margin.b
     place = {"x": 0, "xanchor": "left", "y": -58 / inside, "yanchor": "top"}
     look = {"bgcolor": "rgba(0,0,0,0)", "bordercolor": GREY, "font": {"size": 12, "color": GREY}}
     menu = {"type": "buttons", "direction": "right", "buttons": buttons, "showactive": False, **place, **look}
