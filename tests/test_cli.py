@@ -20,6 +20,7 @@ from hmlcore.ops import backend
 from hmlcore.results import Run, Store
 from hmlcore.runner import Outcome
 from hmlcore.runner.catalogue import catalogue
+from hmlcore.runner.demand import demands
 from hmlcore.studies import experiments, protocol, studies
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.lra.grid import PROTOCOLS
@@ -210,17 +211,22 @@ def test_list_shows_names_and_counts(own_folders, capsys):
 @pytest.mark.parametrize(
     "ask",
     [
-        ["list"], ["status"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"], ["arxiv", "--help"],
-        ["run", "nothing"], ["verify", "nothing"],
+        ["list"], ["status"], ["plan"], ["show", "copy.load_not_lag"], ["pack"], ["run", "--help"],
+        ["arxiv", "--help"], ["run", "nothing"], ["verify", "nothing"],
     ],
 )  # fmt: skip
 def test_what_trains_nothing_takes_no_time(ask, own_folders, monkeypatch):
-    """Less than two seconds of processor time; the catalogue, once for all that follow, a little more."""
+    """Less than two seconds of processor time; the catalogue and what grids ask, once for all that follow,
+    a little more."""
     monkeypatch.setenv("HMLCORE_CACHE", str(own_folders / "cache"))
     if ask in (["list"], ["status"]):
         before = time.process_time()
         catalogue()
         assert time.process_time() - before < 10  # 49, where every grid built its models to count their numbers
+    if ask == ["plan"]:
+        before = time.process_time()
+        demands("full")
+        assert time.process_time() - before < 10
     environment = os.environ | {"HMLCORE_RESULTS": str(paths.root() / "results")}
     if ask == ["pack"]:
         environment |= {"HMLCORE_RESULTS": str(own_folders / "results")}

@@ -6,7 +6,7 @@ study's ``grid.py``.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmlcore.checks import (
     check_bool,
@@ -19,7 +19,10 @@ from hmlcore.checks import (
     check_tuple,
 )
 from hmlcore.errors import require
-from hmlcore.results import ResultSet, Store, Tuning
+from hmlcore.results import Store
+
+if TYPE_CHECKING:  # they need pandas, and the names of studies do not
+    from hmlcore.results import ResultSet, Tuning
 
 PROFILES = ("smoke", "laptop", "full")
 COMPARED = ("hml", "attention", "gru")
@@ -72,11 +75,13 @@ class Experiment:
         )  # fmt: skip
 
     @property
-    def tuning(self) -> Tuning | None:
+    def tuning(self) -> "Tuning | None":
         """What chooses this experiment's learning rates, as results carry it."""
+        from hmlcore.results import Tuning
+
         return Tuning(*self.criterion, by=self.factors) if self.criterion else None
 
-    def load(self, store: Store, profile: str) -> ResultSet:
+    def load(self, store: Store, profile: str) -> "ResultSet":
         """Every stored run at `profile`, with the criterion that chooses among them.
 
         Raises: HmlcoreError where there is none, or where they are of several grids.
