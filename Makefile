@@ -5,7 +5,7 @@ BIN     := .venv/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test kernels lint chapters figures paper reproduce full-plan lab explore clean
+.PHONY: help install book test test-all kernels lint chapters figures paper reproduce full-plan lab explore clean
 # An outer environment must not leak in: what tells these tools to work otherwise, though not where packages
 # come from. tools/setup_env.py reads both lines.
 LEAKS   := PIP_% UV_% NPM_CONFIG_% npm_config_% GIT_% IPYTHON% JUPYTER_% PYTEST_% RUFF_% PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE PYTHONINSPECT VIRTUAL_ENV
@@ -23,8 +23,13 @@ book: install  ## execute the chapters, build the book, print its first page
 	@$(BIN)/hml book --profile $(PROFILE) $(if $(filter smoke,$(PROFILE)),--fresh)
 
 # A process a core, at most four; a module's tests stay in one, and the book's, which take longest, begin.
-test: install  ## run all tests
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test: install  ## run the tests, but for those that execute chapters, build wheels or compile the paper
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: install  ## run all tests, as CI does
+	@$(PYTEST) $(ARGS)
 
 kernels: install  ## test the GPU kernels without a GPU, in Triton's interpreter (Triton, 1 GB, goes to .cache)
 	@[ -d .cache/triton ] || $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target .cache/triton 'triton>=3.6,<4'

@@ -38,6 +38,7 @@ from hmlcore.studies.export import verdicts
 from hmlcore.studies.gradients.figures import gradient_table, synthetic_gradients, synthetic_probes
 from hmlcore.studies.needle.figures import needle_by_length, needle_map, ruler_table
 from hmlcore.studies.recall.figures import synthetic_frontier
+from hmlcore.studies.rotors.figures import rotor_starts, towers_solved
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -122,7 +123,33 @@ assert bool((sums == x.cumsum(0) % 3).all())
 
 # %% [markdown]
 # That such a memory can count does not say that training finds it.
-# The next section measures that, beside what else a memory is asked to do.
+#
+# ## Counting beyond the training
+#
+# Rotors are such phases and nothing else ({doc}`w03_04_hml`): a few angles that tokens turn, read out beside the memory and, after training, rounded to a lattice where validation beyond the lengths of training says so.
+# How many there are and how fast they begin was chosen on validation data, beside memories that have none or turn in another way.
+
+# %% tags=["hide-input"]
+rotor_starts(results_of("rotor_starts", profile, run_missing))
+
+# %% [markdown]
+# Then fresh seeds are tested on sums far longer than any of training.
+#
+# ```{hml-figure} counting_by_length
+# :awaited:
+# ```
+#
+# A phase adds, and addition does not ask for the order.
+# In S3, the permutations of three things, and D4, the symmetries of a square, the order matters; there a rotor has to be told by another which way to turn.
+# Two layers of rotors can do that; the phases of one, which only add, cannot.
+# Beside them stand the delta rule and gated DeltaProduct in two layers, and the GRU, whose state is not linear.
+
+# %% tags=["hide-input"]
+towers = results_of("rotor_towers", profile, run_missing)
+towers_solved(towers)
+
+# %% [markdown]
+# The sums of the next section are older and from before rotors; they stay until the comparison of {doc}`../results_at_a_glance` takes their place.
 #
 # ## Rewriting, counting, adding, predicting, waiting
 #
@@ -210,7 +237,7 @@ ablations(ablation)
 # The needle in letters and the sums were trained a second time, longer, because at first too little was learned to say anything; their rules were kept.
 
 # %% tags=["hide-input"]
-render(verdicts(needle, prose, recall, tasks, gradients, ablation), note=tasks.stamp())
+render(verdicts(needle, prose, recall, tasks, gradients, ablation, towers), note=tasks.stamp())
 
 # %% [markdown]
 # What these measurements do not say:

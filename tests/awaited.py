@@ -5,15 +5,12 @@ Once there are results a test fails until the name is gone from here.
 
 AWAITED: tuple[str, ...] = (
     "rotor_counting",
-    "rotor_towers",
     "options",
     "fair_tuning",
     "fair",
-    "sparse_laws",
     "sparse_speed",
     "sparse_recall",
     "sparse_ladder",
-    "holographic_capacity",
     "holographic_cost",
     "holographic_tasks",
     "holographic_ablation",
