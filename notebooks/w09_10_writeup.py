@@ -115,6 +115,6 @@ render(todo, note=f"{profile} profile")
 # %% [markdown]
 # ## What the ten weeks do not say
 #
-# - The models are small and trained on a laptop. What orders them here need not order them at a thousand times the size.
+# - The models are small and trained on a laptop. What orders them here need not order them where models are large.
 # - That a draft is complete says nothing about whether it is right: nobody but its authors has read it.
 # - A criterion that is met by one family of three is met by one family of three; the scoreboard shows the others.
