@@ -9,6 +9,8 @@ WIDTH = 16
 # Every registered mixer, and the Hamiltonian layer in all its dynamics and with its own head size.
 CASES = {
     **{name: (name, {}) for name in MIXERS},
+    # Its parameters grow with the square of its channels, of which there are eight a width.
+    "holographic_legacy": ("holographic_legacy", {"dim": 24}),
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
     **{
         f"hml-{dynamics}-rotating": ("hml", {"dynamics": dynamics, "rotation_heads": 1})

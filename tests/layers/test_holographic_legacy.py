@@ -95,5 +95,5 @@ def test_bad_arguments_are_refused(arguments, message):
 
 
 def test_a_state_of_the_other_layer_is_refused():
-    with pytest.raises(HmlcoreError, match=r"memory must have shape \(1, 3, 24\), got \(1, 8, 128\)"):
+    with pytest.raises(HmlcoreError, match=r"memory must have shape \(1, 3, 24\), got \(1, 8, 24\)"):
         layer_of()(normal(1, 2, WIDTH, dtype=torch.float64), make("holographic_legacy").init_state(1))

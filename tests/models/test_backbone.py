@@ -13,6 +13,7 @@ from hmlcore.models import Backbone, BackboneConfig, match_parameters
 DYNAMICS = ("leapfrog", "euler", "delta")
 CASES = {
     **{name: (name, {}) for name in MIXERS},
+    "holographic_legacy": ("holographic_legacy", {"dim": 24}),  # of 8 · d_model it has too many parameters
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in DYNAMICS},
     "hml-rotors": ("hml", {"dynamics": "delta", "rotors": 8}),
 }

@@ -21,6 +21,7 @@ from hmlcore.evaluation import (
     op_candidates,
     op_timing,
     physics,
+    planted_recall,
     probes,
     snapping,
     speed,
@@ -33,6 +34,7 @@ from hmlcore.layers import HML, build_mixer
 from hmlcore.models import Backbone, BackboneConfig, Classifier
 from hmlcore.tasks import build_task
 from hmlcore.tasks.bpe import ByteTokenizer
+from hmlcore.tasks.planted import Planted
 
 CPU = torch.device("cpu")
 TOKENS = torch.tensor([[1, 2, 3, 4, 5, 6]])
@@ -48,6 +50,7 @@ def backbone(mixer="gru", vocab=20, **arguments):
 LEAPFROG = token_map.token_map("leapfrog", eta=0.1, gamma=1.0)
 MODEL, MOVING = backbone(), backbone("hml", dynamics="leapfrog")
 COPY, REVIEWS = build_task("copy"), build_task("imdb", corpus="made_up", held_out=10)
+PLANTED, FOLLOWER = Planted(facts=4, distance=300, vocab=128), Backbone(BackboneConfig(128, "gru", 8, 1, 8))
 READER = Classifier(BackboneConfig(256, "gru", 8, 1, 8), 2)
 HEAD = HML(8, 1, dynamics="leapfrog")
 SCORED = dict(split="test", examples=2, batch_size=1)
@@ -57,6 +60,8 @@ MEASURES = {
     conservation.energies: (dict(maps=LEAPFROG), dict(strength=0.1, tokens=2, changing=True, **SIZES)),
     conservation.shadow_energies: (dict(maps=LEAPFROG), dict(eta=0.1, mixed=0.0, tokens=2, **SIZES)),
     conservation.gradient_by_lag: (dict(maps=LEAPFROG), dict(lags=[0, 2], **SIZES)),
+    planted_recall.recall: (dict(model=FOLLOWER, task=PLANTED), dict(split="test", rows=1, stretch=16)),
+    planted_recall.controls: (dict(task=PLANTED), dict(split="test", rows=1)),
     gradients.directions: ({}, dict(width=3, count=1, seed=0)),
     gradients.input_gradients: (dict(model=MODEL, tokens=TOKENS), dict(count=1, seed=0, chunk=2)),
     gradients.gradient_by_lag: (dict(model=MODEL, tokens=TOKENS), dict(lags=[1], count=1, seed=0, chunk=2)),

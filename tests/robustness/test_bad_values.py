@@ -301,7 +301,7 @@ PARTS = {
     "HyenaFilter", "RotaryAttention", "SoftNorm", "HeadNorm", "ChannelDecay", "SwiGLU", "Trace", "Network",
     "Rotation", "Nonlinear", "Stepped", "Lanes", "Windows", "Corpus", "Documents", "Tokens", "BPE",
     "CarriedState", "Muon", "MuonAdamW", "History", "ProcessGroup", "Reporter", "Tracker", "Trainer",
-    "Progress", "Paused",
+    "Progress", "Paused", "Router", "Lift",
     *(kind.__name__ for kind in (*FAMILY.values(), *GATES.values(), *ADDRESSES.values())),
 }  # fmt: skip
 

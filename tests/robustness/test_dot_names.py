@@ -81,7 +81,9 @@ def key(at):
     (at / "smoke" / ".runs" / "copy").mkdir(parents=True)
     (at / "smoke" / ".runs" / "copy" / "0123456789abcdef.parquet").write_text("")
     assert files_below(at / "smoke", "*.parquet") != []
-    return at / "smoke" / ".runs" / "copy", lambda: book._chapter_key(Path("x"), at / "smoke", "")
+    return at / "smoke" / ".runs" / "copy", lambda: book._chapter_key(
+        Path("x"), at / "smoke", "", at / "main.pdf"
+    )
 
 
 PLACES = {made.__name__: made for made in (folder, books, modules, sources, staged, key)}

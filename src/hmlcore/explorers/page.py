@@ -7,6 +7,7 @@ from pathlib import Path
 from hmlcore.explorers.kinds import KINDS, kind
 from hmlcore.explorers.models import packaged
 from hmlcore.explorers.module import script
+from hmlcore.files import write_file
 
 SCRIPT = "hml-explorers.js"
 
@@ -79,5 +80,5 @@ def write_scripts(folder: Path) -> list[str]:
     names = list(dict.fromkeys(model for own in KINDS.values() for model in own.models))
     found = scripts(*names)
     for file, text in found.items():
-        (folder / file).write_text(text, "utf-8")
+        write_file(folder / file, text, durable=False)
     return list(found)

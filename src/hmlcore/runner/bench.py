@@ -32,7 +32,8 @@ def bench(
     check_profile(profile)
     check_optional("lengths", lengths, check_list, check_int, 2, LONGEST)
     whole = not (only or lengths)
-    timings = {e.name: protocol(e.name) for e in experiments().values() if not (e.trained or e.repeatable)}
+    timed = [e.name for e in experiments().values() if not (e.trained or e.repeatable)]
+    timings = {name: protocol(name) for name in timed if protocol(name).report is not None}
     specs = select([spec for timing in timings.values() for spec in timing.grid(profile)], only)
     if lengths:
         specs = [spec | {"lengths": lengths} for spec in specs]

@@ -212,7 +212,8 @@ def test_the_test_takes_the_configuration_and_rate_that_tuning_kept():
 
 
 def test_the_strip_for_print_is_the_scoreboard_and_lower(results):
-    """A page is wide: of its whole width it may take less than half the height."""
+    """A page is wide: of its whole width it may take half the height."""
     wide, strip = fair_scoreboard(results), fair_strip(results)
-    assert [(t.name, t.x, t.y) for t in strip.data] == [(t.name, t.x, t.y) for t in wide.data]
-    assert strip.layout.height < 0.5 * wide.layout.height and strip.layout.height < 0.55 * 760
+    drawn, as_wide = ([(t.name, list(t.x), list(t.y)) for t in fig.data] for fig in (strip, wide))
+    assert drawn == as_wide
+    assert strip.layout.height <= 0.5 * wide.layout.height and strip.layout.height < 0.55 * 760

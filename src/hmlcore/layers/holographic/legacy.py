@@ -26,7 +26,7 @@ def positional_signs(positions: Tensor, channels: int, seed: int) -> Tensor:
 
     Source of the mixing: splitmix64 (Steele, Lea and Flood, 2014).
     """
-    z = positions.long()[..., None] * channels + torch.arange(channels, device=positions.device)
+    z = positions.round().long()[..., None] * channels + torch.arange(channels, device=positions.device)
     z = z + _signed(0x9E3779B97F4A7C15 * (seed + 1))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         z = (z ^ ((z >> shift) & (_LOW >> (shift - 1)))) * _signed(factor)
@@ -43,7 +43,7 @@ class LegacyState(NamedTuple):
     """Slots, and how many tokens were read, in fp32 at least."""
 
     memory: Tensor  # [B, S, D]
-    position: Tensor  # [B]
+    position: Tensor  # [B, 1]
 
 
 class HolographicLegacy(Mixer):
@@ -101,7 +101,7 @@ class HolographicLegacy(Mixer):
     def init_state(self, batch, device=None, dtype=None) -> LegacyState:
         wide = torch.promote_types(dtype or self.choice.dtype, torch.float32)
         memory = torch.zeros(batch, self.slots, self.dim, device=device, dtype=wide)
-        return LegacyState(memory, torch.zeros(batch, device=device, dtype=wide))
+        return LegacyState(memory, torch.zeros(batch, 1, device=device, dtype=wide))
 
     def forward(self, x: Tensor, state: LegacyState | None = None) -> tuple[Tensor, LegacyState]:
         state = self._begin(x, state)
@@ -146,7 +146,7 @@ class HolographicLegacy(Mixer):
         if self.keys == "redrawn":
             drawn = torch.randn(len(x), length, self.dim, device=x.device, dtype=wide)
             return torch.where(drawn < 0, -1.0, 1.0).to(wide)
-        numbers = position[:, None] + torch.arange(length, device=x.device)
+        numbers = position + torch.arange(length, device=x.device)
         return positional_signs(numbers, self.dim, 0).to(wide)
 
     def _record(self, path: Tensor, key: Tensor, v: Tensor) -> None:

@@ -67,7 +67,7 @@ def _model(spec: dict) -> Backbone:
         density = None if spec["variant"] == "every" else 0.12
         config = SparseConfig(
             spec["vocab"], **size, chunk=spec["chunk"], buckets=spec["buckets"], ways=spec["ways"],
-            slot_dim=size["d_model"], gate=spec["variant"], density=density,
+            slot_dim=size["d_model"], top=min(8, spec["ways"]), gate=spec["variant"], density=density,
         )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
