@@ -18,6 +18,8 @@ from made_up_results import (
     counting_run,
     explorer_run,
     fair_run,
+    fill_holographic,
+    fill_sparse,
     frontier_run,
     gradient_run,
     ground_run,
@@ -163,13 +165,19 @@ def test_intervals_appear_at_five_seeds_only(tmp_path, function, experiment, met
         assert all((t.error_y.array is not None) == expected for t in means)
 
 
+# Whole memories, all experiments of which are made together.
+FILL = {"holographic": fill_holographic, "sparse": fill_sparse}
+
+
 @pytest.mark.parametrize("name", [n for n, f in FIGURES.items() if not f.traced])
 def test_mixed_profiles_are_refused(tmp_path, name):
     store, experiment = Store(tmp_path), FIGURES[name].experiment
-    make = MAKE[experiment]
     frames = []
     for profile in ("laptop", "full"):
-        store.write(make("hml", 0, profile=profile))
+        if experiment in MAKE:
+            store.write(MAKE[experiment]("hml", 0, profile=profile))
+        else:
+            FILL[experiment.split("_")[0]](store, profile=profile)
         frames.append(loaded(store, experiment, profile).frame)
     with pytest.raises(HmlcoreError, match="refusing to mix results of several profiles"):
         FIGURES[name].function(ResultSet(pd.concat(frames)))
