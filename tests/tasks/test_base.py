@@ -26,6 +26,7 @@ SMALL = {
     "adding": {"length": 9, "levels": 6},
     "imdb": {"max_length": 48, "held_out": 84},
     "listops": {"max_length": 48, "training_examples": 400, "held_out": 100},
+    "planted": {"facts": 1, "distance": 300, "vocab": 128},
 }
 
 
