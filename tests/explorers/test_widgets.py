@@ -6,8 +6,6 @@ import json
 import pytest
 import torch
 
-pytest.importorskip("anywidget")
-
 from hmlcore.errors import HmlcoreError
 from hmlcore.explorers.kinds import KINDS
 from hmlcore.explorers.widgets import (

@@ -44,7 +44,6 @@ def test_a_picture_holds_its_pixels(channels):
 
 
 def test_every_page_is_drawn_in_its_colours(tmp_path):
-    pytest.importorskip("pypdfium2")
     (tmp_path / "main.pdf").write_bytes(PDF)
     first, second = (pixels(image) for image in page_images(tmp_path / "main.pdf", width=60))
     assert first.shape[:2] == (30, 60) and second.shape[:2] == (120, 60)
@@ -53,7 +52,6 @@ def test_every_page_is_drawn_in_its_colours(tmp_path):
 
 
 def test_what_is_no_pdf_is_refused(tmp_path):
-    pytest.importorskip("pypdfium2")
     (tmp_path / "main.pdf").write_bytes(b"%PD")
     with pytest.raises(HmlcoreError, match=r"main\.pdf cannot be read as a PDF"):
         page_images(tmp_path / "main.pdf")
