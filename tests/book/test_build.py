@@ -172,8 +172,10 @@ def test_unknown_profile_lists_the_known(project):
 
 @pytest.mark.slow
 def test_missing_figure_names_the_command(project):
-    project(index="# Book\n\n```{hml-figure} nothing\nA caption.\n```\n")
-    with pytest.raises(HmlcoreError, match="hml figures --profile laptop"):
+    root = project(index="# Book\n\n```{hml-figure} nothing\nA caption.\n```\n")
+    (root / "results/laptop").mkdir(parents=True, exist_ok=True)
+    (root / "results/laptop/sources.json").write_text('{"figures": {}}')
+    with pytest.raises(HmlcoreError, match=r"figure 'nothing' is not among .*hml figures --profile laptop"):
         book.build_book("laptop")
 
 
@@ -195,6 +197,10 @@ def test_where_a_chapter_was_executed_changes_no_committed_one(project, monkeypa
     monkeypatch.setattr(book, "source_revision", lambda: ("another", None))
     assert book.commit_chapters() == [] and ours.read_bytes() == text
     assert nbformat.read(executed, as_version=4).metadata["hmlcore"]["commit"] == "another"
+    old = nbformat.read(ours, as_version=4)
+    del old.metadata["hmlcore"]  # committed before chapters said where they were executed
+    ours.write_text(nbformat.writes(old) + "\n", "utf-8")
+    assert book.commit_chapters() == [] and "hmlcore" not in nbformat.read(ours, as_version=4).metadata
     for other in (text.replace(b"A chapter", b"A page"), text[:-2], b"<<<<<<< a merge", b"[]"):
         ours.write_bytes(other)
         assert book.commit_chapters() == [ours], other

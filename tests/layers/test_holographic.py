@@ -169,6 +169,16 @@ def test_the_loss_is_the_share_of_the_right_value():
     twins = torch.tensor([[[1.0, 0], [1.0, 0], [0, 1.0]]])  # the same value twice is no rival
     wanted = -(torch.tensor([10.0, 0]).log_softmax(0)[0] * 2 + torch.tensor([10.0, 0, 0]).log_softmax(0)[0]) / 3
     assert recall_loss(twins, twins, generator()).item() == pytest.approx(wanted.item())
+    read, wanted = (
+        normal(2, 3, 4),
+        normal(2, 3, 4, seed=3),
+    )  # a read is told from values, not a value from reads
+    own = [
+        torch.stack([torch.cosine_similarity(r, w, dim=0) for w in values]).div(0.1).log_softmax(0)[i]
+        for reads, values in zip(read, wanted, strict=True)
+        for i, r in enumerate(reads)
+    ]
+    assert recall_loss(read, wanted, generator()).item() == pytest.approx(-sum(own).item() / 6, rel=1e-5)
     assert recall_loss(normal(2, 500, 4), normal(2, 500, 4, seed=3), generator()).item() > math.log(20)
 
 

@@ -5,9 +5,10 @@ import torch
 from easy import CPU, Stories, assert_identical, contents, make_config, make_model, stop_at
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.layers import recording
 from hmlcore.tasks import build_task
 from hmlcore.training import ProcessGroup, train
-from hmlcore.training.auxiliary import weights
+from hmlcore.training.auxiliary import losses, weights
 
 COPY = [build_task("copy", payload=3, delay=6, alphabet=4)]
 
@@ -47,6 +48,25 @@ def test_resumed_it_ends_bit_identical(tmp_path):
     wanted = finished(tmp_path / "whole")
     assert_identical(finished(tmp_path / "stopped", 1, 5, 7), wanted)
     assert len(wanted[1]["beside"]["mixer"]) == 4
+
+
+def test_of_several_layers_it_is_the_mean_and_each_step_draws_its_own_lag():
+    model, batch = (
+        make_model("holographic", layers=2, mixer_args={"dim": 16, "lag": 4}),
+        COPY[0].batch("train", 0, 4, 0),
+    )
+
+    def loss(step):
+        with recording(model, differentiable=True) as traces:
+            model(batch.inputs)
+        return losses(model, traces, COPY[0], batch, make_config(auxiliary=1.0), step)["mixer"], traces
+
+    found, traces = loss(0)
+    drawn = torch.Generator().manual_seed(1_000_003)  # seed 1, step 0
+    own = [model.get_submodule(name).auxiliary(trace, drawn) for name, trace in traces.items() if trace.records]
+    assert len(own) == 2 and own[0] != own[1]
+    torch.testing.assert_close(found, (own[0] + own[1]) / 2)
+    assert loss(0)[0] == found and len({loss(step)[0].item() for step in range(8)}) > 1
 
 
 def test_memory_that_is_carried_is_asked_for_too():
