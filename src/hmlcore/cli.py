@@ -178,7 +178,7 @@ def _generate(options) -> int:
     saved = load_model(options.checkpoint)
     tokenizer = BPE(saved.extra["tokenizer"]) if "tokenizer" in saved.extra else ByteTokenizer()
     generator = torch.Generator(device)
-    generator.manual_seed(torch.seed() if options.seed is None else options.seed)
+    generator.manual_seed(generator.seed() if options.seed is None else options.seed)
     for text in stream_text(
         saved.model.to(device), tokenizer, options.prompt, options.max_new, sampling, generator
     ):

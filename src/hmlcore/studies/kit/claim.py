@@ -130,16 +130,14 @@ def tolerance(claims: Iterable[Claim], metric: str, value: float) -> float:
     return min(sizes, default=NEAR * scale) / 5
 
 
-def means(rows: pd.DataFrame) -> dict[str, float]:
+def means(rows: pd.DataFrame) -> dict[Any, float]:
     """Mean value per mixer, over seeds and whatever else varies."""
-    found: dict[Any, float] = rows.groupby("mixer")["value"].mean().to_dict()
-    return found
+    return rows.groupby("mixer")["value"].mean().to_dict()
 
 
-def by_seed(rows: pd.DataFrame, mixer: str) -> dict[int, float]:
+def by_seed(rows: pd.DataFrame, mixer: str) -> dict[Any, float]:
     """Mean value of a mixer per seed, over whatever else varies."""
-    found: dict[Any, float] = rows[rows["mixer"] == mixer].groupby("seed")["value"].mean().to_dict()
-    return found
+    return rows[rows["mixer"] == mixer].groupby("seed")["value"].mean().to_dict()
 
 
 def bounded(mixers: Iterable[str]) -> list[str]:

@@ -34,7 +34,8 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
     Source: Holm, A simple sequentially rejective multiple test procedure (1979).
     """
     adjusted, highest = {}, 0.0
-    for rank, key in enumerate(sorted(p, key=p.__getitem__)):
+    # Each key is there. Otherwise written, every rule that names this would count as a younger one.
+    for rank, key in enumerate(sorted(p, key=p.get)):  # pyright: ignore[reportCallIssue, reportArgumentType]
         highest = max(highest, min(1.0, (len(p) - rank) * p[key]))
         adjusted[key] = highest
     return adjusted
