@@ -34,6 +34,7 @@ DECAYING = {
     "hml-delta-corrections": 2304, "hml-oscillator-corrections": 3072, "gated_deltanet-corrections": 3456,
     "hml-delta-channel": 1728, "hml-oscillator-channel": 2432, "gated_deltanet-channel": 2560,
     "gated_deltanet-negative": 3456,
+    "holographic": 1248, "holographic_legacy": 4096, "holographic-slots": 2160, "holographic-signs": 1344,
     "attention-two-heads": 1072, "gru-small": 427,
 }  # fmt: skip
 

@@ -153,9 +153,10 @@ class SlotMemory(nn.Module):
         there = gather_buckets((slots.time >= 0)[..., None], first)[..., 0]
         cosine = torch.einsum("bud,buwd->buw", cues.keys, near).masked_fill(~there, -1.0).amax(-1)
         residual = (values - cues.read).square().sum(-1) / values.square().sum(-1).clamp_min(1e-6)
+        alone, after = surprise
         return Evidence(
-            ids, cues.ids, position, seen.hidden, *surprise, cosine, residual.float(), self.config.seed
-        )  # fmt: skip
+            ids, cues.ids, position, seen.hidden, alone, after, cosine, residual.float(), self.config.seed
+        )
 
     def contrast(self, cues: Cues, ids: Tensor, slots: Slots) -> Tensor:
         """InfoNCE of cues against all slots: −log of the weight of those that hold the id that came next.

@@ -109,7 +109,7 @@ class Sparse(Backbone):
             count = part.shape[1]
             hidden, after, wrote = self._chunk(F.pad(part, (0, chunk - count)), blocks, memory, count, whole)
             parts.append(say(hidden)[:, :count])
-            if wrote is not None:
+            if wrote is not None and after is not None:
                 blocks, memory = after, wrote
         left = ids.shape[1] % chunk
         kept = F.pad(ids[:, ids.shape[1] - left :], (0, chunk - left)).int()

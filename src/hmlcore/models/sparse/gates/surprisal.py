@@ -17,6 +17,7 @@ class Surprisal(Gate):
         return 1
 
     def quantity(self, e: Evidence) -> Tensor:
+        assert e.alone is not None  # it `needs_alone`
         return e.alone
 
     def score(self, e: Evidence, stats: Stats) -> Tensor:
