@@ -143,9 +143,9 @@ class HmlExplorer(SphinxDirective):
             state = {key: self.options[key] for key in ("text", "models", "at") if key in self.options}
             static = "../" * self.env.docname.count("/") + "_static/"
             still = f'<img src="{static}explorers/{name}.png" alt="{html.escape(own.caption)}" loading="lazy">'
-            opened = page.element(name, still, **state)
+            opened = page.element(name, still, folder=static, **state)
             models = state.get("models", " ".join(own.models)).split()
-            files = [page.model_script(model) for model in models]
+            files = [page.model_script(model) for model in page.at_once(name, models)]
             if name == "store":
                 files.append(write_store(Path(self.env.doctreedir) / "hml-static"))
         except HmlcoreError as error:

@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from hmlcore.explorers.kinds import KINDS
 from hmlcore.explorers.models import packaged
 from hmlcore.explorers.module import es_module
-from hmlcore.explorers.page import store_script, whole_page
+from hmlcore.explorers.page import SCRIPT, element, model_script, scripts, store_script, whole_page
 from hmlcore.explorers.store import store_data
 from hmlcore.results import Store
 
@@ -34,6 +34,13 @@ def pages(tmp_path_factory):
     data = store_script(json.dumps(store_data(store, ("laptop",))))
     for name in KINDS:
         (folder / f"{name}.html").write_text(whole_page(name, data if name == "store" else ""), "utf-8")
+    (folder / "rest").mkdir()
+    for file, text in scripts("hml", "hml-start").items():  # the third and fourth model are missing
+        (folder / "rest" / file).write_text(text, "utf-8")
+    first = "".join(f'<script src="rest/{file}"></script>' for file in (model_script("hml"), SCRIPT))
+    head = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
+    place = element("gradient", folder="rest/")
+    (folder / "later.html").write_text(head + place + first, "utf-8")
     sources = {name: one.plain() for name, one in packaged("hml", "gated-deltanet").items()}
     (folder / "widget.html").write_text(
         f"""<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="here"></div>
@@ -117,6 +124,11 @@ def drag(page, label, by):
     ActionChains(page.chrome).drag_and_drop_by_offset(slider, by, 0).perform()
 
 
+def choose(page, model):
+    page.js("const s = document.querySelector('select[aria-label=Model]'); s.value = args[0];"
+            " s.dispatchEvent(new Event('change'))", model)  # fmt: skip
+
+
 def test_phase_space_answers_to_its_physics_and_freezes_a_key(view):
     view.open("phase.html")
     before, rotors = (
@@ -133,8 +145,7 @@ def test_phase_space_answers_to_its_physics_and_freezes_a_key(view):
     before = changed(view, before, "another head")
     press(view, "Freeze this token's key")
     changed(view, before, "another address")
-    view.js("const s = document.querySelector('select[aria-label=Model]'); s.value = 'hml-sums';"
-            " s.dispatchEvent(new Event('change'))")  # fmt: skip
+    choose(view, "hml-sums")
     view.wait("document.querySelectorAll('.tokens .right').length > 10", what="sums answered right")
     is_fine(view)
 
@@ -151,10 +162,25 @@ def test_what_is_remembered_shows_an_overwritten_value_and_what_a_click_asks(vie
     before = view.js(f"return {PICTURE}")
     ActionChains(view.chrome).send_keys(Keys.ARROW_UP).perform()
     before = changed(view, before, "arrow keys walk through it")
-    view.js("const s = document.querySelector('select[aria-label=Model]'); s.value = 'attention';"
-            " s.dispatchEvent(new Event('change'))")  # fmt: skip
+    choose(view, "attention")
     changed(view, before, "attention's choice")
     is_fine(view)
+
+
+def test_a_model_comes_when_it_is_chosen_and_one_that_is_not_there_is_told(view):
+    view.open("later.html")
+    before = view.js(f"return {PICTURE}")
+    assert view.js("return Object.keys(globalThis.hmlModels)") == ["hml"]
+    choose(view, "hml-start")
+    before = changed(view, before, "the model before training")
+    assert view.js("return Object.keys(globalThis.hmlModels)") == ["hml", "hml-start"]
+    choose(view, "gated-deltanet")
+    view.wait(f"{ERROR}.textContent.startsWith('Gated DeltaNet, recall could not be loaded')", what="a refusal")
+    assert view.js("return document.querySelector('select[aria-label=Model]').value") == "hml-start"
+    assert view.js(f"return {PICTURE}") == before
+    choose(view, "hml")
+    changed(view, before, "back")
+    assert view.js(f"return {ERROR}.hidden")
 
 
 def test_the_store_opens_a_run(view):

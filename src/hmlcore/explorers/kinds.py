@@ -41,7 +41,7 @@ KINDS = {
     ),
     "gradient": Kind(
         "How far back does a gradient reach?",
-        ("hml", "hml-start", "gated-deltanet"),
+        ("hml", "hml-start", "gated-deltanet", "gated-deltanet-start"),
         "aKbTcMdReXfDgHhJ a c e g",
         "Left: the norm of a gradient that runs back through the memory, against the tokens it has passed, a "
         "line a head. Right: the eigenvalues of each step in the complex plane, with the unit circle.",

@@ -36,7 +36,9 @@ def files() -> dict[str, Path]:
     return {name: found[name] for name in (*ORDER, *found) if name in found}
 
 
-ORDER = ("hml", "hml-start", "hml-leapfrog", "hml-sums", "gated-deltanet", "gru", "attention")
+ORDER = (
+    "hml", "hml-start", "hml-leapfrog", "hml-sums", "gated-deltanet", "gated-deltanet-start", "gru", "attention",
+)  # fmt: skip
 
 
 def spec_of(path: Path) -> dict:

@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from hmlcore.explorers.kinds import KINDS, kind
@@ -26,10 +27,16 @@ def scripts(*names: str) -> dict[str, str]:
     return found
 
 
+def at_once(name: str, models: Sequence[str]) -> Sequence[str]:
+    """Those of `models` that the explorer needs to open; of the others each comes when somebody chooses it."""
+    return models if name == "race" else models[:1]
+
+
 def element(name: str, inside: str = "", **state: str | int | None) -> str:
     """The element of one explorer; `inside` is shown until the script opens it, and where scripts do not run.
 
-    Args: state, text, models (names, a space between) and at (from 1) in place of the explorer's own.
+    Args: state, text, models (names, a space between) and at (from 1) in place of the explorer's own; folder,
+    with a slash at its end, from where models come that the page has not loaded.
     Raises: HmlcoreError for an unknown explorer.
     """
     own = kind(name)

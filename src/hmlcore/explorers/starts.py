@@ -8,7 +8,7 @@ from hmlcore.models.saved import save_model
 from hmlcore.runner.model import build_model
 from hmlcore.studies.kit.comparison import task_from
 
-STARTS = ("hml",)
+STARTS = ("hml", "gated-deltanet")
 """Models of the package whose start is there too, as NAME-start."""
 
 

@@ -50,8 +50,9 @@ export function render({model, el}) {
 export function start() {
   const openAll = () => {
     for (const place of document.querySelectorAll(".hml-explorer[data-explorer]:not([data-opened])")) {
-      const {explorer, models = "", text, at, data} = place.dataset, all = globalThis.hmlModels ?? {};
-      const sources = Object.fromEntries(models.split(" ").filter((name) => all[name]).map((name) => [name, all[name]]));
+      const {explorer, models = "", text, at, data, folder} = place.dataset, all = globalThis.hmlModels ?? {};
+      const source = (name) => all[name] ?? (folder !== undefined && {later: `${folder}hml-model-${name}.js`});
+      const sources = Object.fromEntries(models.split(" ").map((name) => [name, source(name)]).filter(([, found]) => found));
       const options = {text, ...(at ? {at: Number(at) - 1} : {}), ...(data ? {data: globalThis.hmlData?.[data]} : {})};
       place.dataset.opened = "true";
       place.explorer = open(explorer, place, sources, options);

@@ -70,8 +70,11 @@ function planeOf(head, path, key, at, pair) {
 }
 
 /** The strip of energies: work up or down in full colour, what is lost hatched, what is forgotten grey. */
-function stripOf({energy, work, forgetting, step}, characters, at, width) {
-  const top = 12, height = 130, left = 40, room = width - left - 8, each = room / energy.length;
+const STRIP_LEFT = 40;
+const tokenWidth = (count, width) => (width - STRIP_LEFT - 8) / count;
+
+function stripOf({energy, work, forgetting, step}, characters, width) {
+  const top = 12, height = 130, left = STRIP_LEFT, each = tokenWidth(energy.length, width);
   const most = Math.max(1e-9, ...energy, ...work.map(Math.abs), ...step.map(Math.abs), ...forgetting.map(Math.abs));
   const zero = top + height / 2, y = (value) => zero - (value / most) * (height / 2), parts = [];
   const bar = (value, t, slot, style) => {
@@ -79,7 +82,7 @@ function stripOf({energy, work, forgetting, step}, characters, at, width) {
     parts.push(`<rect x="${left + each * t + each * (0.1 + 0.27 * slot)}" y="${a}" width="${wide}" height="${Math.max(0.5, b - a)}" ${style}/>`);
   };
   parts.push(`<defs><pattern id="hmlx-hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V4" stroke="var(--ink)" stroke-width="1.6"/></pattern></defs>`);
-  parts.push(`<rect x="${left + each * at}" y="${top - 6}" width="${each}" height="${height + 30}" fill="var(--faint)"/>`);
+  parts.push(`<rect class="here" y="${top - 6}" width="${each}" height="${height + 30}" fill="var(--faint)"/>`);
   parts.push(`<path d="M${left} ${zero}H${width - 8}" stroke="var(--line)"/>`);
   energy.forEach((_, t) => {
     bar(work[t], t, 0, `fill="var(--accent)"`);
@@ -123,7 +126,7 @@ const STRIP_KEY = `<span><svg viewBox="0 0 20 12"><rect width="20" height="12" f
 export function phaseExplorer(element, sources, options = {}, told = () => {}) {
   const root = frame(element, "Phase space explorer: how each head of the memory moves");
   const reader = new Reader(sources, options);
-  let head = options.head ?? null, pair = null, frozen = options.frozen ?? 1, paths = [], balance = [];
+  let head = options.head ?? null, pair = null, frozen = options.frozen ?? 1, paths = [], balance = [], striped = {};
   reader.knobs = {...KNOBS};
   const controls = readerControls(reader, (what) => {
     if (what === "run") prepare();
@@ -212,10 +215,15 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
       + (changed ? " Its physics is not what the model learned." : "");
   }
 
+  /** The strip anew where its energies or its width are others; else only the place that is marked moves. */
   function drawStrip() {
-    const width = Math.max(280, holder.clientWidth || 640);
-    strip.setAttribute("viewBox", `0 0 ${width} 172`);
-    strip.innerHTML = stripOf(balance[head], reader.run.characters, reader.at, width);
+    const width = Math.max(280, holder.clientWidth || 640), {characters} = reader.run;
+    if (balance[head] !== striped.balance || width !== striped.width) {
+      striped = {balance: balance[head], width};
+      strip.setAttribute("viewBox", `0 0 ${width} 172`);
+      strip.innerHTML = stripOf(balance[head], characters, width);
+    }
+    strip.querySelector(".here").setAttribute("x", STRIP_LEFT + tokenWidth(characters.length, width) * reader.at);
   }
 
   function drawDials(phases, lattice) {

@@ -23,6 +23,12 @@ export function answers(task, characters) {
   });
 }
 
+/** The source of a model whose script the page left until somebody asks for it. */
+const brought = (name, later) => new Promise((resolve, reject) => {
+  const here = () => globalThis.hmlModels?.[name], failed = () => reject(new Error(`${modelLabel(name)} could not be loaded from ${later}.`));
+  document.head.append(h("script", {src: later, load: () => (here() ? resolve(here()) : failed()), error: failed}));
+});
+
 /** The state of an explorer over `sources` (name → {weights, alphabet}); opens each model when it is asked for. */
 export class Reader {
   constructor(sources, {model, text, at} = {}) {
@@ -97,7 +103,22 @@ export function readerControls(reader, changed) {
   const models = chooser("Model", Object.keys(reader.sources).map((name) => [name, modelLabel(name)]), reader.name,
     (name) => again({name}));
 
+  function bring(name) {
+    brought(name, reader.sources[name].later).then((source) => {
+      reader.sources[name] = source;
+      if (models.select.value === name) again({name});
+    }, ({message}) => {
+      models.select.value = reader.name;
+      reader.error = message;
+      refresh();
+    });
+  }
+
   function again({text = reader.text, name = reader.name}) {
+    if (reader.sources[name].later) {
+      bring(name);
+      return;
+    }
     const task = reader.task, atEnd = reader.at >= (reader.run?.tokens.length ?? 1) - 1;
     Object.assign(reader, {text, name, at: atEnd || text !== reader.text ? Infinity : reader.at});
     const other = reader.sources[name].task;

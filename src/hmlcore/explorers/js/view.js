@@ -37,7 +37,7 @@ export const MIXER_LOOKS = {
   gru: {label: "GRU", color: "#009E73"},
 };
 const MODEL_LABELS = {
-  hml: "HML, recall", "hml-start": "HML before training", "hml-leapfrog": "HML with leapfrog, recall", "hml-sums": "HML with rotors, sums modulo 7",
+  hml: "HML, recall", "hml-start": "HML before training", "gated-deltanet-start": "Gated DeltaNet before training", "hml-leapfrog": "HML with leapfrog, recall", "hml-sums": "HML with rotors, sums modulo 7",
   "gated-deltanet": "Gated DeltaNet, recall", gru: "GRU, recall", attention: "Attention, recall",
 };
 export const modelLabel = (name) => MODEL_LABELS[name] ?? name;
