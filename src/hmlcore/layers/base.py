@@ -3,7 +3,7 @@
 import inspect
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from hmlcore.checks import check_int
 from hmlcore.errors import require
 from hmlcore.layers.trace import Trace
+
+State = TypeVar("State")
 
 
 class Mixer(nn.Module, ABC):
@@ -36,6 +38,7 @@ class Mixer(nn.Module, ABC):
     no_decay: ClassVar[tuple[str, ...]] = ()  # see `decaying`
     not_hidden: ClassVar[tuple[str, ...]] = ("conv", "gate_proj")  # see `training.optim.hidden_matrices`
     d_model: int
+    conv: Tensor  # [channels, conv_size], of a mixer that has a short convolution
 
     def __init__(self, d_model: int):
         super().__init__()
@@ -85,7 +88,7 @@ class Mixer(nn.Module, ABC):
     @property
     def output_projections(self) -> list[nn.Linear]:
         """The linear maps that write to the residual stream, scaled down at initialisation by depth."""
-        return [module for name, module in self.named_children() if name == "out_proj"]
+        return [cast(nn.Linear, module) for name, module in self.named_children() if name == "out_proj"]
 
     @property
     def silent_projections(self) -> list[nn.Linear]:
@@ -100,7 +103,7 @@ class Mixer(nn.Module, ABC):
         )
         require(ndim == 2 or x.shape[1] > 0, "x has T = 0 tokens; at least one is needed")
 
-    def _begin(self, x: Tensor, state: Any) -> Any:
+    def _begin(self, x: Tensor, state: State | None) -> State:
         """The state that x [B, T, d_model], which is checked, is read from."""
         self._check_input(x)
         return self.init_state(x.shape[0], x.device, x.dtype) if state is None else state

@@ -115,6 +115,7 @@ class GatedDeltaNet(MatrixMemory):
 
     def _record(self, q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, beta: Tensor, memory: Tensor) -> None:
         """Add to the trace what HML's has of one row, its sequence walked again; over [B, T·m, H, ...]."""
+        assert self.trace is not None
         with torch.set_grad_enabled(self.trace.differentiable and torch.is_grad_enabled()):
             states, reads = [], []
             q, k, v = (y.to(memory.dtype) for y in (q, k, v))

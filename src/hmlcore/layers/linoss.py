@@ -28,8 +28,11 @@ def transition(dynamics: str, a: Tensor, g: Tensor | None, dt: Tensor) -> tuple[
     """
     if dynamics == "im":
         s, drag = 1 + dt**2 * a, 0
+    elif dynamics == "damped":
+        assert g is not None  # friction is what they have beside the others
+        s, drag = 1 + dt * g, dt**2 * a
     else:
-        s, drag = 1 + dt * g if dynamics == "damped" else torch.ones_like(a), dt**2 * a
+        s, drag = torch.ones_like(a), dt**2 * a
     m = torch.stack((1 / s, -dt * a / s, dt / s, 1 / s if dynamics == "im" else 1 - drag / s), -1)
     return m.unflatten(-1, (2, 2)), torch.stack((dt / s, dt**2 / s), -1)
 

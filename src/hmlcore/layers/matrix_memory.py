@@ -41,7 +41,7 @@ class MatrixMemory(MemoryMixer):
     """
 
     rows: ClassVar[tuple[int, ...]] = ()  # matrices a head keeps, if more than one
-    touches: ClassVar[int]  # multiply-adds of one token for every float of the memory
+    touches: int  # multiply-adds of one token for every float of the memory
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class MatrixMemory(MemoryMixer):
     def gate_inputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """The affine maps of x that gates begin with: [B, T, H] each, in fp32 at least."""
         # Autocast would round a decay of 1 − 1e-3 to 1.
+        assert self.gate_proj is not None  # as of what has gates
         with torch.autocast(x.device.type, enabled=False):
             wide = torch.promote_types(x.dtype, torch.float32)
             weight, bias = self.gate_proj.weight.to(wide), self.gate_proj.bias.to(wide)
@@ -104,6 +105,7 @@ class MatrixMemory(MemoryMixer):
 
     def gate_biases(self) -> tuple[Tensor, ...]:
         """The biases of :meth:`gate_inputs`, [H] each, as views that can be filled."""
+        assert self.gate_proj is not None
         return self.gate_proj.bias.view(-1, self.num_heads).unbind(0)
 
     def _project(self, x: Tensor, conv: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -114,8 +116,11 @@ class MatrixMemory(MemoryMixer):
         """q, k [B, T, H, N] and v [B, T, H, D] of mixed [B, T, E]; of m corrections m·H keys and values."""
         keys, written = self.num_heads * self.head_dim, self.corrections * self.num_heads
         q, k, v = mixed.split((keys, self.corrections * keys, written * self.value_dim), -1)
-        q = q.unflatten(-1, (self.num_heads, -1))
-        return q, *(y.unflatten(-1, (written, -1)) for y in (k, v))
+        return (
+            q.unflatten(-1, (self.num_heads, -1)),
+            k.unflatten(-1, (written, -1)),
+            v.unflatten(-1, (written, -1)),
+        )
 
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor) -> Tensor:
         v = v[:, :, -self.num_heads :]
@@ -130,10 +135,10 @@ class MatrixMemory(MemoryMixer):
     def step(self, x: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         self._check_input(x, 2)
         x = x[:, None]
-        *qkv, conv = self._project(x, state.conv)
-        token = (y[:, 0].to(state.memory.dtype) for y in qkv)
-        o, memory = self.advance(*token, x, state.memory)
-        return self._read_out(o.to(qkv[2].dtype)[:, None], qkv[2], x)[:, 0], MemoryState(memory, conv)
+        q, k, values, conv = self._project(x, state.conv)
+        q, k, v = (y[:, 0].to(state.memory.dtype) for y in (q, k, values))
+        o, memory = self.advance(q, k, v, x, state.memory)
+        return self._read_out(o.to(values.dtype)[:, None], values, x)[:, 0], MemoryState(memory, conv)
 
     def flops_per_token(self, length: int) -> float:
         return 2 * (self._projection_work() + self.touches * self.memory_size)

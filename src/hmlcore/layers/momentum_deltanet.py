@@ -40,6 +40,10 @@ class MomentumDeltaNet(MatrixMemory):
 
     name = "momentum_deltanet"
     no_decay = ("log_a", "log_e", "log_c", "log_d")
+    log_a: Tensor
+    log_e: Tensor
+    log_c: Tensor
+    log_d: Tensor
     rows = (2,)
     touches = 3  # predict and read S, fade and push both: six for a pair of floats
 

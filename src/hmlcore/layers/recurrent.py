@@ -26,6 +26,7 @@ class RecurrentUnit(Mixer):
 
     mode: ClassVar[str]  # of torch's nn.RNNBase
     state_class: ClassVar[type]
+    unit: Any  # nn.RNNBase, which makes up the names of its weights
 
     def __init__(self, d_model: int, hidden: int | None = None, conv_size: int = 4):
         super().__init__(d_model)

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class StateSpace(MemoryMixer):
         """The layer's output from the scan's, its input and the gate."""
 
     def _turn(
-        self, x: Tensor, arguments: tuple[Tensor, ...], state: NamedTuple
+        self, x: Tensor, arguments: tuple[Tensor, ...], state: Any
     ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         """The scan's arguments in the frame of the state, and what becomes of its other parts."""
         return arguments, {}

@@ -5,6 +5,7 @@ Recording never changes an output: a layer computes its trace beside its forward
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def recording(model: nn.Module, differentiable: bool = False) -> Iterator[dict[s
     Args: differentiable, whether gradients flow through what is recorded.
     Yields: module name → :class:`Trace`.
     """
-    layers = {name: m for name, m in model.named_modules() if hasattr(m, "trace")}
+    layers: dict[str, Any] = {name: m for name, m in model.named_modules() if hasattr(m, "trace")}
     traces = {name: Trace(differentiable) for name in layers}
     try:
         for name, layer in layers.items():

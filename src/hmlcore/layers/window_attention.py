@@ -50,12 +50,12 @@ class WindowAttention(RotaryAttention):
         present = torch.cat((state.present, state.present.new_ones(x.shape[:2])), 1)
         y = window_attention(q, keys, values, present)
         last = (own(part[:, x.shape[1] :]) for part in (keys, values, present))
-        return self.out_proj(y.flatten(2)), WindowAttentionState(*last, conv)
+        return self.out_proj(y.flatten(2)), WindowAttentionState(*last, conv=conv)
 
     def init_state(self, batch, device=None, dtype=None) -> WindowAttentionState:
         shape = (batch, self.window - 1, self.num_heads, self.head_dim)
         parts = (torch.zeros(s, device=device, dtype=dtype) for s in (shape, shape, shape[:2]))
-        return WindowAttentionState(*parts, self._empty_conv(batch, device, dtype))
+        return WindowAttentionState(*parts, conv=self._empty_conv(batch, device, dtype))
 
     def flops_per_token(self, length: int) -> float:
         # The first window − 1 tokens see fewer.

@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,9 @@ from hmlcore.ops.packing import at_ends, check_cu_seqlens
 
 Tokens = dict[str, Tensor | None]
 """[B, T, ...] by name; logarithms of gates, which may be −inf, begin with "log_"."""
+
+Ended = Tensor | Any
+"""The last state, or None where it was not asked for: who asked for it has it, and need not look."""
 
 
 def asked() -> bool:
@@ -88,7 +92,7 @@ def confined(
     tokens: Tokens,
     cu_seqlens: Tensor | Sequence[int] | None = None,
     window: int | None = None,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Ended]:
     """`run(tokens)` → o [B, T, ...], state: what is not finite in `tokens` reaches no output before it and no
     other sequence, and stays in the state.
 

@@ -1,7 +1,6 @@
 """What an HML layer refuses before work starts: operands, states and gates that do not fit."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from hmlcore.checks import check_choice, check_int, check_optional, check_positive
 from hmlcore.errors import require
 from hmlcore.layers.decay import DECAYS
+from hmlcore.layers.hml.state import State
 from hmlcore.ops.finite import asked, check_finite
 
 # Their scales are a list, which is made even where tensors are only planned.
@@ -77,7 +77,7 @@ def check_operand(x: Tensor, weight: Tensor) -> None:
     )
 
 
-def check_state(state: NamedTuple, wanted: dict[str, tuple[int, ...]], x: Tensor) -> Tensor:
+def check_state(state: State, wanted: dict[str, tuple[int, ...]], x: Tensor) -> Tensor:
     """Refuse a state of another layer, of another number of sequences, or of another device than x.
 
     Args: wanted, part of the state → its shape.
@@ -88,6 +88,7 @@ def check_state(state: NamedTuple, wanted: dict[str, tuple[int, ...]], x: Tensor
         part = getattr(state, name, None)
         found = None if part is None else tuple(part.shape)
         require(found == shape, f"state.{name} must have shape {shape}{MEANING.get(name, '')}, got {found}")
+        assert part is not None  # it has a shape
         require(part.is_floating_point(), f"state.{name} must be of floating point, got {part.dtype}")
         require(part.device == x.device, f"state.{name} is on {part.device} but x is on {x.device}")
     require(

@@ -1,13 +1,18 @@
 """The gates of an HML layer before its dynamics: what it forgets, and what each correction has of its own."""
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hmlcore.layers.corrections import at_step, interleave
 from hmlcore.layers.hml.check import check_gates
 
+if TYPE_CHECKING:
+    from hmlcore.layers.hml.layer import HML
 
-def token_gates(layer: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+
+def token_gates(layer: "HML", x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """log α [B, T·m, H], or [B, T·m, H, N] by channel, and the gates before their nonlinearities.
 
     log α = −a softplus(w_α·x + b) with a = .05 e^A; 0 in the heads that turn. Of the m corrections of a token

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmlcore.checks import check_int, check_list, check_optional
-from hmlcore.errors import require, unknown
+from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.layers.base import Mixer, conv_weight, split_heads
 from hmlcore.layers.corrections import at_step, each_token, last_steps, micro_steps
 from hmlcore.layers.decay import ChannelDecay
@@ -182,16 +182,20 @@ class HML(Mixer):
     def _read_out(self, o: Tensor, v: Tensor, x: Tensor, phase: Tensor | None) -> Tensor:
         """y, from what was read and written, at rest, and the phases [B, T, R] in turns."""
         y = self.out_proj(with_skip(self.norm(o), v, self.skip) * F.silu(self.out_gate(x)))
-        if self.rotor_proj is None:
+        if self.rotor_proj is None or phase is None:
             return y
         angle = 2 * torch.pi * phase
         return y + self.rotor_proj(torch.cat((angle.cos(), angle.sin()), -1).to(y.dtype))
 
     def _turn(self, v: Tensor, phase: Tensor | None, sign: int) -> Tensor:
         """v [B, T, H, D] with its turning heads turned by ± their phase: to their frame (−), or to rest (+)."""
-        if not self.turning:
+        if phase is None or not self.turning:
             return v
         return rotate_last(v, sign * each_token(phase[..., : self.turning], v.shape[1] // phase.shape[1]))
+
+    def _phases(self, x: Tensor, state: Any, bounds: list[int] | None = None) -> Tensor | None:
+        """Φ [B, T, R] in turns, of rotors and of heads that turn; None where there are none."""
+        return None if self.rotation is None else self.rotation(x, state.phase, bounds)
 
     def _leave(self, memory, conv, phase, coefficients, bounds=None) -> State:
         """The state that the sequences leave."""
@@ -205,8 +209,9 @@ class HML(Mixer):
         Args: lattice, one for all rotors or one for each.
         Raises: HmlcoreError for a layer without rotors, another number of them, and a lattice below 0.
         """
-        require(self.rotor_proj is not None, "snap needs a layer that has rotors, this one has rotors = 0")
-        own = self.rotation.lattice
+        own = None if self.rotation is None else self.rotation.lattice
+        if own is None:
+            raise HmlcoreError("snap needs a layer that has rotors, this one has rotors = 0")
         given = check_list("lattice", lattice if isinstance(lattice, Sequence) else [lattice], check_int, 0)
         require(len(given) in (1, len(own)), f"lattice must be one, or one for each of {len(own)}, got {given}")
         own.copy_(torch.tensor(given))
@@ -228,7 +233,7 @@ class HML(Mixer):
             state = self.init_state(sequences, x.device, x.dtype)
         memory = check_state(state, self.state_shapes(sequences), x)
         r, k, v, conv = self._project(x, state.conv, bounds)
-        phase = None if self.rotation is None else self.rotation(x, state.phase, bounds)
+        phase = self._phases(x, state, bounds)
         written = self._turn(v, phase, -1)
         coefficients, gates = self.coefficients(x)
         coefficients, count = self.rule.enter(coefficients, state, bounds), self.corrections
@@ -249,12 +254,13 @@ class HML(Mixer):
         memory = check_state(state, self.state_shapes(len(x)), x)
         x = x[:, None]
         r, k, v, conv = self._project(x, state.conv)
-        phase = None if self.rotation is None else self.rotation(x, state.phase)
+        phase = self._phases(x, state)
         written = self._turn(v, phase, -1)
         coefficients = self.rule.enter(self.coefficients(x)[0], state)
         for i in range(self.corrections):
             now = coefficients.map(lambda c, i=i: c[:, i])
-            o, memory = self.rule.advance(*(y[:, i].to(memory.dtype) for y in (r, k, written)), now, memory)
+            r_i, k_i, v_i = (y[:, i].to(memory.dtype) for y in (r, k, written))
+            o, memory = self.rule.advance(r_i, k_i, v_i, now, memory)
         o, v = o.to(v.dtype)[:, None], last_steps(v, self.corrections)
         y = self._read_out(self._turn(o, phase, 1), v, x, phase)
         return y[:, 0], self._leave(memory, conv, phase, coefficients)

@@ -33,6 +33,7 @@ class Rotation(nn.Module):
     """
 
     no_decay = ("weight", "bias")
+    lattice: Tensor | None
 
     def __init__(self, d_model: int, scales: list[float], snaps: bool = False):
         super().__init__()

@@ -1,15 +1,19 @@
 """What a phase portrait of an HML layer needs: its sequence walked again, one token at a time."""
 
 import itertools
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hmlcore.ops.turns import rotate, rotate_last
 
+if TYPE_CHECKING:
+    from hmlcore.layers.hml.layer import HML
+
 
 def record(
-    layer: nn.Module,
+    layer: "HML",
     r: Tensor,
     k: Tensor,
     v: Tensor,
@@ -29,11 +33,13 @@ def record(
     """
     if bounds is not None:
         for i, (a, b) in enumerate(itertools.pairwise(bounds)):
-            part = [None if y is None else y[:, a:b] for y in (r, k, v, phase)]
+            part = [y[:, a:b] for y in (r, k, v)]
             now = coefficients.map(lambda c, a=a, b=b: c[:, a:b])
             named = {name: gate[:, a:b] for name, gate in gates.items()}
-            record(layer, *part[:3], now, named, memory[i : i + 1], part[3])
+            turns = None if phase is None else phase[:, a:b]
+            record(layer, *part, coefficients=now, gates=named, memory=memory[i : i + 1], phase=turns)
         return
+    assert layer.trace is not None  # or there would be nothing to record for
     states, reads, errors = [], [], []
     memory = memory.float() if memory.dtype.itemsize < 4 else memory
     r, k, v = (y.to(memory.dtype) for y in (r, k, v))
@@ -44,7 +50,7 @@ def record(
         states.append(memory)
         reads.append(o)
     path, read, error = (torch.stack(y, 1) for y in (states, reads, errors))  # path [B, T, H, p, N, D]
-    if layer.turning:
+    if phase is not None and layer.turning:
         turns = phase[..., : layer.turning]
         v, read, error = (rotate_last(y, turns) for y in (v, read, error))
         first = path.shape[2] - layer.turning

@@ -165,6 +165,7 @@ class Holographic(MemoryMixer):
         """Add to the trace, over [B, T, S]: how much of the token each slot takes, `write`, gives to the read,
         `read`, and keeps, `keep`; and `norm`, the lengths of slots. Where gradients are asked for, in the place
         of `norm`, what :meth:`auxiliary` needs."""
+        assert self.trace is not None
         parts = {"write": tokens.write, "read": tokens.read, "keep": tokens.log_alpha.exp()}
         parts = {name: x.squeeze(2) for name, x in parts.items()}
         if self.trace.differentiable:

@@ -116,8 +116,8 @@ class HolographicLegacy(Mixer):
         with torch.autocast(x.device.type, enabled=False):
             wide = [y.to(memory.dtype) for y in (u, v.to(key.dtype) * key, inputs)]
             reads, path = [], []
-            for token in zip(*(y.unbind(1) for y in wide), strict=True):
-                c, memory = self._advance(*token, memory)
+            for *token, given in zip(*(y.unbind(1) for y in wide), strict=True):
+                c, memory = self._advance(*token, given=given, memory=memory)
                 reads.append(c)
                 if self.trace is not None:
                     path.append(memory)
@@ -152,6 +152,7 @@ class HolographicLegacy(Mixer):
     def _record(self, path: Tensor, key: Tensor, v: Tensor) -> None:
         """Add to the trace `norm`, the lengths of slots [B, T, S]; and where gradients are asked for, what
         :meth:`auxiliary` needs."""
+        assert self.trace is not None
         own = {"path": path, "key": key, "value": v} if self.trace.differentiable else {}
         self.trace.add(norm=path.norm(dim=-1), **own)
 

@@ -48,6 +48,10 @@ class Lift(nn.Module):
     every layer: no parameters, and no information about data. "learned" ones begin there.
     """
 
+    keys: Tensor  # [D or D/2, r]
+    up: Tensor  # [D, r]
+    down: Tensor  # [D, r]
+
     def __init__(self, binding: str, width: int, channels: int, kind: str):
         super().__init__()
         self.binding = check_choice("binding", binding, BINDINGS)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.finite import confined
+from hmlcore.ops.finite import Ended, confined
 from hmlcore.ops.holographic.binding import (
     BINDINGS,
     bind,
@@ -36,7 +36,7 @@ def holographic(
     *,
     binding: str,
     **options,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Ended]:
     """The op through whichever form suits the tensors' device; arguments as ``naive_holographic``.
 
     Raises: HmlcoreError also for keys that are not of modulus 1, where they are looked at.

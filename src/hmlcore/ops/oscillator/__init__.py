@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.ops import backend
-from hmlcore.ops.finite import confined
+from hmlcore.ops.finite import Ended, confined
 from hmlcore.ops.matrix_memory import memory_error
 from hmlcore.ops.oscillator.chunk import chunk_oscillator
 from hmlcore.ops.oscillator.naive import (
@@ -25,7 +25,7 @@ __all__ = [
 
 def oscillator(
     q: Tensor, k: Tensor, v: Tensor, log_alpha: Tensor, log_rho: Tensor, theta: Tensor, **options
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Ended]:
     """The op through whichever form suits the tensors' device; arguments as ``naive_oscillator``."""
     form = backend.choose("oscillator", k.device).form
     tokens = {"k": k, "v": v, "log_alpha": log_alpha, "log_rho": log_rho, "theta": theta}

@@ -62,7 +62,7 @@ class Dynamics(nn.Module, ABC):
         """Parts of the state of `batch` sequences beside memory and convolution, and their shapes."""
         return {}
 
-    def enter(self, c: Any, state: NamedTuple, bounds: list[int] | None = None) -> Any:
+    def enter(self, c: Any, state: Any, bounds: list[int] | None = None) -> Any:
         """The coefficients `c` of a sequence that goes on from `state`, or of several packed at `bounds`."""
         return c
 

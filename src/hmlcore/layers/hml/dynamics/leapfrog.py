@@ -1,6 +1,7 @@
 """A pair (Q, P) moved about a token's association by one step of leapfrog or of symplectic Euler."""
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -30,6 +31,7 @@ class Stepped(Addressed):
 
     no_decay: ClassVar = ("log_h", "mu")
     gates: ClassVar = {"beta": -2.0, "alpha": -4.0, "gamma": -2.0}
+    step: ClassVar[Callable[..., ops.Coefficients]]
 
     def __init__(
         self, d_model: int, num_heads: int, head_dim: int, *,

@@ -36,7 +36,7 @@ class NonlinearCoefficients(NamedTuple):
         """The same with `function` applied to what every token has its own of."""
         push = None if self.push is None else function(self.push)
         tokens = (function(x) for x in (self.log_alpha, self.beta, self.drift, self.pull))
-        return NonlinearCoefficients(*tokens, self.mu, push, self.net)
+        return NonlinearCoefficients(*tokens, mu=self.mu, push=push, net=self.net)
 
 
 def soften(omega: Tensor, dt: Tensor, bend: Tensor | float = 0.0) -> tuple[Tensor, Tensor, Tensor]:

@@ -84,13 +84,13 @@ class Oscillator(Dynamics):
         still, moving = zip(*(x.split(split, 2) for x in (r, k, v, *c)), strict=True)
         first, start = memory.split(split, 1)
         o, end = ops.oscillator(*moving, initial_state=start.squeeze(2), **options)
-        *rkv, log_alpha, log_rho, _ = still
+        r, k, v, log_alpha, log_rho, _ = still
         beta = -torch.expm1(log_rho)
         if log_alpha.ndim == 4:
-            other, before = delta_rule(*rkv, log_alpha, beta, initial_state=first.squeeze(2), **options)
+            other, before = delta_rule(r, k, v, log_alpha, beta, initial_state=first.squeeze(2), **options)
             before = before[:, :, None]
         else:
-            other, before = hamiltonian(*rkv, delta(log_alpha, beta), initial_state=first, **options)
+            other, before = hamiltonian(r, k, v, delta(log_alpha, beta), initial_state=first, **options)
         return torch.cat((other, o), 2), torch.cat((before, end[:, :, None]), 1)
 
     def advance(self, r, k, v, c, memory):
