@@ -238,7 +238,7 @@ def _chapter_key(notebook: Path, store: Path, code: str, paper: Path) -> str:
     """Hash of all that a chapter reads; one that asks about the paper reads the paper and its source."""
     asks = notebook.is_file() and "hmlcore.paper" in notebook.read_text("utf-8")
     asked = [paper, paths.root() / "paper" / "main.tex"] if asks else []
-    return hash_of(code, str(store), notebook, *files_below(store, "*.parquet"), *asked)
+    return hash_of(code, notebook, *files_below(store, "*.parquet"), *asked)
 
 
 def _say(line: str) -> None:

@@ -40,7 +40,8 @@ def pytest_collection_modifyitems(items):
 def smoke_book(tmp_path_factory) -> SmokeBook:
     """Chapters executed in the smoke profile with an empty store, and the pages built from them.
 
-    Where several processes share the tests, the first one that asks makes it for all.
+    Where several processes share the tests, the first one that asks makes it for all. What `make book
+    PROFILE=smoke` has made is taken over as far as it is of this very code, as a second `make book` would.
     """
     work = tmp_path_factory.getbasetemp()
     work = (work.parent if "PYTEST_XDIST_WORKER" in os.environ else work) / "smoke"
@@ -49,8 +50,11 @@ def smoke_book(tmp_path_factory) -> SmokeBook:
         patch.setenv("HMLCORE_RESULTS", str(work / "results"))
         patch.setenv("HMLCORE_CHECKPOINTS", str(work / "checkpoints"))
         if not made.exists():
-            index = book.build_book("smoke", work=work / "build")
-            chapters = book.execute_chapters("smoke", work=work / "build")
+            for path, copy in ((book.workspace("smoke"), work / "build"), (ROOT / "results", work / "results")):
+                if path.is_dir():
+                    shutil.copytree(path, copy)
+            index = book.build_book("smoke", work=work / "build", fresh=True)
+            chapters = book.execute_chapters("smoke", work=work / "build", fresh=True)
             made.write_text(json.dumps([str(index), *map(str, chapters)]))
     index, *chapters = map(Path, json.loads(made.read_text()))
     return SmokeBook(chapters, index.parent, work / "results")

@@ -70,7 +70,7 @@ function planeOf(head, path, key, at, pair) {
 }
 
 /** The strip of energies: work up or down in full colour, what is lost hatched, what is forgotten grey. */
-const STRIP_LEFT = 40;
+const STRIP_LEFT = 54; // room for a number of four digits, sign and point
 const tokenWidth = (count, width) => (width - STRIP_LEFT - 8) / count;
 
 function stripOf({energy, work, forgetting, step}, characters, width) {

@@ -91,7 +91,7 @@ export function storeExplorer(element, _sources, options = {}) {
     parts.push(`<path d="M${left} 8V${high - 8}H${width - 8}" fill="none" stroke="var(--line)"/>`);
     for (const v of [low, (low + top) / 2, top]) parts.push(`<text x="${left - 5}" y="${y(v) + 4}" text-anchor="end">${brief(v)}</text>`);
     for (const part of [0, 0.5, 1]) parts.push(`<text x="${x(part * most)}" y="${high + 8}" text-anchor="${part === 1 ? "end" : "middle"}">${Math.round(part * most)}</text>`);
-    parts.push(`<text x="${width - 10}" y="${high + 24}" text-anchor="end">training steps</text><text x="${left + 6}" y="16">loss (nats)</text>`);
+    parts.push(`<text x="${width - 10}" y="${high + 24}" text-anchor="end">training steps</text><text x="${left + 6}" y="6">loss (nats)</text>`);
     for (const one of groups) {
       const color = colours[one.label], point = (v, i) => `${x(one.steps[i]).toFixed(1)} ${y(v).toFixed(1)}`;
       if (one.seeds > 4) {
