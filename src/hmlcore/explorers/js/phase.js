@@ -5,7 +5,8 @@ import { KNOBS } from "./mixers.js";
 import { Reader, readerControls } from "./reader.js";
 import { address, carried } from "./recurrence.js";
 import { dot } from "./arrays.js";
-import { bound, brief, chooser, drawing, escaped, frame, h, number, onWidth, shown, signed, signedBrief, slider } from "./view.js";
+import { STRIP_KEY, STRIP_LEFT, stripOf, tokenWidth, trail } from "./strip.js";
+import { bound, brief, chooser, drawing, frame, h, number, onWidth, shown, signed, signedBrief, slider } from "./view.js";
 
 const PLANE = 200, MIDDLE = PLANE / 2, REACH = 84;
 
@@ -22,8 +23,8 @@ function orbit(head, key) {
   return {after, before, two, largest: after.flat(2).reduce((most, x) => Math.max(most, Math.abs(x)), 1e-6)};
 }
 
+const moved = ({before, after}, t) => after[t].map(([q, p], j) => Math.hypot(q - before[t][j][0], p - before[t][j][1]));
 const mostOf = (values) => values.indexOf(Math.max(...values));
-const trail = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
 function arrow([x0, y0], [x1, y1]) {
   const length = Math.hypot(x1 - x0, y1 - y0);
@@ -69,37 +70,6 @@ function planeOf(head, path, key, at, pair) {
   return parts.join("");
 }
 
-/** The strip of energies: work up or down in full colour, what is lost hatched, what is forgotten grey. */
-const STRIP_LEFT = 54; // room for a number of four digits, sign and point
-const tokenWidth = (count, width) => (width - STRIP_LEFT - 8) / count;
-
-function stripOf({energy, work, forgetting, step}, characters, width) {
-  const top = 12, height = 130, left = STRIP_LEFT, each = tokenWidth(energy.length, width);
-  const most = Math.max(1e-9, ...energy, ...work.map(Math.abs), ...step.map(Math.abs), ...forgetting.map(Math.abs));
-  const zero = top + height / 2, y = (value) => zero - (value / most) * (height / 2), parts = [];
-  const bar = (value, t, slot, style) => {
-    const a = y(Math.max(value, 0)), b = y(Math.min(value, 0)), wide = Math.max(1, each * 0.26);
-    parts.push(`<rect x="${left + each * t + each * (0.1 + 0.27 * slot)}" y="${a}" width="${wide}" height="${Math.max(0.5, b - a)}" ${style}/>`);
-  };
-  parts.push(`<defs><pattern id="hmlx-hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V4" stroke="var(--ink)" stroke-width="1.6"/></pattern></defs>`);
-  parts.push(`<rect class="here" y="${top - 6}" width="${each}" height="${height + 30}" fill="var(--faint)"/>`);
-  parts.push(`<path d="M${left} ${zero}H${width - 8}" stroke="var(--line)"/>`);
-  energy.forEach((_, t) => {
-    bar(work[t], t, 0, `fill="var(--accent)"`);
-    bar(forgetting[t], t, 1, `fill="var(--soft)"`);
-    bar(step[t], t, 2, `fill="url(#hmlx-hatch)" stroke="var(--ink)" stroke-width=".6"`);
-    if (each > 9 || t % Math.ceil(9 / each) === 0) {
-      parts.push(`<text x="${left + each * (t + 0.5)}" y="${top + height + 18}" text-anchor="middle">${escaped(shown(characters[t]))}</text>`);
-    }
-  });
-  const line = energy.map((value, t) => [left + each * (t + 0.5), y(value)]);
-  parts.push(`<path d="${trail(line)}" fill="none" stroke="var(--blue)" stroke-width="1.6"/>`);
-  for (const [value, text] of [[most, brief(most)], [0, "0"], [-most, brief(-most)]]) {
-    parts.push(`<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${text}</text>`);
-  }
-  return parts.join("");
-}
-
 /** One rotor as the hand of a clock, with where it was and the sevenths (or its lattice) as ticks. */
 function dialOf(phases, rotor, at, ticks) {
   const point = (turn, r) => [50 + r * Math.sin(2 * Math.PI * turn), 50 - r * Math.cos(2 * Math.PI * turn)];
@@ -117,10 +87,6 @@ function dialOf(phases, rotor, at, ticks) {
 const KEY = `<span><svg viewBox="0 0 20 12"><path d="M0 6H13" stroke="var(--ink)" stroke-width="2.4"/><path d="M20 6L12 2V10Z" fill="var(--ink)"/></svg>force of this token</span>
 <span><svg viewBox="0 0 20 12"><path d="M5 1l10 10M15 1L5 11" stroke="var(--blue)" stroke-width="2.4"/></svg>its well: where it pulls to</span>
 <span><svg viewBox="0 0 20 12"><path d="M0 6H20" stroke="var(--soft)" stroke-dasharray="2 3"/></svg>what is still to come</span>`;
-const STRIP_KEY = `<span><svg viewBox="0 0 20 12"><rect width="20" height="12" fill="var(--accent)"/></svg>work of the token</span>
-<span><svg viewBox="0 0 20 12"><rect width="20" height="12" fill="var(--soft)"/></svg>forgetting</span>
-<span><svg viewBox="0 0 20 12"><path d="M1 12L8 0M7 12L14 0M13 12L20 0" stroke="var(--ink)" stroke-width="1.6"/></svg>dissipation (the step)</span>
-<span><svg viewBox="0 0 20 12"><path d="M0 6H20" stroke="var(--blue)" stroke-width="2"/></svg>energy in the current well</span>`;
 
 /** Open the explorer in `element`; returns {reader, draw, destroy}. */
 export function phaseExplorer(element, sources, options = {}, told = () => {}) {
@@ -171,9 +137,9 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
     frozen = bound(frozen, 0, reader.run.tokens.length - 1);
     paths = heads.map((one) => orbit(one, one.tokens[frozen].k));
     balance = heads.map(energies);
-    // Until somebody chooses: the head that goes farthest, and its pair that does.
-    head = bound(head ?? mostOf(paths.map(({largest}) => largest)), 0, heads.length - 1);
-    pair ??= mostOf(paths[head].after[0].map((_, j) => Math.max(...paths[head].after.map((x) => Math.hypot(...x[j])))));
+    // Until somebody chooses: the head whose plane shows most of the token that is read, and its pair that does.
+    head = bound(head ?? mostOf(paths.map((path) => Math.max(...moved(path, reader.at)) / path.largest)), 0, heads.length - 1);
+    pair ??= mostOf(moved(paths[head], reader.at));
     const {two, after} = paths[0], count = after[0].length;
     pair = bound(pair, 0, count - 1);
     pairs.select.replaceChildren(...after[0].map((_, j) => h("option", {value: j, selected: j === pair},
