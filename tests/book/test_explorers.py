@@ -59,6 +59,7 @@ globalThis.model = {{
   }},
   heard,
 }};
+globalThis.render = render;
 globalThis.end = render({{model, el: document.getElementById("here")}});
 </script>""",
         "utf-8",
@@ -210,6 +211,9 @@ def test_as_a_widget_it_tells_the_kernel_and_hears_it(view):
     changed(view, before, "the kernel's model")
     view.js("end()")
     assert view.js("return Object.keys(model.heard)") == []
+    view.js("model.set({problem: 'the model is of another kind', sources: {}});"
+            "render({model, el: document.getElementById('here')})")  # fmt: skip
+    assert view.js(f"return {ERROR}.textContent") == "the model is of another kind"
     is_fine(view)
 
 

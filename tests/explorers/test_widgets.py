@@ -2,11 +2,11 @@
 
 import base64
 import json
+import re
 
 import pytest
 import torch
 
-from hmlcore.errors import HmlcoreError
 from hmlcore.explorers.kinds import KINDS
 from hmlcore.explorers.widgets import (
     GradientExplorer,
@@ -77,6 +77,7 @@ def sick():
         (lambda: "nowhere.safetensors", None, "there is no model nowhere.safetensors"),
     ],
 )
-def test_what_the_page_could_not_show_is_refused(model, alphabet, words):
-    with pytest.raises(HmlcoreError, match=words):
-        PhaseExplorer(model(), alphabet=alphabet)
+def test_what_the_page_could_not_show_is_told_in_the_widget(model, alphabet, words):
+    widget = PhaseExplorer(model(), alphabet=alphabet)
+    assert re.search(words, widget.problem) and widget.sources == {} and widget.get_state()["problem"]
+    assert PhaseExplorer().problem == ""

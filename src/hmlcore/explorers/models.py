@@ -37,7 +37,8 @@ def files() -> dict[str, Path]:
 
 
 ORDER = (
-    "hml", "hml-start", "hml-leapfrog", "hml-sums", "gated-deltanet", "gated-deltanet-start", "gru", "attention",
+    "hml", "hml-start", "hml-leapfrog", "hml-sums", "gated-deltanet", "gated-deltanet-start", "gru",
+    "attention",
 )  # fmt: skip
 
 

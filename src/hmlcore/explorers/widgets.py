@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 import traitlets
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.explorers.kinds import kind
-from hmlcore.explorers.models import Source, packaged, source
+from hmlcore.explorers.models import Source, packaged, source, spec_of
 from hmlcore.explorers.module import es_module
 from hmlcore.models import Backbone
 from hmlcore.models.saved import save_model
@@ -30,6 +30,9 @@ MIXERS = ("hml", "gated_deltanet", "gru", "attention")
 """That the front end can run; ``js/mixers.js`` says which of their options."""
 
 
+Given = Backbone | Path | str | None
+
+
 class Explorer(anywidget.AnyWidget):
     """What the explorers share.
 
@@ -37,7 +40,9 @@ class Explorer(anywidget.AnyWidget):
         model: a trained model, the file of a saved one, or None for those of the package.
         text: what the memory reads. at: the token looked at, from 0; None, the last.
         alphabet: the character of each token, where `model` is not one of the package's tasks.
-    Raises: HmlcoreError for a model that the page cannot run, with weights that are not finite, or too large.
+
+    A model that the page cannot run, with weights that are not finite, too large or not there is told in the
+    widget, where it is looked for; `problem` has the message, and is empty where all is well.
     """
 
     kind_name = ""
@@ -45,34 +50,52 @@ class Explorer(anywidget.AnyWidget):
     explorer = traitlets.Unicode().tag(sync=True)
     sources = traitlets.Dict().tag(sync=True)
     data = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    problem = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Unicode().tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)
     at = traitlets.Int(allow_none=True, default_value=None, min=0).tag(sync=True)
 
     def __init__(
         self,
-        model: Backbone | Path | str | None = None,
+        model: Given = None,
         text: str | None = None,
         at: int | None = None,
         alphabet: str | None = None,
         **traits,
     ):
-        own = kind(self.kind_name)
-        found = packaged(*own.models) if model is None and own.models else {}
-        if model is not None:
-            reads = _of_model if isinstance(model, Backbone) else source
-            found = {"yours": reads(model, alphabet)}
+        own, problem = kind(self.kind_name), ""
+        try:
+            found = _sources(model, alphabet, own.models)
+        except HmlcoreError as error:
+            found, problem = {}, str(error)
         at = own.at - 1 if at is None and text is None and own.at else at
         super().__init__(
             explorer=self.kind_name, sources={name: one.plain() for name, one in found.items()},
-            chosen=next(iter(found), ""), text=own.text if text is None else text, at=at, **traits,
+            chosen=next(iter(found), ""), text=own.text if text is None else text, at=at, problem=problem,
+            **traits,
         )  # fmt: skip
+
+
+def _sources(model: Given, alphabet: str | None, own: tuple[str, ...]) -> dict[str, Source]:
+    """The model that was given, or those of the package; the front end takes no others."""
+    if model is None:
+        return packaged(*own) if own else {}
+    if not isinstance(model, Backbone):
+        if mixer := spec_of(Path(model)).get("mixer"):  # a spec need not be with it; the front end looks too
+            _check_mixer(mixer)
+        return {"yours": source(model, alphabet)}
+    return {"yours": _of_model(model, alphabet)}
+
+
+def _check_mixer(mixer: str) -> None:
+    """Refuse the mixers that the front end has no recurrence of."""
+    require(mixer in MIXERS, f"the explorers run {', '.join(MIXERS)}; the model's mixer is {mixer!r}")
 
 
 def _of_model(model: Backbone, alphabet: str | None) -> Source:
     """A model in memory for the front end."""
-    mixer, size = model.config.mixer, model.config.vocab_size
-    require(mixer in MIXERS, f"the explorers run {', '.join(MIXERS)}; the model's mixer is {mixer!r}")
+    size = model.config.vocab_size
+    _check_mixer(model.config.mixer)
     require(alphabet is not None, "alphabet must be given with a model: the character of each token")
     require(len(alphabet) == size, f"alphabet has {len(alphabet)} characters, and the model {size} tokens")
     for name, weight in model.named_parameters():

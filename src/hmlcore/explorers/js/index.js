@@ -14,6 +14,7 @@ const EXPLORERS = {
 /** Open the explorer `kind` in `element`; what goes wrong is said there. */
 export function open(kind, element, sources, options = {}, told = undefined) {
   try {
+    if (options.problem) throw new Error(options.problem);
     if (!EXPLORERS[kind]) throw new Error(`There is no explorer "${kind}"; there are ${Object.keys(EXPLORERS).join(", ")}.`);
     if (kind !== "store" && !Object.keys(sources).length) throw new Error("No model came with this explorer.");
     return EXPLORERS[kind](element, sources, options, told);
@@ -23,10 +24,11 @@ export function open(kind, element, sources, options = {}, told = undefined) {
   }
 }
 
-/** What anywidget calls: `model` has the traits explorer, sources, text, at and chosen. */
+/** What anywidget calls: `model` has the traits explorer, sources, text, at and chosen, and problem where it has nothing to show. */
 export function render({model, el}) {
   let quiet = false;
-  const options = {model: model.get("chosen"), text: model.get("text"), at: model.get("at"), data: model.get("data")};
+  const options = {model: model.get("chosen"), text: model.get("text"), at: model.get("at"), data: model.get("data"),
+    problem: model.get("problem")};
   const opened = open(model.get("explorer"), el, model.get("sources"), options, (state) => {
     quiet = true;
     model.set({text: state.text, at: state.at, chosen: state.model});
