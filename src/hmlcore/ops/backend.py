@@ -79,7 +79,7 @@ def choose(
     op: str,
     device: torch.device | str | None = None,
     backend: str | None = None,
-    given: tuple[torch.Tensor | None, ...] = (),
+    given: tuple[object, ...] = (),
 ) -> Choice:
     """The form of `op` for `device`: `backend`, else ``$HMLCORE_BACKEND``, else the fastest that runs.
 
@@ -193,7 +193,7 @@ def _from_environment(op: str, forms: dict[str, Form]) -> tuple[str | None, str]
     parts = [tuple(side.strip() for side in part.split("=")) for part in setting.split(",")]
     if any(len(part) != 2 for part in parts):
         raise HmlcoreError(f"HMLCORE_BACKEND takes one name or OP=NAME[,OP=NAME...], got {setting!r}")
-    pairs = dict(parts)
+    pairs: dict[str, str] = {name: form for name, form in parts}
     for name in pairs:
         if name not in _FORMS:
             raise unknown("op in HMLCORE_BACKEND", name, _FORMS)

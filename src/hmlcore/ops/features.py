@@ -30,7 +30,8 @@ def recorded_features(mixed: Tensor, queries: int, keys: int, size: int) -> tupl
     """The same as torch records it."""
     units = (queries + keys) * size
     of_units, v = F.silu(mixed).split((units, mixed.shape[-1] - units), -1)
-    return *normalize(of_units.unflatten(-1, (-1, size))).split((queries, keys), 2), v
+    q, k = normalize(of_units.unflatten(-1, (-1, size))).split((queries, keys), 2)
+    return q, k, v
 
 
 class _Features(torch.autograd.Function):

@@ -8,6 +8,7 @@ it would wait for the device, or break a compiled graph in two, so there the mar
 ``HMLCORE_CHECK_GATES=1`` refuses gates that are not finite instead, on every device.
 """
 
+import functools
 import itertools
 import math
 import os
@@ -21,8 +22,8 @@ from torch import Tensor
 from hmlcore.errors import HmlcoreError
 from hmlcore.ops.packing import at_ends, check_cu_seqlens
 
-Tokens = dict[str, Tensor | None]
-"""[B, T, ...] by name; logarithms of gates, which may be −inf, begin with "log_"."""
+Tokens = dict[str, Any]
+"""[B, T, ...] by name, or None; logarithms of gates, which may be −inf, begin with "log_"."""
 
 Ended = Tensor | Any
 """The last state, or None where it was not asked for: who asked for it has it, and need not look."""
@@ -54,11 +55,11 @@ def bad_tokens(tokens: Tokens) -> Tensor | None:
     looked = all(map(visible, present.values()))
     if looked and all(math.isfinite(x.sum()) for x in present.values()):
         return None
-    total = 0
+    sums = []
     for name, x in present.items():
         x = x.exp() if name.startswith("log_") else x
-        total = total + x.sum(tuple(range(2, x.ndim)), dtype=torch.promote_types(x.dtype, torch.float32))
-    bad = ~total.isfinite()
+        sums.append(x.sum(tuple(range(2, x.ndim)), dtype=torch.promote_types(x.dtype, torch.float32)))
+    bad = ~functools.reduce(torch.add, sums).isfinite()
     return None if looked and not bad.any() else bad
 
 

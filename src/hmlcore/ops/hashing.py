@@ -6,7 +6,7 @@ _MASK, _SIZE = 0xFFFFFFFF, 2.0**32
 
 
 def mixed(*parts: Tensor | int) -> Tensor:
-    """32 well-mixed bits of non-negative integers, which are broadcast: int64 in 0 … 2³² − 1.
+    """32 well-mixed bits of non-negative integers, one at least in a tensor, broadcast: int64 in 0 … 2³² − 1.
 
     Source: the finaliser x ← (x ⊕ x ≫ 16) · 45d9f3b, twice, of Mueller's integer hash.
     """
@@ -16,6 +16,7 @@ def mixed(*parts: Tensor | int) -> Tensor:
         for _ in range(2):
             found = ((found ^ (found >> 16)) * 0x45D9F3B) & _MASK
         found = found ^ (found >> 16)
+    assert isinstance(found, Tensor)
     return found
 
 

@@ -96,6 +96,7 @@ def over_time(step: Callable, tensors: Sequence[Tensor | None], state: Tensor) -
     Returns: o [B, T, ...] and the last state.
     """
     inputs = [None if x is None else x.to(state.dtype) for x in tensors]
+    assert inputs[0] is not None  # what is there, the first of every op's
     outputs = []
     for t in range(inputs[0].shape[1]):
         o, state = step(*(None if x is None else x[:, t] for x in inputs), state)

@@ -6,11 +6,14 @@ that of the rest of the graph, and wrong without a word.
 
 import functools
 from collections.abc import Callable
+from typing import TypeVarTuple
 
 import torch
 from torch import Tensor
 
 from hmlcore.errors import HmlcoreError
+
+Tensors = TypeVarTuple("Tensors")
 
 
 def refusal(name: str, law: str) -> Callable:
@@ -77,10 +80,10 @@ class _Once(torch.autograd.Function):
         return None, *grads
 
 
-def once(name: str, law: str, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """`tensors`, to be given to code of others whose gradient cannot be differentiated: that is refused with an
-    HmlcoreError, whatever path of the graph asks for it, in the words of :func:`refusal`."""
-    needed = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+def once(name: str, law: str, *tensors: *Tensors) -> tuple[*Tensors]:
+    """`tensors`, or None among them, to be given to code of others whose gradient cannot be differentiated:
+    that is refused with an HmlcoreError, whatever path of the graph asks, in the words of :func:`refusal`."""
+    needed = torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in tensors)
     # A compiled graph is differentiated once only and says so itself; torch.func takes no such node.
     bare = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     return _Once.apply((name, law), *tensors) if needed and not bare else tensors

@@ -1,6 +1,7 @@
 """What the classical recurrent units share as ops: refusals, their forms and the check of them."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,8 @@ def check_unit(x: Tensor, weights: tuple[Tensor, ...], **state: Tensor | None) -
 
 def _without_mkldnn():
     """On a CPU torch.func cannot wrap the scratch space of its LSTM."""
-    return torch.backends.mkldnn.flags(enabled=False, deterministic=None, allow_tf32=None, fp32_precision=None)
+    kept: Any = {"deterministic": None, "allow_tf32": None, "fp32_precision": None}  # as they are
+    return torch.backends.mkldnn.flags(enabled=False, **kept)
 
 
 def one_node(name: str, unit: Callable) -> Callable:
@@ -54,7 +56,7 @@ def one_node(name: str, unit: Callable) -> Callable:
     @torch.library.custom_op(f"hmlcore::{name}_backward", mutates_args=())
     def run_back(x: Tensor, tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
         with _without_mkldnn():
-            _, pull = torch.func.vjp(exact, x, *tensors)
+            pull = torch.func.vjp(exact, x, *tensors)[1]
             return [own(g) for g in pull(tuple(grads))]  # apart, where biases share one
 
     @run_back.register_fake

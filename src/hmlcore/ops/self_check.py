@@ -50,6 +50,6 @@ def form_error(
         leaves = [x.detach().clone().requires_grad_(gradients) for x in inputs]
         found = function(*leaves) if call is None else call(function, *leaves)
         outputs = [found] if isinstance(found, Tensor) else list(found)
-        loss = sum(y.sin().sum() for y in outputs)
+        loss = functools.reduce(torch.add, (y.sin().sum() for y in outputs))
         results.append([*outputs, *(torch.autograd.grad(loss, leaves) if gradients else ())])
     return max(relative_error(a, b) for a, b in zip(*results, strict=True))

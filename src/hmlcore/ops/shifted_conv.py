@@ -47,7 +47,9 @@ class _Shifted(torch.autograd.Function):
     def backward(ctx, d_y: Tensor) -> tuple[Tensor, Tensor]:
         window, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # of a gradient that is differentiated itself
-            return torch.autograd.grad(whole_conv(window, weight), (window, weight), d_y, create_graph=True)
+            y = whole_conv(window, weight)
+            d_window, d_weight = torch.autograd.grad(y, (window, weight), d_y, create_graph=True)
+            return d_window, d_weight
         taps = weight.T.contiguous().unbind(0)
         d_window, d_taps = torch.zeros_like(window), torch.zeros_like(weight.T)
         for (x, given), (d_x, _) in zip(_blocks(window, d_y), _blocks(d_window, d_y), strict=True):

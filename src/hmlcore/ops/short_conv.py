@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,10 +53,11 @@ def naive_short_conv(
             naive_short_conv(x[:, a:b], weight, state[i : i + 1])
             for i, (a, b) in enumerate(itertools.pairwise(bounds))
         ]
-        return tuple(torch.cat(y, d) for y, d in zip(zip(*parts, strict=True), (1, 0), strict=True))
+        outputs, states = zip(*parts, strict=True)
+        return torch.cat(outputs, 1), torch.cat(states)
     window = torch.cat((state, x), 1)
     width = weight.shape[1]
-    y = [
+    y: list[Any] = [
         sum(weight[:, i] * window[:, t + i] for i in range(width))
         for t in range(x.shape[1])
     ]  # fmt: skip

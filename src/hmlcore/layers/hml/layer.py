@@ -24,7 +24,7 @@ from hmlcore.layers.hml.check import (
 from hmlcore.layers.hml.dynamics import dynamics_class
 from hmlcore.layers.hml.gates import token_gates
 from hmlcore.layers.hml.rotation import Rotation
-from hmlcore.layers.hml.state import State, make_state
+from hmlcore.layers.hml.state import State, make_state, phase_of
 from hmlcore.layers.hml.trace import record
 from hmlcore.layers.read_out import head_norm, skip_gain, with_skip
 from hmlcore.ops.features import features
@@ -193,10 +193,6 @@ class HML(Mixer):
             return v
         return rotate_last(v, sign * each_token(phase[..., : self.turning], v.shape[1] // phase.shape[1]))
 
-    def _phases(self, x: Tensor, state: Any, bounds: list[int] | None = None) -> Tensor | None:
-        """Φ [B, T, R] in turns, of rotors and of heads that turn; None where there are none."""
-        return None if self.rotation is None else self.rotation(x, state.phase, bounds)
-
     def _leave(self, memory, conv, phase, coefficients, bounds=None) -> State:
         """The state that the sequences leave."""
         parts = {"memory": memory, "conv": conv, **self.rule.leave(coefficients, bounds)}
@@ -233,7 +229,7 @@ class HML(Mixer):
             state = self.init_state(sequences, x.device, x.dtype)
         memory = check_state(state, self.state_shapes(sequences), x)
         r, k, v, conv = self._project(x, state.conv, bounds)
-        phase = self._phases(x, state, bounds)
+        phase = None if self.rotation is None else self.rotation(x, phase_of(state), bounds)
         written = self._turn(v, phase, -1)
         coefficients, gates = self.coefficients(x)
         coefficients, count = self.rule.enter(coefficients, state, bounds), self.corrections
@@ -254,7 +250,7 @@ class HML(Mixer):
         memory = check_state(state, self.state_shapes(len(x)), x)
         x = x[:, None]
         r, k, v, conv = self._project(x, state.conv)
-        phase = self._phases(x, state)
+        phase = None if self.rotation is None else self.rotation(x, phase_of(state))
         written = self._turn(v, phase, -1)
         coefficients = self.rule.enter(self.coefficients(x)[0], state)
         for i in range(self.corrections):

@@ -1,6 +1,6 @@
 """What an HML layer carries from call to call: the memory, and what else its options ask for."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -46,3 +46,8 @@ _KINDS = {kind._fields: kind for kind in _STATES}
 def make_state(parts: dict[str, Tensor]) -> State:
     """The state that has these parts, in their order."""
     return _KINDS[tuple(parts)](**parts)
+
+
+def phase_of(state: Any) -> Tensor:
+    """The phases of a state that has them, as `check_state` has seen."""
+    return state.phase

@@ -118,7 +118,7 @@ def check_stability(coefficients: Coefficients) -> None:
     are stable or not for other reasons. Call it on gates of your own.
     """
     x = coefficients
-    if x.rows != 2:
+    if x.rows != 2 or x.log_gamma is None:
         return
     # The step's trace along the key is α(1 + γ) − eᵀc: both dynamics have eᵀc = αβh².
     strength = ((x.e * x.c).sum(-1).detach() / x.log_alpha.detach().exp()).nan_to_num()

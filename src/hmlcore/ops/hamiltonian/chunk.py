@@ -81,7 +81,7 @@ def _backward(
         d_gates = d_gates._replace(e=d_turn) if plain else d_gates
         found = (d_r, d_queries), (d_k, d_keys), (d_v, d_values), *zip(d_x, d_gates, strict=True)
         for whole, part in found:
-            if whole is not None:
+            if whole is not None and part is not None:
                 _join(whole, part, tokens, size)
         now = d_states[0]
     return d_r, d_k, d_v, now.clone().view(d_state.shape), d_x

@@ -10,7 +10,7 @@ with G = α for one row (p = 1) and G = α [[1, a], [0, γ]] for a phase-space p
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,11 +49,13 @@ class Coefficients(NamedTuple):
     def of(cls, tensors: Sequence[Tensor]) -> "Coefficients":
         """From the tensors that there are."""
         log_alpha, *rest, c, e, f = tensors
-        return cls(log_alpha, *(rest or (None, None)), c, e, f)
+        log_gamma, drift = rest or (None, None)
+        return cls(log_alpha, log_gamma, drift, c, e, f)
 
     def map(self, function) -> "Coefficients":
         """The same coefficients with `function` applied to every tensor."""
-        return Coefficients(*(None if x is None else function(x) for x in self))
+        found: list[Any] = [None if x is None else function(x) for x in self]
+        return Coefficients(*found)
 
 
 def _stack(*entries: Tensor) -> Tensor:

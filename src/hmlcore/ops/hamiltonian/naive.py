@@ -29,6 +29,7 @@ def hamiltonian_step(
     z = torch.einsum("bhp,bhn,bhpnd->bhd", c, k, state) - v
     moved = log_alpha.exp()[..., None, None, None] * state
     if coefficients.rows == 2:
+        assert drift is not None and log_gamma is not None
         q, p = moved.unbind(2)
         moved = torch.stack((q + drift[..., None, None] * p, log_gamma.exp()[..., None, None] * p), 2)
     state = moved - torch.einsum("bhp,bhn,bhd->bhpnd", e, k, z)
@@ -60,9 +61,8 @@ def naive_hamiltonian(
         outputs, states = [], []
         for i, (a, b) in enumerate(itertools.pairwise(bounds)):
             start = None if initial_state is None else initial_state[i : i + 1]
-            part = (x[:, a:b] for x in (r, k, v))
             piece = coefficients.map(lambda x, a=a, b=b: x[:, a:b])
-            o, s = naive_hamiltonian(*part, piece, start, True)
+            o, s = naive_hamiltonian(r[:, a:b], k[:, a:b], v[:, a:b], piece, start, True)
             outputs.append(o)
             states.append(s)
         return torch.cat(outputs, 1), torch.cat(states) if output_final_state else None

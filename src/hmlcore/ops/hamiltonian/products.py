@@ -45,21 +45,23 @@ def chunk_products(x: Coefficients) -> Products:
     decays[:, :, 0, :rows] = 1
     decays[:, :, 1:, rows:].diagonal(0, 2, 3).fill_(1)
     lines = decays.unbind(2)
-    for t, gate in enumerate((alpha[None] if rows == 1 else torch.stack((alpha, fade)))[..., None].unbind(2)):
+    for t, gate in enumerate(
+        (alpha[None] if fade is None else torch.stack((alpha, fade)))[..., None].unbind(2)
+    ):
         torch.mul(lines[t][..., : rows + t], gate, out=lines[t + 1][..., : rows + t])
     starts = x.e.new_zeros(rows, chunks, 1, rows + size)
     for i in range(rows):
         starts[i, :, 0, i] = 1
     starts[:, :, 0, rows:] = x.e.movedim(-1, 0)
     path = decays * starts
-    if rows == 2:
+    if drive is not None:
         path[0].baddbmm_(decays[0, :, :, rows:], drive[..., None] * path[1, :, :-1])
 
     weights = x.e.new_empty(rows, 2, chunks, size)
     weights[:, 0] = x.c.movedim(-1, 0)
     torch.mul(alpha, x.f[..., 0], out=weights[0, 1])
     folded = weights[0, ..., None] * path[0, :, :-1]
-    if rows == 2:
+    if fade is not None and drive is not None:
         torch.mul(drive, x.f[..., 0], out=weights[1, 1]).addcmul_(fade, x.f[..., 1])
         folded.addcmul_(weights[1, ..., None], path[1, :, :-1])
     folded[1].diagonal(rows, 1, 2).copy_((x.e * x.f).sum(-1))
@@ -67,9 +69,9 @@ def chunk_products(x: Coefficients) -> Products:
 
 
 def _gates(x: Coefficients) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The entries of G: α, αγ and αa."""
+    """The entries of G: α, and for two rows αγ and αa."""
     alpha = x.log_alpha.exp()
-    if x.log_gamma is None:
+    if x.log_gamma is None or x.drift is None:
         return alpha, None, None
     return alpha, alpha * x.log_gamma.exp(), alpha * x.drift
 
@@ -89,7 +91,7 @@ def products_gradient(x: Coefficients, products: Products, d_folded: Tensor, d_l
         asked[i, :, :-1].addcmul_(weights[i, 1, ..., None], d_folded[1])
     asked[:, :, -1] = d_last
     torch.bmm(decays[0, :, :, rows - 1 :].mT, asked[0], out=grad[0])
-    if rows == 2:
+    if drive is not None:
         asked[1, :, :-1].addcmul_(drive[..., None], grad[0, :, 1:])
         torch.bmm(decays[1, :, :, rows - 1 :].mT, asked[1], out=grad[1])
     before, after, grad = path[:, :, :-1], path[:, :, 1:], grad[:, :, 1:]
@@ -105,7 +107,7 @@ def products_gradient(x: Coefficients, products: Products, d_folded: Tensor, d_l
     d_alpha = moved[0].clone().addcmul_(weights[0, 1], d_read[0])
     d_f = itself * x.e
     d_f[..., 0].addcmul_(alpha, d_read[0])
-    if rows == 1:
+    if fade is None or drive is None:
         return Coefficients(d_alpha, None, None, d_c, d_e, d_f)
     d_alpha.add_(moved[1]).addcmul_(weights[1, 1], d_read[1])
     d_f[..., 0].addcmul_(drive, d_read[1])

@@ -35,6 +35,7 @@ def force(q: Tensor, pull: Tensor, push: Tensor | None = None, net: Net | None =
     """
     if net is None:
         return pull[..., None] * q.tanh()
+    assert push is not None  # it comes with a network
     return pull[..., None] * q + push[..., None, None] * net_force(q, net)
 
 
@@ -60,7 +61,8 @@ def nonlinear_step(
         state: (Q, P) stacked, [B, H, 2, N, D].
     Returns: o [B, H, D] and the new state.
     """
-    q, p = free_step(*state.unbind(2), drift, pull, push, net)
+    q, p = state.unbind(2)
+    q, p = free_step(q, p, drift, pull, push, net)
     state = log_alpha.exp()[..., None, None, None] * torch.stack((q, p), 2)
     q, p = state.unbind(2)
     p = p + torch.einsum("bh,bhn,bhd->bhnd", beta, k, v)

@@ -11,7 +11,7 @@ the cotangents. `README.md` beside this file derives both, and has what they cos
 Memory O(T/segment + segment) states, where recording every step would keep several for each token.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,7 +41,8 @@ class Tokens(NamedTuple):
 
     def part(self, start: int, stop: int) -> "Tokens":
         """Tokens start … stop − 1."""
-        return Tokens(*(None if x is None else x[start:stop] for x in self))
+        found: list[Any] = [None if x is None else x[start:stop] for x in self]
+        return Tokens(*found)
 
     def each(self) -> list[tuple]:
         """k, v, α, drift, pull and push of every token."""

@@ -56,12 +56,12 @@ def chunk_oscillator(
     chunk_size = check_optional("chunk_size", chunk_size, check_int)
     state = check_oscillator(q, k, v, log_alpha, log_rho, theta, initial_state)
     size = min(chunk_size or default_chunk_size(k.shape[-1]), k.shape[1])
-    gates = [x.to(state.dtype) for x in (log_alpha, log_rho, theta)]
+    log_alpha, log_rho, theta = (x.to(state.dtype) for x in (log_alpha, log_rho, theta))
     if log_alpha.ndim == 4:
-        o, state = _chunk_by_channel(q, k, v, *gates, state, power_of_two(size))
+        o, state = _chunk_by_channel(q, k, v, log_alpha, log_rho, theta, state, power_of_two(size))
     else:
-        real, imag = write_parts(*gates[1:])
-        x = delta(gates[0], real)._replace(e=torch.stack((real, imag), -1))
+        real, imag = write_parts(log_rho, theta)
+        x = delta(log_alpha, real)._replace(e=torch.stack((real, imag), -1))
         o, state = memory(q, k, v, state[:, :, None], x, size)
         state = state.squeeze(2)
     return o, state if output_final_state else None

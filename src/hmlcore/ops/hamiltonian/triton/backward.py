@@ -189,6 +189,6 @@ def backward(
                 r, k, *gates, c, e, f, kept.errors, d_o, d_values, d_reach, d_phi,
                 *gate_pointers(grads), *grads[3:], tokens, row, **sizes._asdict(), num_warps=8,
             )  # fmt: skip
-    if sizes.ROWS == 2:
+    if grads.log_gamma is not None:
         grads.log_alpha.add_(grads.log_gamma)
     return d_r, d_k, d_values, d_initial, grads

@@ -240,4 +240,5 @@ def forward(
 
 def gate_pointers(x: Coefficients) -> tuple[Tensor, Tensor, Tensor]:
     """log α, log γ and a; for one row, which has no γ and a, tensors that are not read."""
-    return tuple(x.log_alpha if gate is None else gate for gate in x[:3])
+    log_alpha, log_gamma, drift = (x.log_alpha if gate is None else gate for gate in x[:3])
+    return log_alpha, log_gamma, drift

@@ -91,7 +91,7 @@ def triton_nonlinear(
     alpha = log_alpha.float().exp()
     tokens = r, r * mu, beta.float()[..., None] * k, v.float(), alpha, drift.float(), pull.float()
     # Where there is no network, the kernels are handed tensors that they do not read.
-    network = (alpha,) * 4 if net is None else (push.float(), *(x.float() for x in net))
+    network = (alpha,) * 4 if net is None or push is None else (push.float(), *(x.float() for x in net))
     operands = (x.contiguous() for x in (*tokens, *network))
     hidden = 0 if net is None else net.weight.shape[1]
     o, final = _Kernels.apply(_sizes(k, v, hidden, segment), state.contiguous(), *operands)
@@ -102,5 +102,5 @@ def _sizes(k: Tensor, v: Tensor, hidden: int, segment: int):
     from hmlcore.ops.nonlinear.triton.forward import Sizes
 
     heads, n = k.shape[2:]
-    padded = (max(16, extras.power_of_two(x)) for x in (n, max(hidden, 1)))
-    return Sizes(heads, n, v.shape[-1], hidden, segment, *padded, COLUMNS, hidden > 0, "tf32x3")
+    padded, units = (max(16, extras.power_of_two(x)) for x in (n, max(hidden, 1)))
+    return Sizes(heads, n, v.shape[-1], hidden, segment, padded, units, COLUMNS, hidden > 0, "tf32x3")

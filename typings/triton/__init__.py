@@ -1,0 +1,19 @@
+"""What the kernels ask of Triton, which only machines with a GPU have."""
+
+from collections.abc import Callable
+from typing import Any, overload
+
+
+class Kernel:
+    """Called by other kernels, whose pointers and blocks have no types, and launched by `kernel[grid](...)`."""
+
+    def __call__(self, *args: Any) -> Any: ...
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]: ...
+
+
+@overload
+def jit(fn: Callable) -> Kernel: ...
+@overload
+def jit(*, do_not_specialize: list[str]) -> Callable[[Callable], Kernel]: ...
+def cdiv(x: int, y: int) -> int: ...
+def next_power_of_2(n: int) -> int: ...
