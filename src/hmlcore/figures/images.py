@@ -17,6 +17,7 @@ from hmlcore.optional import installed
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _WIDTH = 760  # px of a static image
+_EDGE = 8  # px below the last line, which a PDF would cut
 _PATIENCE_S = 180  # a first start on a busy machine has taken 40 s
 
 
@@ -70,7 +71,7 @@ def _static(fig: go.Figure) -> go.Figure:
     fig.update_layout(font_color="#222222", paper_bgcolor="white")
     room = (layout_of(fig).margin.b or BOTTOM) - BOTTOM
     fig.layout.sliders, fig.layout.updatemenus = [], []
-    fig.update_layout(height=layout_of(fig).height - room, margin_b=BOTTOM)
+    fig.update_layout(height=layout_of(fig).height - room + _EDGE, margin_b=BOTTOM + _EDGE)
     fig.update_annotations(selector={"name": "stamp"}, yshift=4 - BOTTOM, font_color="#555555")
     return fig
 

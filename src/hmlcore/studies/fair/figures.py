@@ -4,6 +4,7 @@ had learned."""
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -46,8 +47,20 @@ def fair_scoreboard(results: ResultSet) -> go.Figure:
 def fair_strip(results: ResultSet) -> go.Figure:
     """:func:`fair_scoreboard` with its six panels side by side: for a page in print, which is wide and low."""
     fig = _scoreboard(results, columns=len(FAMILIES), height=240)
-    fig.update_xaxes(nticks=3, title_text="", tickfont_size=10)
+    fig.update_xaxes(title_text="", tickfont_size=10, tickangle=0)
+    table = scoreboard(results)
+    for column, family in enumerate(FAMILIES, 1):
+        ends = table[table["family"] == family][["low", "effect", "high"]].to_numpy(float)
+        fig.update_xaxes(tickvals=[0, _tick(ends[~np.isnan(ends)])], row=1, col=column)
     return fig.update_xaxes(title_text="HML less the rival", row=1, col=1)
+
+
+def _tick(values: np.ndarray) -> float:
+    """The one round number beside 0 that an axis over `values` is labelled with, away from its ends."""
+    most = max(values, key=abs, default=0.0)
+    steps = (s * 10.0**p for p in range(-3, 1) for s in (1, 2, 3, 4, 5, 6, 8))
+    fitting = max((step for step in steps if step <= 0.8 * abs(most)), default=MARGIN_TEXT)
+    return round(math.copysign(fitting, most), 4)
 
 
 def _scoreboard(results: ResultSet, columns: int, height: int) -> go.Figure:
