@@ -21,6 +21,8 @@ LARGEST_PORT = 65_535
 class Handler(BaseHTTPRequestHandler):
     """Answers with the page of each explorer; nothing else is on this server."""
 
+    server: "Server"
+
     def do_GET(self) -> None:
         """A page, the store's data, or the way to them."""
         name = self.path.split("?")[0].strip("/")

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.layers import HML, GatedDeltaNet
 from hmlcore.layers.base import Mixer
+from hmlcore.layers.hml.dynamics.leapfrog import Stepped
 from hmlcore.layers.trace import Trace, recording
 from hmlcore.models import Backbone
 from hmlcore.ops.oscillator.naive import write_parts
@@ -50,15 +51,15 @@ def steps_of(layer: Mixer, trace: Trace) -> Steps:
 
     Raises: HmlcoreError for a layer whose memory is not linear with one correction and one decay a head.
     """
-    name = type(layer).__name__
-    require(isinstance(layer, HML | GatedDeltaNet), f"no explorer knows the memory of {name}")
+    if not isinstance(layer, HML | GatedDeltaNet):
+        raise HmlcoreError(f"no explorer knows the memory of {type(layer).__name__}")
     require(layer.corrections == 1, f"explorers take corrections = 1, got {layer.corrections}")
     require(layer.decay is None, "explorers take decay = 'head', got 'channel'")
     dynamics = layer.dynamics if isinstance(layer, HML) else "delta"
     require(dynamics in LINEAR, f"explorers take dynamics {', '.join(LINEAR)}, got {dynamics!r}")
     alpha, beta = trace["alpha"], trace["beta"]
-    if dynamics in ("leapfrog", "euler"):
-        move, reach, push, read = _of_pair(layer, trace)
+    if isinstance(layer, HML) and isinstance(layer.rule, Stepped):
+        move, reach, push, read = _of_pair(layer.rule, trace)
     else:
         move, reach = alpha[..., None, None], alpha[..., None]
         read, push = torch.ones_like(reach), beta[..., None].to(_complex(beta))
@@ -66,7 +67,7 @@ def steps_of(layer: Mixer, trace: Trace) -> Steps:
             push = torch.complex(*write_parts(torch.log1p(-beta), trace["theta"]))[..., None]
     state = trace["state"]
     turned = torch.zeros_like(alpha)
-    if getattr(layer, "turning", 0):
+    if isinstance(layer, HML) and layer.turning:
         turned[..., -layer.turning :] = trace["phase"][..., : layer.turning]
     return Steps(
         trace["key"], trace["query"], trace["value"], move, reach, push, read, alpha, beta, turned, state,
@@ -83,13 +84,13 @@ def trace_model(model: Backbone, tokens: Tensor) -> list[Steps]:
     ]  # fmt: skip
 
 
-def _of_pair(layer: HML, trace: Trace) -> tuple[Tensor, ...]:
+def _of_pair(rule: Stepped, trace: Trace) -> tuple[Tensor, ...]:
     """G, c, e and f of a pair of rows, from the layer's own coefficients."""
-    rule, gates = layer.rule, (trace["alpha"], trace["gamma"], trace["beta"])
-    alpha, gamma, beta = gates
+    alpha, gamma, beta = trace["alpha"], trace["gamma"], trace["beta"]
     h, mu = rule.log_h.to(beta.dtype).exp(), rule.mu.to(beta.dtype)
     c = rule.step(alpha.log(), gamma.log(), beta, h, mu)
     require(rule.injection == "momentum", f"explorers take injection = 'momentum', got {rule.injection!r}")
+    assert c.drift is not None  # as of two rows
     zero = torch.zeros_like(alpha)
     rows = torch.stack((alpha, alpha * c.drift), -1), torch.stack((zero, alpha * gamma), -1)
     return torch.stack(rows, -2), c.c, c.e.to(_complex(beta)), c.f

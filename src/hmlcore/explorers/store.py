@@ -92,7 +92,9 @@ def _curves(frame: pd.DataFrame, specs: dict[str, dict]) -> list[dict]:
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
     found = seed_interval(values)
-    return (found.mean, found.mean) if found.low is None else (found.low, found.high)
+    if found.low is None or found.high is None:
+        return found.mean, found.mean
+    return found.low, found.high
 
 
 def _short(values) -> list[float]:

@@ -96,7 +96,8 @@ def _of_model(model: Backbone, alphabet: str | None) -> Source:
     """A model in memory for the front end."""
     size = model.config.vocab_size
     _check_mixer(model.config.mixer)
-    require(alphabet is not None, "alphabet must be given with a model: the character of each token")
+    if alphabet is None:
+        raise HmlcoreError("alphabet must be given with a model: the character of each token")
     require(len(alphabet) == size, f"alphabet has {len(alphabet)} characters, and the model {size} tokens")
     for name, weight in model.named_parameters():
         require(bool(torch.isfinite(weight).all()), f"the model's weight {name} is not finite")

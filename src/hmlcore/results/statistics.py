@@ -5,10 +5,11 @@ from so few is not to be trusted; from five on the interval is Student's t on th
 too little). Accuracy on one fixed test set gets Wilson's interval. Two mixers are compared seed by seed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 from hmlcore.checks import check_int, check_number
@@ -58,7 +59,7 @@ class PairedDifference(NamedTuple):
         return 1 if low > 0 else -1 if high < 0 else 0
 
 
-def seed_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+def seed_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Mean over seeds with its t-interval: mean ± t(n−1) · s / √n, where s divides by n − 1.
 
     There is no interval below :data:`MIN_SEEDS` seeds, nor where a seed diverged (NaN or infinite).
