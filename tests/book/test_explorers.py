@@ -4,15 +4,18 @@ import json
 import statistics
 
 import pytest
+import torch
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from hmlcore.explorers.kinds import KINDS
-from hmlcore.explorers.models import packaged
+from hmlcore.explorers.models import packaged, source
 from hmlcore.explorers.module import es_module
 from hmlcore.explorers.page import SCRIPT, element, model_script, scripts, store_script, whole_page
+from hmlcore.explorers.saved_trace import save_trace
 from hmlcore.explorers.store import store_data
+from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.results import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -182,6 +185,31 @@ def test_a_model_comes_when_it_is_chosen_and_one_that_is_not_there_is_told(view)
     choose(view, "hml")
     changed(view, before, "back")
     assert view.js(f"return {ERROR}.hidden")
+
+
+@pytest.mark.parametrize("name", ["phase", "memory", "gradient"])
+def test_a_saved_trace_is_scrubbed_through_and_nothing_else(view, pages, tmp_path_factory, name):
+    alphabet = "xyz"
+    model = Backbone(BackboneConfig(3, "hml", d_model=16, layers=2, mixer_args={"num_heads": 2, "rotors": 2}))
+    file = tmp_path_factory.mktemp("trace") / "trace.safetensors"
+    save_trace(file, model, torch.tensor([0, 1, 2, 0, 1, 1, 2]), alphabet.__getitem__)
+    text = json.dumps({"yours": source(file).plain()})
+    place = element(name, models="yours", text="")
+    script = f"<script>globalThis.hmlModels = {text};</script>" + f'<script src="rest/{SCRIPT}"></script>'
+    head = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
+    (pages / f"trace-{name}.html").write_text(head + place + script, "utf-8")
+    view.open(f"trace-{name}.html")
+    before = view.js(f"return {PICTURE}")
+    assert "<path" in before and view.js(f"return {ERROR}.hidden")
+    scrub = find(view, ".scrub")
+    scrub.send_keys(Keys.ARROW_LEFT)
+    changed(view, before, "an arrow key moved the picture")
+    assert view.js("const t = document.querySelector('input[type=text]'); return [t.readOnly, t.value]") == [
+        True, "xyzxyyz",
+    ]  # fmt: skip
+    shown = "[...document.querySelectorAll('.hmlx input[type=range]')].filter(e => e.offsetParent).length"
+    assert view.js(f"return {shown}") == 1
+    is_fine(view)
 
 
 def test_the_store_opens_a_run(view):

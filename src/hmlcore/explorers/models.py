@@ -15,6 +15,8 @@ from hmlcore.studies.explorers import ALPHABETS
 
 LARGEST = 300_000
 """Bytes of one model's file."""
+TRACE_FORMAT = "hmlcore trace 1"
+"""What a file says that is a saved trace, :mod:`hmlcore.explorers.saved_trace`."""
 
 
 class Source(NamedTuple):
@@ -42,28 +44,38 @@ ORDER = (
 )  # fmt: skip
 
 
-def spec_of(path: Path) -> dict:
-    """The spec of the run that made a saved model.
-
-    Raises: HmlcoreError where the file is missing or is no saved model.
-    """
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself.  Raises: HmlcoreError where it is missing or is none of ours."""
     require(path.is_file(), f"there is no model {path}")
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         head = file.read(min(size, LARGEST))
     try:
-        return json.loads(json.loads(head)["__metadata__"]["extra"]).get("spec", {})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return dict(json.loads(head)["__metadata__"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HmlcoreError(f"{path} is no saved model of hmlcore") from error
+
+
+def spec_of(path: Path) -> dict:
+    """The spec of the run that made a saved model.
+
+    Raises: HmlcoreError where the file is missing or is no saved model.
+    """
+    try:
+        return json.loads(metadata_of(path)["extra"]).get("spec", {})
+    except (ValueError, KeyError, AttributeError) as error:
         raise HmlcoreError(f"{path} is no saved model of hmlcore") from error
 
 
 def source(path: Path | str, alphabet: str | None = None) -> Source:
-    """The model in `path`, for the front end.
+    """The model or the saved trace in `path`, for the front end.
 
     Args: alphabet, the character of each token; None, that of the task its spec names.
     Raises: HmlcoreError where the file is missing, is no saved model, is too large, or its alphabet is unknown.
     """
     path = Path(path)
+    if metadata_of(path).get("format") == TRACE_FORMAT:
+        return Source(base64.b64encode(path.read_bytes()).decode(), "", "")
     spec = spec_of(path)
     size = path.stat().st_size
     require(size <= LARGEST, f"{path} has {size:,} bytes; explorers take models of at most {LARGEST:,}")

@@ -16,7 +16,7 @@ import traitlets
 
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.explorers.kinds import kind
-from hmlcore.explorers.models import Source, packaged, source, spec_of
+from hmlcore.explorers.models import TRACE_FORMAT, Source, metadata_of, packaged, source, spec_of
 from hmlcore.explorers.module import es_module
 from hmlcore.models import Backbone
 from hmlcore.models.saved import save_model
@@ -37,7 +37,7 @@ class Explorer(anywidget.AnyWidget):
     """What the explorers share.
 
     Args:
-        model: a trained model, the file of a saved one, or None for those of the package.
+        model: a trained model, the file of a saved one or of a saved trace, or None for those of the package.
         text: what the memory reads. at: the token looked at, from 0; None, the last.
         alphabet: the character of each token, where `model` is not one of the package's tasks.
 
@@ -81,7 +81,9 @@ def _sources(model: Given, alphabet: str | None, own: tuple[str, ...]) -> dict[s
     if model is None:
         return packaged(*own) if own else {}
     if not isinstance(model, Backbone):
-        if mixer := spec_of(Path(model)).get("mixer"):  # a spec need not be with it; the front end looks too
+        is_trace = metadata_of(Path(model)).get("format") == TRACE_FORMAT
+        # A spec need not be with a model; the front end looks too.
+        if not is_trace and (mixer := spec_of(Path(model)).get("mixer")):
             _check_mixer(mixer)
         return {"yours": source(model, alphabet)}
     return {"yours": _of_model(model, alphabet)}

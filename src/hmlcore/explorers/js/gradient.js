@@ -30,8 +30,11 @@ export function gradientExplorer(element, sources, options = {}, told = () => {}
   const friction = knob("Friction", "friction", {min: 0, max: 3, step: 0.05, unit: " ×"});
   const dt = knob("Time step Δt", "dt", {min: 0, max: 3, step: 0.05, unit: " ×"});
 
+  const physics = h("div", {class: "bar"}, dt.element, friction.element);
+
   function prepare() {
     if (!reader.run) return;
+    physics.style.display = reader.run.model.trace ? "none" : ""; // it takes the model to change it
     const {heads} = reader.run.blocks.at(-1);
     if (!heads[0]?.tokens) {
       reader.error = `${reader.look.label} has no step of a matrix memory to look into: choose another model.`;
@@ -105,7 +108,7 @@ export function gradientExplorer(element, sources, options = {}, told = () => {}
 <span><svg viewBox="0 0 20 12"><rect x="5" y="1" width="10" height="10" fill="none" stroke="var(--soft)"/></svg>across it (${"α"}, forgetting)</span><span>faint: other tokens; dashed: the unit circle</span>`;
   root.append(...controls.elements, h("div", {class: "split"},
     h("div", {}, h("h3", {}, "Gradient against lag, a line a head"), holder), h("div", {}, h("h3", {}, "Eigenvalues of a step"), side, key)),
-  words, h("div", {class: "bar"}, dt.element, friction.element));
+  words, physics);
   prepare();
   draw();
   const end = onWidth(holder, () => gains.length && drawCurve());

@@ -75,6 +75,7 @@ export function runModel(model, tokens, knobs = {}) {
 
 /** The most probable characters after token t: [{character, probability}], the best first. */
 export function guesses(model, run, t, count = 3) {
+  if (run.guesses) return run.guesses[t].slice(0, count);
   return [...run.probabilities[t]].map((probability, i) => ({character: model.alphabet[i], probability}))
     .sort((a, b) => b.probability - a.probability).slice(0, count);
 }

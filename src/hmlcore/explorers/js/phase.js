@@ -116,6 +116,8 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
     turn(KNOBS);
   }}, "As learned");
 
+  const physics = h("div", {class: "bar"}, ...Object.values(knobs).map((one) => one.element), reset);
+
   function turn(change) {
     Object.assign(reader.knobs, change);
     reader.read();
@@ -134,6 +136,7 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
       controls.refresh();
       return;
     }
+    physics.style.display = reader.run.model.trace ? "none" : ""; // it takes the model to change it
     frozen = bound(frozen, 0, reader.run.tokens.length - 1);
     paths = heads.map((one) => orbit(one, one.tokens[frozen].k));
     balance = heads.map(energies);
@@ -214,7 +217,7 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
   const note = (html) => { const key = h("div", {class: "key"}); key.innerHTML = html; return key; };
   root.append(...controls.elements, h("div", {class: "bar"}, freeze, pairs.element), planes, note(KEY), dials,
     h("h3", {}, "Energy of the chosen head, ½‖P‖² + ½β‖kᵀQ − v‖²"), holder, note(STRIP_KEY), words,
-    h("div", {class: "bar"}, ...Object.values(knobs).map((one) => one.element), reset));
+    physics);
   prepare();
   draw();
   const end = onWidth(holder, () => reader.run && paths.length && drawStrip());

@@ -1,6 +1,7 @@
 // What every explorer of one model shares: a model, a text, a place in it, and what the model made of it.
 
 import { guesses, LONGEST, openModel, runModel, tokenize } from "./model.js";
+import { isTrace, openTrace } from "./trace.js";
 import { fromBase64 } from "./safetensors.js";
 import { bound, chooser, h, MIXER_LOOKS, modelLabel, number, shown } from "./view.js";
 
@@ -16,6 +17,7 @@ export function answers(task, characters) {
     let sum = 0;
     return characters.map((c) => { sum = (sum + Number(c)) % 7; return String(sum); });
   }
+  if (task !== "recall") return characters.map(() => null);
   const known = {}, isKey = (c) => c >= "a" && c <= "z", isValue = (c) => c >= "A" && c <= "Z";
   return characters.map((c, t) => {
     if (isValue(c) && isKey(characters[t - 1] ?? "")) known[characters[t - 1]] = c;
@@ -44,17 +46,23 @@ export class Reader {
 
   get model() {
     const {weights, alphabet} = this.sources[this.name];
-    return (this.opened[this.name] ??= openModel(fromBase64(weights), alphabet, this.name));
+    const open = () => {
+      const buffer = fromBase64(weights);
+      return isTrace(buffer) ? openTrace(buffer, this.name) : openModel(buffer, alphabet, this.name);
+    };
+    return (this.opened[this.name] ??= open());
   }
 
-  get task() { return this.run?.model.spec.task ?? "recall"; }
+  get task() { return this.sources[this.name].task; }
 
   get look() { return MIXER_LOOKS[this.run?.model.mixer] ?? MIXER_LOOKS.hml; }
 
   /** Run the model on the text; where that fails, the last picture stays and `error` says why. */
   read() {
     try {
-      const model = this.model, tokens = tokenize(model, this.text), run = runModel(model, tokens, this.knobs);
+      const {model} = this;
+      if (model.trace) return this.show(model);
+      const tokens = tokenize(model, this.text), run = runModel(model, tokens, this.knobs);
       if (!run.logits.at(-1).every(Number.isFinite)) {
         throw new Error("The memory has grown beyond all numbers: take a smaller time step or more friction.");
       }
@@ -66,6 +74,15 @@ export class Reader {
     }
     this.at = bound(this.at, 0, (this.run?.tokens.length ?? 1) - 1);
     return !this.error;
+  }
+
+  /** A saved trace, which has its text and its numbers, instead of a run. */
+  show(model) {
+    this.run = {model, tokens: model.trace.characters, ...model.trace};
+    this.right = answers(this.task, this.run.characters);
+    this.error = "";
+    this.at = bound(this.at, 0, this.run.tokens.length - 1);
+    return true;
   }
 
   guess(t) { return guesses(this.run.model, this.run, t, 1)[0]; }
@@ -122,7 +139,7 @@ export function readerControls(reader, changed) {
     const task = reader.task, atEnd = reader.at >= (reader.run?.tokens.length ?? 1) - 1;
     Object.assign(reader, {text, name, at: atEnd || text !== reader.text ? Infinity : reader.at});
     const other = reader.sources[name].task;
-    if (other !== task && !reader.sources[name].alphabet.includes([...text][0])) {
+    if (other !== task && EXAMPLES[other] && !reader.sources[name].alphabet.includes([...text][0])) {
       reader.text = type.value = EXAMPLES[other][0][1];
     }
     reader.read();
@@ -176,6 +193,8 @@ export function readerControls(reader, changed) {
     error.textContent = reader.error;
     type.setAttribute("aria-invalid", Boolean(reader.error));
     if (!reader.run) return;
+    type.readOnly = Boolean(reader.run.model.trace); // a trace has its text
+    if (type.readOnly) type.value = reader.run.characters.join("");
     scrub.max = reader.run.tokens.length - 1;
     const same = tokens.dataset.text === reader.run.characters.join("");
     if (!same) tokens.replaceChildren(...reader.run.characters.map(cell));
@@ -183,7 +202,8 @@ export function readerControls(reader, changed) {
     [...tokens.children].forEach(answer);
     if (examples.dataset.task !== reader.task) {
       examples.dataset.task = reader.task;
-      examples.replaceChildren("Try ", ...EXAMPLES[reader.task].map(([name, text]) => h("button", {
+      const known = EXAMPLES[reader.task] ?? [];
+      examples.replaceChildren(known.length ? "Try " : "", ...known.map(([name, text]) => h("button", {
         type: "button", click: () => { type.value = text; again({text}); },
       }, name)));
     }
