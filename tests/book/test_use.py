@@ -58,7 +58,6 @@ metric_list: [{{metric: acc}}]
 
 def test_the_harness_measures_a_task_of_our_own(scope, tmp_path):
     """The likelier ending by the harness is the likelier one by our model."""
-    pytest.importorskip("lm_eval")
     from lm_eval.tasks import TaskManager
 
     folder = tmp_path / "tasks"
