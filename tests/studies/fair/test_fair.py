@@ -217,3 +217,13 @@ def test_the_strip_for_print_is_the_scoreboard_and_lower(results):
     drawn, as_wide = ([(t.name, list(t.x), list(t.y)) for t in fig.data] for fig in (strip, wide))
     assert drawn == as_wide
     assert strip.layout.height <= 0.5 * wide.layout.height and strip.layout.height < 0.55 * 760
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_a_table_reads_is_measured_at_every_profile(profile):
+    """Whether a case was solved is stored where a training may end early, and the table of it is on a page."""
+    specs = protocol("fair").grid(profile)
+    assert {s["task"] for s in specs if "solved_at" in s} == {s["task"] for s in specs} - {
+        "bytes",
+        "byte pairs",
+    }
