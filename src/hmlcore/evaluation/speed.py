@@ -74,7 +74,7 @@ def in_turns(
     repeats: int,
     seconds: float | None = None,
     least: int = 3,
-    tick: Callable[[str], None] = lambda name: None,
+    tick: Callable[[str], object] = lambda name: None,
 ) -> dict[str, Timing]:
     """Time each pass once a round, for up to `repeats` rounds; what goes first changes from round to round.
 

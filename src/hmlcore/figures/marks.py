@@ -51,7 +51,7 @@ def panels(
     return fig, cells
 
 
-def doubling_axis(values: Iterable[float]) -> dict:
+def doubling_axis(values: Iterable[float]) -> dict[str, Any]:
     """Layout of a logarithmic axis with a tick at each of `values`; linear where one of them is zero."""
     ticks = sorted({float(v) for v in values})
     if ticks[0] <= 0:

@@ -1,5 +1,6 @@
 """Tables: one DataFrame, rendered as HTML for the book and as booktabs LaTeX for the paper."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -116,6 +117,11 @@ def unequal(frame: pd.DataFrame) -> list[str]:
         tried = [f"{part['rates tried'].iloc[0]} {name}" for name, part in _by_direction(frame).items()]
         remarks.append(f"Learning rates tried: {', '.join(tried)}")
     return remarks
+
+
+def rows_of(table: pd.DataFrame) -> Iterable[tuple[Any, pd.Series]]:
+    """Label and row, one after another: of labels pandas says that they can be hashed, and no more."""
+    return table.iterrows()
 
 
 def _by_direction(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -6,7 +6,7 @@ too little). Accuracy on one fixed test set gets Wilson's interval. Two mixers a
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,7 +101,7 @@ def wilson_interval(accuracy: float, n: int, confidence: float = 0.95) -> tuple[
 
 
 def paired_difference(
-    first: Mapping[int, float], second: Mapping[int, float], confidence: float = 0.95
+    first: Mapping[Any, float], second: Mapping[Any, float], *, confidence: float = 0.95
 ) -> PairedDifference:
     """How much `first` exceeds `second`, compared on the seeds both have.
 

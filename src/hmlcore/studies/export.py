@@ -100,7 +100,7 @@ def draw(name: str, store: Store, profile: str) -> go.Figure:
 
 def source_of(source: ResultSet | pd.DataFrame, **more) -> dict:
     """Where a product came from: the runs behind it, and `more` about it."""
-    frame = source.frame if isinstance(source, ResultSet) else source
+    frame = source if isinstance(source, pd.DataFrame) else source.frame
     return {
         "experiment": frame["experiment"].iloc[0], "profile": frame["profile"].iloc[0], "schema": SCHEMA,
         "stamp": stamp(frame), "specs": sorted(set(frame["spec_hash"])), **more,

@@ -32,7 +32,8 @@ def ablations(results: ResultSet) -> go.Figure:
     seeds, made = by["value"].mean(), by.agg(run=("spec_hash", "first"), n=("n", "sum"))
     tasks = [task for task in TASKS if task in set(rows["task"])]
     tasks += sorted(set(rows["task"]) - set(tasks))
-    tasks = [task for task in tasks if (task, BASE) in seeds.index.droplevel("seed")]
+    there = set(zip(rows["task"], rows["variant"], strict=True))
+    tasks = [task for task in tasks if (task, BASE) in there]
     require(len(tasks) > 0, f"no results of the variant {BASE!r}")
     known = list(FACTORS)
     variants = sorted(
@@ -44,8 +45,8 @@ def ablations(results: ResultSet) -> go.Figure:
     for task, where in zip(tasks, cells, strict=True):
         fig.add_trace(_zero(len(variants)), **where)
         for height_, variant in enumerate(variants):
-            if (task, variant) in seeds.index.droplevel("seed"):
-                for trace in _differences(seeds[task], made.loc[task], variant, height_):
+            if (task, variant) in there:
+                for trace in _differences(seeds[task], made.loc[[task]].droplevel("task"), variant, height_):
                     fig.add_trace(trace, **where)
     labels = [f"{FACTORS.get(variant, '')}  {variant}".strip() for variant in variants]
     fig.update_yaxes(tickvals=list(range(len(variants))), ticktext=labels, range=[-0.6, len(variants) - 0.4])
@@ -60,15 +61,18 @@ def _differences(scores: pd.Series, made: pd.DataFrame, variant: str, height: in
     found = paired_difference(own.to_dict(), base.to_dict())
     color = _COLORS.get(FACTORS.get(variant, ""), GREY)
     mean, low, high, n = found.estimate
-    interval = "" if low is None else f"<br>95 % t-interval {signed(low)} to {signed(high)}"
-    bars = None if low is None else {"type": "data", "array": rounded([high - mean]), "color": GREY}
+    bars, interval = None, ""
+    if low is not None and high is not None:
+        bars = {"type": "data", "array": rounded([high - mean]), "color": GREY}
+        interval = f"<br>95 % t-interval {signed(low)} to {signed(high)}"
+    runs = made["run"].to_dict()
     shared = {
         "mode": "markers", "name": variant, "showlegend": False, "hovertemplate": "%{text}<extra></extra>"
     }  # fmt: skip
     text = [
         f"<b>{variant}</b> seed {seed}<br>{own[seed]:.4g} − {base[seed]:.4g} = {signed(difference)}"
-        f"<br>n = {made.loc[(variant, seed), 'n']:,.0f}<br>hml show {made.loc[(variant, seed), 'run'][:8]}"
-        f"<br>base: hml show {made.loc[(BASE, seed), 'run'][:8]}"
+        f"<br>n = {made.loc[(variant, seed), 'n']:,.0f}<br>hml show {runs[variant, seed][:8]}"
+        f"<br>base: hml show {runs[BASE, seed][:8]}"
         for seed, difference in zip(found.seeds, found.differences, strict=True)
     ]
     return [

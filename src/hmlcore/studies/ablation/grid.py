@@ -1,5 +1,7 @@
 """The grid of the ablations: the leapfrog layer as first proposed, and one factor changed at a time."""
 
+from typing import Any
+
 from hmlcore.studies.kit.comparison import case_spec, measure, task_spec
 from hmlcore.studies.kit.study import Protocol
 
@@ -17,7 +19,7 @@ FACTORS: dict[str, tuple[str, dict]] = {
 }
 """Variant → the protocol's number of its factor, and what it changes."""
 
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         copy=[(2, 4)], overwrite=[(2, 4)], vocab=34, seeds=2, lr=1e-2, steps=3, batch_size=4, d_model=16,
         heads=2, examples=4,

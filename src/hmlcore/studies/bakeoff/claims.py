@@ -36,7 +36,7 @@ def standings(results: ResultSet, seeds: list[int] | None = None) -> pd.DataFram
     flops = results.frame.groupby("variant")["flops_per_token"].mean()
     parts = {"score": table, "rank": ranks, "mean rank": ranks.mean(axis=1).to_frame("")}
     joined = pd.concat({**parts, "flops": flops.reindex(table.index).to_frame("")}, axis=1)
-    return joined.sort_values([("mean rank", ""), ("flops", "")])
+    return joined.sort_values([("mean rank", ""), ("flops", "")])  # pyright: ignore[reportArgumentType] # two levels
 
 
 def winner(results: ResultSet, seeds: list[int] | None = None) -> str:

@@ -66,12 +66,12 @@ def bakeoff_models(results: ResultSet) -> Table:
     """Parameters, state and learning rates of the variants, at the size of the synthetic tasks and of text."""
     chosen, edge, lines = tuned(results), at_edge(results), []
     groups = chosen.frame.groupby(["variant", "d_model"], sort=False)
-    for (variant, width), rows in groups:
+    for (variant, _), rows in groups:
         rates = {task: rates_text(part, edge) for task, part in rows.groupby("task")}
         lines.append(
             {
                 "variant": variant,
-                "width": int(width),
+                "width": int(rows["d_model"].iloc[0]),
                 "parameters": f"{int(rows['parameters'].min()):,}–{int(rows['parameters'].max()):,}",
                 "state, floats": int(rows["state_floats"].max()),
                 "learning rates": ", ".join(f"{task} {rate}" for task, rate in rates.items()),
@@ -131,7 +131,7 @@ def _row(rows: pd.DataFrame, variant: str, height: int, task: str, table: pd.Dat
         for row in rows.itertuples()
     ]
     bars = None
-    if estimate.low is not None:
+    if estimate.high is not None:
         bars = {"type": "data", "array": rounded([estimate.high - estimate.mean]), "color": GREY}
     shared = {
         "mode": "markers",
@@ -166,7 +166,7 @@ def _line(at: float, rows: int) -> go.Scatter:
 
 
 def _ranks(table: pd.DataFrame, order: list[str]) -> go.Scatter:
-    means = [float(table.loc[variant, ("mean rank", "")]) for variant in order]
+    means = table["mean rank"].loc[order].tolist()
     marks = [_style(variant) for variant in order]
     return go.Scatter(
         x=rounded(means),

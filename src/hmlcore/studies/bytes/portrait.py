@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmlcore.errors import require
+from hmlcore.figures.marks import traces_of
 from hmlcore.figures.style import FAINT, GREY, rounded, stamp, styled
 from hmlcore.results.resultset import stamp as stamp_text
 from hmlcore.studies.kit.figure import corpus_of, one_trace
@@ -84,7 +85,8 @@ def _move(fig: go.Figure, trace: pd.DataFrame, text: list[str]) -> tuple[str, in
     ring = {"size": 15, "color": _NOW, "line": {"color": "white", "width": 2}}
     fig.add_trace(go.Scatter(x=[q[0]], y=[p[0]], marker=ring, name="now", **now), row=1, col=1)
     fig.add_trace(go.Scatter(x=[times[0]], y=[total[0]], marker=ring, name="now", **now), row=1, col=2)
-    moving = [len(fig.data) - 2, len(fig.data) - 1]
+    count = len(traces_of(fig))
+    moving = [count - 2, count - 1]
     titles = [_around(text, i) for i in range(len(text))]
     fig.frames = [
         go.Frame(

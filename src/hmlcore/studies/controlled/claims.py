@@ -57,7 +57,7 @@ def nobody_follows_s3(results: ResultSet) -> Verdict:
     Confirmed: every mean below .25. Refuted: one of at least .5.
     """
     scores = means(_rows(results, "S3"))
-    best = max(scores, key=scores.get)
+    best = max(scores, key=scores.get)  # pyright: ignore[reportCallIssue, reportArgumentType] # each is there
     evidence = f"the best at the longest: {best} {scores[best]:.3f}"
     return (CONFIRMED if scores[best] < 0.25 else REFUTED if scores[best] >= 0.5 else UNDECIDED), evidence
 

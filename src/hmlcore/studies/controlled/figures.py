@@ -12,6 +12,7 @@ from hmlcore.figures.marks import (
     add_seeds,
     doubling_axis,
     panels,
+    traces_of,
 )
 from hmlcore.figures.style import in_order, mixer_style, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
@@ -57,7 +58,7 @@ def tasks_by_length(results: ResultSet) -> go.Figure:
     accuracy_axis(fig)
     fig = crowded(fig)
     fig.update_traces(marker_size=5, selector={"meta": "seeds"})
-    for trace in fig.data:
+    for trace in traces_of(fig):
         if trace.meta in ("mean", "key"):
             trace.line.width = 3 if trace.name == mixer_style("hml").label else 1.2
     return stamp(fig, results, pd.concat([rows["n"] for *_, rows in shown]))

@@ -59,7 +59,7 @@ def copy_heatmaps(results: ResultSet) -> go.Figure:
 def _heatmap(rows: pd.DataFrame, visible: bool) -> go.Heatmap:
     means = rows.pivot_table(index="payload", columns="delay", values="value", aggfunc="mean")
     label = mixer_style(rows["mixer"].iloc[0]).label
-    text = {at: _hover(label, *at, seeds) for at, seeds in rows.groupby(["payload", "delay"])}
+    text = {at: _hover(label, at, seeds) for at, seeds in rows.groupby(["payload", "delay"])}
     values = means.to_numpy()
     return go.Heatmap(
         x=[f"{delay:g}" for delay in means.columns],
@@ -76,11 +76,11 @@ def _heatmap(rows: pd.DataFrame, visible: bool) -> go.Heatmap:
     )
 
 
-def _hover(label: str, payload: int, delay: int, seeds: pd.DataFrame) -> str:
+def _hover(label: str, at: tuple, seeds: pd.DataFrame) -> str:
     values = sorted(zip(seeds["seed"], seeds["value"], strict=True))
     each = "<br>".join(f"seed {seed}: {value:.3g}" for seed, value in values)
     n = f"n = {seeds['n'].iloc[0]:,} each"
-    return f"<b>{label}</b> payload {payload}, delay {delay}<br>{each}<br>{n}"
+    return f"<b>{label}</b> payload {at[0]}, delay {at[1]}<br>{each}<br>{n}"
 
 
 def _trained_box(rows: pd.DataFrame, specs: list[dict]) -> list[dict]:

@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
-from hmlcore.figures.marks import accuracy_axis, add_chance, panels
-from hmlcore.figures.style import MIXERS, MixerStyle, in_order, mixer_style, rounded, stamp
+from hmlcore.figures.marks import accuracy_axis, add_chance, panels, traces_of
+from hmlcore.figures.style import MIXERS, MixerStyle, in_order, layout_of, mixer_style, rounded, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import MIN_SEEDS, seed_interval, wilson_interval
@@ -75,7 +75,7 @@ def synthetic_gradients(results: ResultSet) -> go.Figure:
     ticks = [lag for number, lag in enumerate(lags[::-1]) if number % math.ceil(len(lags) / 5) == 0][::-1]
     span = [math.log10(lags[0]) - 0.1, math.log10(lags[-1]) + 0.1]
     fig.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,.0f}" for tick in ticks], range=span)
-    values = [y for t in fig.data if t.meta == "curve" for y in t.y if y]
+    values = [y for t in traces_of(fig) if t.meta == "curve" for y in t.y if y]
     low = math.log10(max(_LEAST, min(values, default=1))) - 1
     high = math.log10(min(_MOST, max(values, default=1))) + 1
     fig.update_yaxes(type="log", exponentformat="power", range=[low, high], nticks=8)
@@ -137,7 +137,7 @@ def gradient_table(results: ResultSet) -> Table:
         line["growth per token"] = _mean(own, "spectral_radius_proxy")
         line["energy change"] = _mean(own, "energy_change")
         lines.append(line)
-    chance = chosen.frame["chance"].dropna() if "chance" in chosen.frame else []
+    chance = chosen.frame["chance"].dropna() if "chance" in chosen.frame else pd.Series(dtype=float)
     note = f"{chosen.stamp()} · slopes: log of the norm per 1,000 tokens"
     note += f" · chance of the probe {chance.iloc[0]:.3g}" if len(chance) else ""
     note = ". ".join([note, *unequal(models_frame(results))])
@@ -170,8 +170,8 @@ def _width(style: MixerStyle) -> float:
 def _curve(rows: pd.DataFrame, name: str) -> list[go.Scatter]:
     """The geometric mean over seeds; where a seed is not finite or zero the line has a gap."""
     style, points = contestant_style(name), []
-    for lag, part in rows.groupby("lag"):
-        values = part["value"].to_numpy()
+    for _, part in rows.groupby("lag"):
+        lag, values = float(part["lag"].iloc[0]), part["value"].to_numpy()
         fine = all(math.isfinite(v) and v > 0 for v in values)
         mean = math.exp(sum(map(math.log, values)) / len(values)) if fine else None
         lost = bool((part["floored"].fillna(0) > 0).any())
@@ -179,7 +179,7 @@ def _curve(rows: pd.DataFrame, name: str) -> list[go.Scatter]:
         each = [f"seed {seed}: {_power(value)}, hml show {digest[:8]}" for seed, value, digest in runs]
         head = f"<b>{style.label}</b> lag {int(lag):,}" + (", lost in single precision" if lost else "")
         text = "<br>".join([head, *each, f"n = {int(part['n'].iloc[0])} each"])
-        points.append((float(lag), mean, lost, text))
+        points.append((lag, mean, lost, text))
     shared = {"legendgroup": style.label, "name": style.label, "showlegend": False}
     x, y, lost, text = (list(column) for column in zip(*points, strict=True))
     y = [None if value is None else rounded([value])[0] for value in y]
@@ -207,7 +207,7 @@ def _seeds(rows: pd.DataFrame, name: str, x: str) -> list[go.Scatter]:
     means = {place: seed_interval(values) for place, values in rows.groupby("place")["value"]}
     bars = None
     if any(e.low is not None for e in means.values()):
-        half = [0 if e.low is None else e.high - e.mean for e in means.values()]
+        half = [0 if e.high is None else e.high - e.mean for e in means.values()]
         bars = {"type": "data", "array": rounded(half), "thickness": 1.2, "width": 3}
     words = [
         f"<b>{style.label}</b> mean of {e.n}: {e.mean:.3g}"
@@ -228,10 +228,10 @@ def _seeds(rows: pd.DataFrame, name: str, x: str) -> list[go.Scatter]:
 
 def _roomy(fig: go.Figure) -> go.Figure:
     """`fig` with room above for a legend of three columns, over the panels' titles."""
-    entries = sum(bool(trace.showlegend) for trace in fig.data)
+    entries, layout = sum(bool(trace.showlegend) for trace in traces_of(fig)), layout_of(fig)
     extra = 20 * (math.ceil(entries / 3) - 1)
-    fig.update_layout(height=fig.layout.height + extra, margin_t=fig.layout.margin.t + extra)
-    inside = fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
+    fig.update_layout(height=layout.height + extra, margin_t=layout.margin.t + extra)
+    inside = layout.height - layout.margin.t - layout.margin.b
     legend = {"font": {"size": 12}, "entrywidth": 0.32, "entrywidthmode": "fraction", "y": 1 + 30 / inside}
     fig.update_layout(legend=legend)
     return fig
@@ -254,7 +254,7 @@ def _slope(rows: pd.DataFrame) -> str:
     mean, low, high, n = seed_interval(rows["value"])
     if n < MIN_SEEDS:
         low, high = rows["low"].mean(), rows["high"].mean()
-    if low is None or low != low:
+    if low is None or high is None or low != low:
         return _thousand(mean)
     return f"{_thousand(mean)} ({_thousand(low)} to {_thousand(high)})"
 

@@ -97,6 +97,7 @@ def examine(model: Backbone, initial: Backbone, spec: dict) -> list[dict]:
     """
     asked = spec["examine"]
     task = task_from(spec["train"][0])
+    assert isinstance(task, Copy)
     reach = max(asked["lags"])
     long = Copy(task.payload, reach + 1 - 2 * task.payload, task.alphabet, task.cue)
     inputs, targets = long.batch("test", 0, asked["batch"], seed=0)

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from hmlcore.figures.style import mixer_style
-from hmlcore.figures.tables import Table, render
+from hmlcore.figures.tables import Table, render, rows_of
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
 from hmlcore.studies.ground import MIXERS
@@ -29,7 +29,7 @@ def losses(results: ResultSet) -> pd.DataFrame:
     """
     rows = apart(tuned(results).metric("bits_per_token", split="validation"))
     table = rows.groupby(["task", "memory", *PAIR])["value"].mean().unstack(PAIR).sort_index(axis=1)
-    for width, norm in table:
+    for width, norm in table.columns:
         table[width, norm] = table[width, norm].fillna(table[width, "head"])
     return table
 
@@ -71,8 +71,8 @@ def ground_losses(results: ResultSet) -> Table:
     table = losses(results)
     lines = [
         {"task": task, "memory": _named(memory)}
-        | {f"{width}, {norm}": f"{value:.3f}" for (width, norm), value in row.items()}
-        for (task, memory), row in table.iterrows()
+        | {f"{width}, {norm}": f"{value:.3f}" for (width, norm), value in zip(row.index, row, strict=True)}
+        for (task, memory), row in rows_of(table)
     ]
     note = f"{tuned(results).stamp()} · columns: standard deviation of the embedding, norm of reads"
     return render(pd.DataFrame(lines), note=note, caption="The backbone's start: validation bits a token.")
@@ -82,7 +82,7 @@ def ground_standings(results: ResultSet) -> Table:
     """What the rule takes, the best pair first, and when it leaves the plateau."""
     table, left = standings(results), steps_to_leave(results)
     lines = []
-    for (width, norm), row in table.iterrows():
+    for (width, norm), row in rows_of(table):
         last = last_to_leave(left, width, norm)
         lines.append(
             {"embedding": width, "norm": norm}

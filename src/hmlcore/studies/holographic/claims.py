@@ -107,7 +107,7 @@ def learned_keys_hold_more(results: ResultSet) -> Verdict:
     )
     rows = rows[rows["random, the same in all"] < 0.95]
     gain = rows["learned, the same in all"] - rows["random, the same in all"]
-    evidence = "gained: " + listed({f"{b} of {n:.0f}": v for (b, n), v in gain.items()}, "{:+.3f}")
+    evidence = "gained: " + listed({f"{b} of {n:.0f}": v for (b, n), v in gain.items()}, "{:+.3f}")  # pyright: ignore[reportGeneralTypeIssues] # of a pair of levels
     return (CONFIRMED if (gain > NEAR).all() else REFUTED if not (gain > NEAR).any() else UNDECIDED), evidence
 
 
@@ -153,7 +153,7 @@ def _against(results: ResultSet, tasks: list[str], metric: str, margin: float) -
     for task in tasks:
         by = _by_seed(results, metric, task=task)
         means = {name: sum(x.values()) / len(x) for name, x in by.items()}
-        best = max((name for name in by if name != LAYER), key=means.get)
+        best = max((name for name in by if name != LAYER), key=means.get)  # pyright: ignore[reportCallIssue, reportArgumentType] # each is there
         scale = abs(means[best]) if metric != "accuracy" else 1.0
         p[task] = p_above(by[LAYER], by[best], -margin * scale)
         gaps[f"{task}, {best}"] = paired_difference(by[LAYER], by[best]).estimate.mean / scale

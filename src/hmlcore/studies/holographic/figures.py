@@ -79,7 +79,8 @@ def capacity_of_slots(results: ResultSet) -> go.Figure:
     fig, cells = panels([BINDINGS[b] for b in found], "numbers a pair, D / N", "accuracy")
     for binding, where in zip(found, cells, strict=True):
         part = rows[rows["binding"] == binding]
-        for number, (slots, own) in enumerate(part.groupby("slots")):
+        for number, slots in enumerate(sorted(set(part["slots"].dropna()))):
+            own = part[part["slots"] == slots]
             style = _style(number, f"{slots:.0f} slot{'s' if slots > 1 else ''}")
             means = own.groupby("ratio")[["value", "law"]].mean()
             text = [f"{style.label}: measured {r.value:.3f}, law {r.law:.3f}" for r in means.itertuples()]
@@ -117,7 +118,7 @@ def learned_keys(results: ResultSet) -> Table:
         by = own.set_index("keys")
         lines.append(
             {
-                "binding": BINDINGS[binding], "pairs": f"{pairs:,.0f}", "law": f"{own['law'].iloc[0]:.3f}",
+                "binding": BINDINGS[str(binding)], "pairs": f"{pairs:,.0f}", "law": f"{own['law'].iloc[0]:.3f}",
                 "random": f"{by['value']['random, the same in all']:.3f}",
                 "learned": f"{by['value']['learned, the same in all']:.3f}",
             }

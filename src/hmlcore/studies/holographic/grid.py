@@ -1,5 +1,7 @@
 """The grids of tasks and parts: equal parameters, equal floats of state, one rate, seeds outermost."""
 
+from typing import Any
+
 from hmlcore.studies.holographic import LAYER, RIVALS, capacity, cost
 from hmlcore.studies.kit.comparison import DEFAULT, case_spec, task_spec
 from hmlcore.studies.kit.families import cases, measure
@@ -10,7 +12,7 @@ TASKS = ("recall", "overwrite", "copy", "needle", "bytes")
 PARTS_OF = ("recall", "overwrite")
 WEIGHT = 0.1
 """Of the loss beside the task's."""
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         lr=1e-2, seeds=3, parts_seeds=3, steps=3, text=3, lag=6, overwrite=([(2, 4)], [(2, 4)]), vocab=34,
     ),

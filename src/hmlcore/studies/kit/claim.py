@@ -170,7 +170,7 @@ def all_or_none(within: Sequence[bool]) -> str:
     return CONFIRMED if all(within) else UNDECIDED if any(within) else REFUTED
 
 
-def listed(values: Mapping[str, float], form: str) -> str:
+def listed(values: Mapping[Any, float], form: str) -> str:
     """``name value, name value`` with each value as `form` writes it."""
     return ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
 

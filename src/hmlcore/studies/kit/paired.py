@@ -1,7 +1,7 @@
 """The protocol's tests: pairs of seeds, a margin, and Holm's correction over everything that is compared."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import stdtr
@@ -12,7 +12,7 @@ Key = TypeVar("Key")
 LEVEL = 0.05
 
 
-def p_above(first: Mapping[int, float], second: Mapping[int, float], margin: float = 0.0) -> float:
+def p_above(first: Mapping[Any, float], second: Mapping[Any, float], margin: float = 0.0) -> float:
     """One-sided p of "first − second is at most `margin`", by the paired t-test over the seeds both have.
 
     Below :data:`MIN_SEEDS` seeds, or where one diverged, 1: nothing is decided. Equal differences in all seeds

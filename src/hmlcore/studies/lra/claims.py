@@ -37,7 +37,7 @@ def listops_with_the_best(results: ResultSet) -> Verdict:
     Confirmed: HML is at most .02 below the best other mixer. Refuted: more than .05 below. Undecided between.
     """
     scores = means(_listops(results, longer=False))
-    best = max((m for m in scores if m != "hml"), key=scores.get)
+    best = max((m for m in scores if m != "hml"), key=scores.get)  # pyright: ignore[reportCallIssue, reportArgumentType] # each is there
     gap = scores["hml"] - scores[best]
     evidence = f"HML {scores['hml']:.3f}, {best} {scores[best]:.3f}: {gap:+.3f} over the trained lengths"
     return (CONFIRMED if gap >= -0.02 else REFUTED if gap < -0.05 else UNDECIDED), evidence

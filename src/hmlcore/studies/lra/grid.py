@@ -15,7 +15,7 @@ from hmlcore.studies.kit.comparison import (
     training_spec,
 )
 from hmlcore.studies.kit.study import ALL_MIXERS, Protocol
-from hmlcore.tasks import Task
+from hmlcore.tasks import LabelledTask, Task
 from hmlcore.tasks.listops_trees import NAMES, VOCABULARY
 
 _LISTOPS = {
@@ -87,6 +87,7 @@ def measure(task: Task, scores: LabelScores) -> list[dict]:
 
 def trace(model: Backbone | Classifier, task: Task) -> list[dict]:
     """The last layer's state while it reads the longest of the first test expressions, at most 64 tokens."""
+    assert isinstance(task, LabelledTask)
     inputs, lengths, _ = task.batch("test", 0, 16, seed=0)
     lengths = lengths.clamp(max=64)
     row = int(lengths.argmax())

@@ -6,7 +6,15 @@ import plotly.graph_objects as go
 
 from hmlcore.errors import require
 from hmlcore.figures.learning import learning_curves
-from hmlcore.figures.marks import add_limit, add_seeds, doubling_axis, panels, room_for_legend, unlisted
+from hmlcore.figures.marks import (
+    add_limit,
+    add_seeds,
+    doubling_axis,
+    panels,
+    room_for_legend,
+    traces_of,
+    unlisted,
+)
 from hmlcore.figures.style import DIRECTIONS, GREY, in_order, mixer_style, rounded, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
 from hmlcore.results import ResultSet
@@ -40,7 +48,7 @@ def listops_by_length(results: ResultSet) -> go.Figure:
         if len(floor):
             fig.add_trace(_floor_line(floor.index, floor, legend=unlisted(fig, _FLOOR)), **where)
     fig.update_traces(marker_size=6, marker_opacity=0.6, selector={"meta": "seeds"})
-    for trace in fig.data:
+    for trace in traces_of(fig):
         if trace.meta in ("mean", "key"):
             trace.line.width = 4 if trace.name == mixer_style("hml").label else 1.5
     fig.update_xaxes(**doubling_axis(rows["length"]))
@@ -76,7 +84,7 @@ def listops_ranking(results: ResultSet) -> go.Figure:
             shift = (0.5 - number) * 0.34 if len(directions) > 1 else 0
             for trace in _dots(seeds, direction, {mixer: at + shift for at, mixer in enumerate(order)}):
                 fig.add_trace(trace, **where)
-    fig.update_xaxes(range=_span([x for t in fig.data if t.meta in ("seeds", "floor") for x in t.x]))
+    fig.update_xaxes(range=_span([x for t in traces_of(fig) if t.meta in ("seeds", "floor") for x in t.x]))
     labels = [mixer_style(mixer).label for mixer in order]
     fig.update_yaxes(tickvals=list(range(len(order))), ticktext=labels, range=[-0.6, len(order) - 0.4])
     fig.update_layout(margin_l=150)
@@ -199,11 +207,11 @@ def _symbol(direction: str) -> str:
 def _dots(seeds: pd.DataFrame, direction: str, place: dict[str, float]) -> list[go.Scatter]:
     """Every seed as a dot at its mixer's height, and the means as upright bars, intervals with them."""
     text = [
-        f"<b>{mixer_style(row.mixer).label}</b> {direction}, seed {row.seed}<br>accuracy {row.value:.4g}"
-        f"<br>n = {row.n:,} in all"
-        for row in seeds.itertuples()
+        f"<b>{mixer_style(row['mixer']).label}</b> {direction}, seed {row['seed']}"
+        f"<br>accuracy {row['value']:.4g}<br>n = {row['n']:,} in all"
+        for row in seeds.to_dict("records")
     ]
-    estimates = {mixer: seed_interval(values) for mixer, values in seeds.groupby("mixer")["value"]}
+    estimates = {str(mixer): seed_interval(values) for mixer, values in seeds.groupby("mixer")["value"]}
     means = [
         f"<b>{mixer_style(mixer).label}</b> {direction}<br>mean of {e.n} seeds: {e.mean:.4g}"
         + ("" if e.low is None else f", 95 % t-interval {e.low:.3g} to {e.high:.3g}")
@@ -211,7 +219,7 @@ def _dots(seeds: pd.DataFrame, direction: str, place: dict[str, float]) -> list[
     ]
     bars = None
     if any(e.low is not None for e in estimates.values()):
-        half = [0 if e.low is None else e.high - e.mean for e in estimates.values()]
+        half = [0 if e.high is None else e.high - e.mean for e in estimates.values()]
         bars = {"type": "data", "array": rounded(half), "thickness": 1.2, "width": 3, "color": GREY}
     shared = {
         "mode": "markers",

@@ -2,12 +2,13 @@
 
 import html
 import math
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
-from hmlcore.figures.marks import panels
+from hmlcore.figures.marks import panels, traces_of
 from hmlcore.figures.style import in_order, mixer_style, stamp
 from hmlcore.results.resultset import stamp as stamp_text
 
@@ -42,7 +43,8 @@ def memory_states(trace: pd.DataFrame) -> go.Figure:
     fig, cells = panels(titles, "token", "component", columns=columns, height=180, legend=False)
     for part, where in zip(parts, cells, strict=True):
         fig.add_trace(_heatmap(part), **where)
-    fig.data[0].update(showscale=True, colorbar=_colorbar(fig, fig.data[0].zmax, cells))
+    first = traces_of(fig)[0]
+    first.update(showscale=True, colorbar=_colorbar(fig, first.zmax, cells))
     fig.update_annotations(font_size=12)
     tokens = parts[0].drop_duplicates("t")["token"]
     places = range(0, len(tokens), 20 if len(tokens) > 30 else 10)
@@ -61,7 +63,8 @@ def _title(part: pd.DataFrame) -> str:
 
 def _heatmap(part: pd.DataFrame) -> go.Heatmap:
     values = part.pivot(index="component", columns="t", values="value").astype(float)
-    scale = float(values.abs().stack().quantile(0.95)) if values.notna().any(axis=None) else 0.0
+    sizes = pd.Series(values.abs().to_numpy().ravel())
+    scale = float(sizes.quantile(0.95)) if sizes.notna().any() else 0.0
     scale = scale if scale > 0 and math.isfinite(scale) else 1.0
     digits = 2 - math.floor(math.log10(scale))  # a hundredth of the scale: more cannot be seen
     tokens = part.drop_duplicates("t")["token"]
@@ -85,7 +88,8 @@ def _colorbar(fig: go.Figure, scale: float, cells: list[dict]) -> dict:
     columns = max(where["col"] for where in cells)
     if len(cells) % columns == 0:
         return marks | {"title": title}
-    right, low = fig.get_subplot(1, columns).xaxis.domain, fig.get_subplot(cells[-1]["row"], 1).yaxis.domain
+    at: Any = fig.get_subplot
+    right, low = at(1, columns).xaxis.domain, at(cells[-1]["row"], 1).yaxis.domain
     place = {"x": sum(right) / 2, "xanchor": "center", "y": sum(low) / 2, "yanchor": "middle"}
     size = {"orientation": "h", "lenmode": "pixels", "len": 190, "tickfont": {"size": 11}}
     return marks | place | size | {"title": title | {"side": "top"}}

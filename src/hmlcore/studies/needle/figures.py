@@ -117,7 +117,8 @@ def needle_by_length(results: ResultSet) -> go.Figure:
         add_seeds(fig, part, "length", what=form.score, binomial=True, legend=False, where=where)
     accuracy_axis(fig)
     axis = doubling_axis(means["length"])
-    fig.update_xaxes(**axis | {"ticktext": [f"{tick:,.0f}" for tick in axis["tickvals"]]})
+    axis["ticktext"] = [f"{tick:,.0f}" for tick in axis["tickvals"]]
+    fig.update_xaxes(**axis)
     return stamp(crowded(fig), results, means["n"])
 
 

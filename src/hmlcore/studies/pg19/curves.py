@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from hmlcore.errors import require
 from hmlcore.figures.crowd import crowded
-from hmlcore.figures.marks import add_keys, add_limit, add_seeds, doubling_axis, panels
+from hmlcore.figures.marks import add_keys, add_limit, add_seeds, doubling_axis, panels, traces_of
 from hmlcore.figures.style import BOTTOM, GREY, in_order, mixer_style, rounded, stamp
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
@@ -104,15 +104,15 @@ def pg19_position(results: ResultSet) -> go.Figure:
     books = [ALL, *sorted(set(rows["document"]) - {ALL})]
     groups = []
     for book in books:
-        before = len(fig.data)
+        before = len(traces_of(fig))
         for column, where in zip(("value", "gain"), cells, strict=True):
             here = rows[(rows["document"] == book) & rows[column].notna()]
             _limit(fig, f"{short:,}", here[column], where)
             for mixer in in_order(here["mixer"]):
                 fig.add_trace(_line(here[here["mixer"] == mixer], column), **where)
-        groups.append(range(before, len(fig.data)))
-    shown = [[i < keys or i in group for i in range(len(fig.data))] for group in groups]
-    for trace, visible in zip(fig.data, shown[0], strict=True):
+        groups.append(range(before, len(traces_of(fig))))
+    shown = [[i < keys or i in group for i in range(len(traces_of(fig)))] for group in groups]
+    for trace, visible in zip(traces_of(fig), shown[0], strict=True):
         trace.visible = visible
     order = [f"{position:,}" for position in sorted(set(rows["position"]))]
     fig.update_xaxes(type="category", categoryorder="array", categoryarray=order)
@@ -171,7 +171,8 @@ def _bytes_in_view(results: ResultSet, rows: pd.DataFrame) -> pd.DataFrame:
     pairs = results.metric("perplexity", document=ALL).set_index(at)["value"].rename("perplexity")
     rows = rows[rows["document"] == ALL].join(longest, on=at).join(pairs, on=at)
     # The tokenizer fixes bytes per token, whatever the model pays for them: one number for all rows of it.
-    size = (np.log2(rows["perplexity"]) / rows["value"]).groupby(rows["task"]).transform("median")
+    size = pd.Series(np.log2(rows["perplexity"]) / rows["value"])
+    size = size.groupby(rows["task"]).transform("median")
     return rows.assign(view=(rows[["context", "book"]].min(axis=1) * size).round())
 
 

@@ -4,6 +4,7 @@ Tuning is a short training at each rate, one chosen on validation; at profiles t
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ from hmlcore.tasks.text import Text
 
 PROMPT = "It was late in the evening when the captain came on deck. He looked at the sea, and said:"
 SAMPLING = Sampling(temperature=0.8, top_p=0.95)
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         corpus="stdlib", vocab=300, d_model=16, heads=2, layers=2, length=32, batch_size=4, steps=5, tuning=2,
         seeds=2,
@@ -83,11 +84,12 @@ def _spec(profile: str, mixer: str, tokenizer: str, variant: str, seed: int, lr:
     model["mixer_args"] = window if mixer == "window_attention" else model["mixer_args"]
     windows = [[context, context // 2] for context in _CONTEXTS[profile][tokenizer]]
     tested = {"books": s["books"], "span": s["span"], "windows": windows, "drawn": s["drawn"]}
+    asked: dict[str, Any] = {} if variant == "tuning" else {"long_text": tested}
     return training_spec(
         "pg19", profile, mixer, task=tokenizer, variant=variant, seed=seed, lr=lr, steps=steps,
         batch_size=s["batch_size"], model=model, train=[task_spec("text", **text, order=order)],
         evaluate=scored([task_spec("text", **text)], "validation", s["held"], batch),
-        **({} if variant == "tuning" else {"long_text": tested}),
+        **asked,
     )  # fmt: skip
 
 

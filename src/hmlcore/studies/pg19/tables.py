@@ -127,7 +127,7 @@ def _score(values: pd.Series) -> str:
 def _difference(longest: pd.DataFrame, mixer: str) -> str:
     found = by_book(*(longest[longest["mixer"] == name] for name in (mixer, "hml")))
     mean, low, high, _ = found.estimate
-    if low is None:
+    if low is None or high is None:
         low, high = min(found.differences), max(found.differences)
     return f"{signed(mean)} ({signed(low)} to {signed(high)})"
 

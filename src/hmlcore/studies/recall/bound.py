@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from hmlcore.errors import require
 from hmlcore.figures.crowd import crowded
-from hmlcore.figures.marks import add_keys
+from hmlcore.figures.marks import add_keys, traces_of
 from hmlcore.figures.style import GREY, rounded
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text
@@ -22,12 +22,12 @@ def synthetic_frontier(results: ResultSet) -> go.Figure:
     """
     fig = recall_frontier(results)
     (slider,) = fig.layout.sliders
-    before, trained = len(fig.data), [s for spec in results.specs() for s in spec.get("train", [])]
+    before, trained = len(traces_of(fig)), [s for spec in results.specs() for s in spec.get("train", [])]
     vocab = max((task.get("vocab", _VOCAB) for task in trained), default=_VOCAB)
     numbers = sorted(set(tuned(results).metric("accuracy")["pairs"]))
     bounds = {pairs: information_bytes(pairs, vocab) for pairs in numbers}
     asked = [int(step.label.split()[0]) for step in slider.steps]
-    for trace in fig.data:
+    for trace in traces_of(fig):
         trace.showlegend = False
     for pairs in asked:
         text = f"{pairs} pairs hold {8 * bounds[pairs]:,.0f} bits: {bytes_text(bounds[pairs])}"

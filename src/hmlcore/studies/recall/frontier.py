@@ -1,5 +1,7 @@
 """Associative recall: accuracy against the bytes of state that hold the pairs, and against their number."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 
 from hmlcore.figures.marks import (
@@ -8,6 +10,7 @@ from hmlcore.figures.marks import (
     add_seeds,
     doubling_axis,
     panels,
+    traces_of,
 )
 from hmlcore.figures.style import GREY, in_order, stamp
 from hmlcore.results import ResultSet
@@ -43,7 +46,7 @@ def recall_frontier(results: ResultSet) -> go.Figure:
                 visible=number == start,
                 where=cells[0],
             )
-            owner += [number] * (len(fig.data) - len(owner))
+            owner += [number] * (len(traces_of(fig)) - len(owner))
     several_lengths = len({setting[0] for setting in settings}) < len(settings)
     trained = {item["pairs"] for spec in results.specs() for item in spec.get("train", []) if "pairs" in item}
     steps = []
@@ -59,7 +62,7 @@ def recall_frontier(results: ResultSet) -> go.Figure:
     fig.update_layout(margin_b=fig.layout.margin.b + room)
     accuracy_axis(fig)
     states = sorted(set(rows["state_bytes"]))
-    axis = doubling_axis(_thinned(states)) | {"range": doubling_axis(states).get("range")}
+    axis: dict[str, Any] = doubling_axis(_thinned(states)) | {"range": doubling_axis(states).get("range")}
     axis["ticktext"] = [bytes_text(tick) for tick in axis["tickvals"]]
     fig.update_xaxes(**axis)
     fig.update_yaxes(title_text=steps[start]["args"][1]["yaxis.title.text"])

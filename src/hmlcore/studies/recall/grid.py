@@ -5,6 +5,7 @@ can learn it. The rate is chosen per mixer and width.
 """
 
 from pathlib import Path
+from typing import Any
 
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.kit import comparison as kit
@@ -12,7 +13,7 @@ from hmlcore.studies.kit.comparison import PROPOSED, read_rates, scored, task_sp
 from hmlcore.studies.kit.study import COMPARED, Protocol
 from hmlcore.tasks import Task
 
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         seeds=3, lrs=[3e-3], steps=30, batch_size=16, vocab=128, widths=[(16, 2), (32, 2)],
         train=[(32, 2), (32, 4)], test=[(32, 2), (32, 4), (64, 8)], examples=32,
@@ -29,7 +30,7 @@ _SETTINGS = {
         test=[(64, 4), (64, 8), (64, 16), (128, 32), (256, 64), (512, 128), (1024, 256)], examples=1024,
     ),
 }  # fmt: skip
-_FRONTIER = {
+_FRONTIER: dict[str, dict[str, Any]] = {
     "smoke": dict(
         widths=[(16, 2), (32, 2)], train=[2, 4], test=[2, 4], vocab=34, seeds=2, lrs=[1e-2], steps=3,
         batch_size=4, layers=2, examples=4,

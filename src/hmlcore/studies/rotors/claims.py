@@ -5,6 +5,8 @@ rotors are judged as they are after snapping, unless a rule says otherwise. A mo
 baseline reaches .9 at the longest length of training: otherwise it is "not measured at this size".
 """
 
+from typing import Any
+
 import pandas as pd
 
 from hmlcore.results import ResultSet
@@ -47,7 +49,7 @@ def rotors(results: ResultSet) -> str:
     return name
 
 
-def solved(results: ResultSet, variant: str, metric: str = "accuracy_snapped") -> dict[str, float]:
+def solved(results: ResultSet, variant: str, metric: str = "accuracy_snapped") -> dict[Any, float]:
     """Task → share of seeds that solve it."""
     rows = at(results, metric=metric)
     rows = rows[rows["variant"] == variant]

@@ -88,7 +88,8 @@ def counting_solved(results: ResultSet) -> Table:
         for name, share in shares.items()
     ]
     lattices = chosen.metric("lattice", split="validation", variant=own)["value"].value_counts()
-    taken = ", ".join(f"{'none' if n == 0 else int(n)} by {count} rotors" for n, count in lattices.items())
+    counted = zip(lattices.index, lattices, strict=True)
+    taken = ", ".join(f"{'none' if n == 0 else int(n)} by {count} rotors" for n, count in counted)
     longest = int(at(chosen)["length"].iloc[0])
     note = f"{chosen.stamp()} · at {longest:,} symbols · lattices chosen: {taken}"
     caption = "Sums beyond training: the share of seeds with .99 of the answers right."

@@ -1,6 +1,7 @@
 """The claims of the sparse memory, and the rules that decide them, fixed before the measurement."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +42,7 @@ def asked(results: ResultSet, metric: str = "recall", **where) -> pd.DataFrame:
     return rows
 
 
-def by_seed(rows: pd.DataFrame) -> dict[int, float]:
+def by_seed(rows: pd.DataFrame) -> dict[Any, float]:
     """Seed → mean."""
     return rows.groupby("seed")["value"].mean().to_dict()
 
@@ -50,7 +51,7 @@ def frontier(results: ResultSet, metric: str = "recall") -> pd.DataFrame:
     """Rows of the distance and load at which several densities were asked, of what learned with everything."""
     rows = asked(results, metric, variant=EVERYTHING)
     at = rows.groupby(["distance", "facts"])["density"].nunique().idxmax()
-    return rows[(rows["distance"] == at[0]) & (rows["facts"] == at[1])]
+    return rows[(rows["distance"] == at[0]) & (rows["facts"] == at[1])]  # pyright: ignore[reportIndexIssue] # a pair
 
 
 def a_gate_beats_random(results: ResultSet) -> Verdict:

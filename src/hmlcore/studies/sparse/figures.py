@@ -15,7 +15,7 @@ from hmlcore.figures.marks import (
     room_for_legend,
 )
 from hmlcore.figures.style import GREY, MixerStyle, mixer_style, stamp
-from hmlcore.figures.tables import Table, render
+from hmlcore.figures.tables import Table, render, rows_of
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import wilson_interval
 from hmlcore.results.tuning import tuned
@@ -187,7 +187,7 @@ def sparse_costs(results: ResultSet) -> Table:
         {"tokens": int(length), "variant": variant, "tokens a second": f"{1 / value:,.0f}",
          "of the window alone": f"{row[WINDOW] / value:.2f}" if WINDOW in row else "",
          "resident MB": f"{held[length] / 1e6:.0f}"}
-        for length, row in times.iterrows() for variant, value in row.items()
+        for length, row in rows_of(times) for variant, value in row.items()
     ]  # fmt: skip
     note = f"{results.stamp()} · one stream, gates, logits and writes on"
     return render(pd.DataFrame(lines), note=note, caption="A sparse memory beside its window alone.")

@@ -13,6 +13,7 @@ from hmlcore.studies.sparse import laws, speed
 from hmlcore.studies.sparse.claims import CENTROIDS, EVERYTHING, LEARNED, WINDOW
 from hmlcore.studies.sparse.rungs import RUNGS
 from hmlcore.tasks import build_task
+from hmlcore.tasks.planted import Planted
 
 UNLEARNED = (
     "random", "rare", "surprisal", "stratified", "redundancy", "after_read", "frequency", "compression",
@@ -107,6 +108,7 @@ def examine(model: Backbone, _untrained, spec: dict) -> list[dict]:
     for case in spec["ask"]["cases"]:
         facts = {"facts": case["facts"], "distance": case["distance"], "vocab": spec["ask"]["vocab"]}
         task = build_task("planted", **facts)
+        assert isinstance(task, Planted)
         at = task.conditions()
         for gate, density, asked in _asked(model, case, spec["ask"]["gates"]):
             found = recall(asked, task, "test", case["rows"], 16 * case["chunk"])

@@ -52,7 +52,7 @@ def _at_most(bound: float, table: pd.DataFrame, words: str) -> Verdict:
         return _NOTHING
     excess = table["ratio"] / bound - 1
     clear = excess.abs() >= table["noise"]
-    evidence = f"{words}: " + ", ".join(f"{r:.2f} at {int(at):,}" for at, r in table["ratio"].items())
+    evidence = f"{words}: " + ", ".join(f"{r:.2f} at {int(at):,}" for at, r in table["ratio"].items())  # pyright: ignore[reportArgumentType] # lengths
     if (clear & (excess > 0)).any():
         return REFUTED, evidence
     return (CONFIRMED if clear.all() else UNDECIDED), evidence
@@ -63,7 +63,7 @@ def _times_faster(
 ) -> Verdict:
     table = ratios(results, "seconds_train", ours, other)
     table = table[(table.index >= least) & (table.index <= most)]
-    inverse = ", ".join(f"{1 / r:.2f} at {int(at):,}" for at, r in table["ratio"].items())
+    inverse = ", ".join(f"{1 / r:.2f} at {int(at):,}" for at, r in table["ratio"].items())  # pyright: ignore[reportArgumentType] # lengths
     return _at_most(1 / factor, table, "")[0], f"times as fast: {inverse}" if inverse else ""
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
-from hmlcore.figures.marks import doubling_axis, panels, room_for_legend
+from hmlcore.figures.marks import doubling_axis, panels, room_for_legend, traces_of
 from hmlcore.figures.style import GREY, in_order, layout_of, mixer_style, rounded, stamp
 from hmlcore.results import ResultSet
 from hmlcore.results.text import three
@@ -99,7 +99,7 @@ def times(
         data = {
             "x": [*(rounded(part["length"], 12) for part in (*parts, *lows)), x],
             "y": [*map(plain, values), *below, y],
-            "text": [*(list(trace.text) for trace in fig.data[:-1]), text],
+            "text": [*(list(trace.text) for trace in traces_of(fig)[:-1]), text],
         }
         buttons.append({"label": label, "method": "update", "args": [data, {"yaxis.title.text": axis}]})
     fig.update_xaxes(**doubling_axis(rows["length"]))
