@@ -776,7 +776,8 @@ def fill_synthetic(store: Store, seeds=3, profile="laptop") -> Store:
                 store.write(option_run(mixer, seed, variant, task, profile=profile))
         for variant, mixer in COUNTERS.items():
             for task in ("parity", "sums modulo 5"):
-                for experiment in ("rotor_counting", "rotor_starts"):
+                again = ("rotor_counting_again",) if variant == "4 rotors" else ()
+                for experiment in ("rotor_counting", "rotor_starts", *again):
                     store.write(counting_run(mixer, seed, variant, task, experiment, profile=profile))
         for variant, mixer in TOWERS.items():
             for task in ("S3", "D4"):

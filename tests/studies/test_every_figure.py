@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -78,6 +79,7 @@ MAKE = {
     "pg19": book_run,
     "potentials": potentials_run,
     "rotor_counting": counting_run,
+    "rotor_counting_again": partial(counting_run, experiment="rotor_counting_again"),
     "ground": ground_run,
     "options": option_run,
     "fair": fair_run,

@@ -133,3 +133,19 @@ def test_a_drifting_rotor_is_snapped_and_scored_again():
     block.mixer.snap(0)
     before = protocol("rotor_counting").examine(Backbone(BackboneConfig(2, "gru", 16, 1, 8)), None, spec)
     assert not [r for r in before if r["metric"] == "lattice"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_asked_again_are_other_seeds_of_the_rotors_alone(profile):
+    """What changes is how long may be trained and what sums snap; the rates and the tests are the same."""
+    first, again = (protocol(name).grid(profile) for name in ("rotor_counting", "rotor_counting_again"))
+    first = [s for s in first if s["variant"] == CHOSEN]
+    chosen = {s["seed"] for s in protocol("rotor_starts").grid(profile)}
+    assert not {s["seed"] for s in again} & ({s["seed"] for s in first} | chosen)
+    own = ("experiment", "seed", "steps", "warmup", "snapping")
+    alike = [{str({k: v for k, v in s.items() if k not in own}) for s in specs} for specs in (first, again)]
+    assert alike[0] == alike[1] and len(again) == len(first)
+    longest = max(entry["length"] for entry in again[0]["train"])
+    assert {s["snapping"]["on"]["length"] for s in again} == {longest * (4 if profile == "smoke" else 16)}
+    assert {s["snapping"]["on"]["split"] for s in again} == {"validation"}
+    assert {s["steps"] for s in again} != {s["steps"] for s in first}

@@ -172,6 +172,11 @@ CLAIMS = [
         f"{times(specs, 'length')} their training, in nine seeds of ten",
         "rotor_counting", rotors_count, effects=_EFFECTS,
     ),
+    Claim(
+        lambda specs: "Trained up to twice as long and snapped by sums of sixteen times their training, rotors "
+        f"follow sums modulo 2, 3, 5, 6 and 7 at {times(specs, 'length')} it, in nine seeds of ten",
+        "rotor_counting_again", rotors_count, effects=_EFFECTS,
+    ),
     Claim("Snapping keeps a count that drifts as it was learned", "rotor_counting", snapping_keeps_the_count,
           effects=_EFFECTS),
     Claim("Snapping costs nothing at the lengths of training", "rotor_counting", snapping_costs_nothing,

@@ -26,16 +26,19 @@ _SETTINGS = {
     "smoke": dict(
         tuning=[0, 1], fresh=[2, 3], lrs=[1e-2], rivals=2, steps=3, batch_size=4, d_model=32, heads=4, layers=1,
         examples=4, train=[8], test={8: 4, 32: 4}, snap=16, choose=32,
+        again=dict(fresh=[4, 5], steps=4, snap=32),
     ),
     "laptop": dict(
         tuning=[0, 1], fresh=list(range(10, 20)), rivals=5, lrs=[3e-3, 1e-2, 3e-2], steps=2400,
         batch_size=16, d_model=32, heads=4, layers=1, examples=256, solved_at=0.99, train=[8, 16, 32, 64],
         test={64: 256, 256: 64, 1024: 32, 4096: 16, 16_384: 8}, snap=256, choose=1024,
+        again=dict(fresh=list(range(30, 40)), steps=4800, snap=1024),
     ),
     "full": dict(
         tuning=[0, 1], fresh=list(range(10, 20)), rivals=5, lrs=[1e-3, 3e-3, 1e-2], steps=20_000,
         batch_size=128, d_model=128, heads=4, layers=1, examples=1024, solved_at=0.99, train=[8, 16, 32, 64],
         test={64: 1024, 256: 256, 1024: 128, 4096: 64, 16_384: 32}, snap=256, choose=1024,
+        again=dict(fresh=list(range(30, 40)), steps=40_000, snap=1024),
     ),
 }  # fmt: skip
 
@@ -47,7 +50,7 @@ def _sums(task: str, length: int, s: dict) -> dict:
 
 
 def _spec(experiment: str, profile: str, task: str, variant: str, seed: int, lr: float) -> dict:
-    s = _SETTINGS[profile]
+    s = _SETTINGS[profile] | (_SETTINGS[profile]["again"] if experiment == "rotor_counting_again" else {})
     mixer, given = arguments(variant, s)
     own = {"train": [_sums(task, length, s) for length in s["train"]], "test": []}
     choice = experiment == "rotor_starts"
@@ -87,7 +90,7 @@ def counting_grid(profile: str) -> list[dict]:
     s, stored = _SETTINGS[profile], _stored(profile)
 
     def rates(task: str, variant: str) -> list[float]:
-        found = _tuned(stored, task if task in CHOSEN_ON else "sums modulo 5", variant)
+        found = _tuned(stored, _rated(task), variant)
         return rates_due(s["lrs"], found, tunes=False)
 
     return [
@@ -98,6 +101,22 @@ def counting_grid(profile: str) -> list[dict]:
         if variant == CHOSEN or i < s["rivals"]
         for lr in rates(task, variant)
     ]
+
+
+def again_grid(profile: str) -> list[dict]:
+    """The chosen rotors alone, on other fresh seeds: trained longer at most, and snapped by longer sums."""
+    s, stored = _SETTINGS[profile], _stored(profile)
+    return [
+        _spec("rotor_counting_again", profile, task, CHOSEN, seed, lr)
+        for seed in s["again"]["fresh"]
+        for task in GROUPS
+        for lr in rates_due(s["lrs"], _tuned(stored, _rated(task), CHOSEN), tunes=False)
+    ]
+
+
+def _rated(task: str) -> str:
+    """The task whose rates it takes."""
+    return task if task in CHOSEN_ON else "sums modulo 5"
 
 
 def _stored(profile: str) -> dict:
@@ -117,5 +136,6 @@ def examine(model, _untrained, spec: dict) -> list[dict]:
 PROTOCOLS = {
     "rotor_starts": Protocol(starts_grid, measure, examine=examine),
     "rotor_counting": Protocol(counting_grid, measure, examine=examine),
+    "rotor_counting_again": Protocol(again_grid, measure, examine=examine),
     "rotor_towers": Protocol(towers_grid, measure, examine=examine),
 }
