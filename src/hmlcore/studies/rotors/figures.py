@@ -97,7 +97,7 @@ def counting_solved(results: ResultSet) -> Table:
 
 
 def counting_again(results: ResultSet) -> Table:
-    """Accuracy by length of rotors trained longer and snapped by longer sums, and the share of seeds that solve."""
+    """Accuracy by length of rotors trained longer and snapped by longer sums, and the share solved."""
     chosen, lines = tuned(results), []
     own = rotors(chosen)
     for how, metric in _SNAPPED.items():
