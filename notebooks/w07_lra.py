@@ -16,6 +16,12 @@
 #
 # This chapter trains every mixer on short versions of both, from left to right and both ways, and sets the results beside what others have published, mainly to show why nobody should compare the two.
 #
+# Three findings, before all else.
+#
+# 1. *Cues carry beyond the training, the nesting hardly does.* On ListOps the Hamiltonian memory stays above the most frequent answer where expressions are longer than any of training ({numref}`fig-lra-listops`); {doc}`w01_02_baselines` shows how much of that the outermost operator alone explains.
+# 2. *Nothing here tells the best memories apart.* On expressions and on reviews alike, the difference to the best other memory is undecided at this size.
+# 3. *Two directions are not better than one.* Reading a review both ways does not help the Hamiltonian memory, and whether reading on beyond the training helps anybody is open.
+#
 # ```{admonition} Made before the fair start
 # :class: warning
 # The comparisons of this chapter were made before every memory had the same start, layout and training.

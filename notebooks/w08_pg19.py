@@ -17,6 +17,12 @@
 # The models are weak: at the laptop profile about a million parameters that have read a few megabytes of text, where published ones read gigabytes.
 # What is compared here is memories at the very beginning of learning.
 #
+# Three findings, before all else.
+#
+# 1. *A cache misleads beyond its training, a state does not.* Attention predicts books worse the further it reads beyond the context that it was trained on; of the bounded memories only LinOSS does ({numref}`fig-pg19-by-context`).
+# 2. *A state beats a window of the same bytes.* The Hamiltonian memory predicts every book better than attention that sees as many bytes of the last tokens, and as well as gated DeltaNet.
+# 3. *A longer memory is not yet worth anything.* All the text before a word predicts it no better than what fits into the context of training, for models as small as these.
+#
 # ```{admonition} Made before the fair start
 # :class: warning
 # The comparisons of this chapter were made before every memory had the same start, layout and training.
