@@ -19,7 +19,7 @@ _HOMES = {
     "build_mixer": "layers", "register_mixer": "layers", "recording": "layers",
     "build_task": "tasks", "Store": "results", "ResultSet": "results", "HmlcoreError": "errors",
 }  # fmt: skip
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # said below
 
 if TYPE_CHECKING:  # what the names are, to who reads types and not the table
     from hmlcore.errors import HmlcoreError as HmlcoreError

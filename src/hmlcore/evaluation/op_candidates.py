@@ -59,7 +59,8 @@ def _transformers(function: str) -> Callable:
 
 def _transformers_absent(device: torch.device) -> str | None:
     try:
-        _transformers("torch_chunk_gated_delta_rule"), _transformers("torch_recurrent_gated_delta_rule")
+        _transformers("torch_chunk_gated_delta_rule")
+        _transformers("torch_recurrent_gated_delta_rule")
     except Exception as error:  # not installed, or another version than the one that has them
         return f"transformers has no torch_chunk_gated_delta_rule here ({error}); pip install hmlcore[test]"
     return None

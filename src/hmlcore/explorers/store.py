@@ -34,12 +34,13 @@ def store_data(store: Store, profiles: tuple[str, ...], specs: bool = True) -> d
 def _experiment(study: Study, experiment: Experiment, profile: str, results: ResultSet, full: bool) -> dict:
     frame = results.frame
     first = frame.groupby("spec_hash", sort=False).first()
-    specs = {digest: json.loads(text) for digest, text in first["spec"].items()}
+    specs = {str(digest): json.loads(text) for digest, text in first["spec"].items()}
     common = _common(list(specs.values()))
     tests = frame[frame["split"] == "test"] if (frame["split"] == "test").any() else frame
     metric = next((name for name in _METRICS if (tests["metric"] == name).any()), "")
     values = tests[tests["metric"] == metric].groupby("spec_hash")["value"].mean()
-    runs = [_run(digest, spec, first.loc[digest], values) for digest, spec in specs.items()]
+    made = first.to_dict("index")
+    runs = [_run(digest, spec, made[digest], values) for digest, spec in specs.items()]
     if full:
         for run, spec in zip(runs, specs.values(), strict=True):
             run["spec"] = {key: value for key, value in spec.items() if key not in common}
@@ -56,7 +57,7 @@ def _common(specs: list[dict]) -> dict:
     return {key: value for key, value in one.items() if all(other.get(key) == value for other in others)}
 
 
-def _run(digest: str, spec: dict, row: pd.Series, values: pd.Series) -> dict:
+def _run(digest: str, spec: dict, row: dict, values: pd.Series) -> dict:
     value = values.get(digest)
     value = None if value is None or not np.isfinite(value) else float(f"{value:.4g}")
     return {key: spec.get(key) for key in _OWN} | {

@@ -15,7 +15,8 @@ def learning_curves(results: ResultSet) -> go.Figure:
     parts = ("corpus", "direction", "d_model")
     parts = [column for column in parts if column in runs and runs[column].nunique() > 1]
     kinds = runs[parts].drop_duplicates().sort_values(parts) if parts else runs.iloc[:1][[]]
-    names = [kind._asdict() for kind in kinds.itertuples(index=False)] or [{}]
+    named = [{str(part): value for part, value in kind.items()} for kind in kinds.to_dict("records")]
+    names = named or [{}]
     titles = [", ".join(_panel_name(*item) for item in name.items()) for name in names]
     fig, cells = panels(titles, "step", "training loss (nats)")
     styles = [mixer_style(mixer) for mixer in results.mixers]

@@ -3,12 +3,15 @@
 Nothing here imports torch: every figure, table and number of the book is made from this package alone.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmlcore.results.provenance import Provenance, collect_provenance, source_revision
 from hmlcore.results.run import Run
 from hmlcore.results.spec import SCHEMA, canonical, spec_hash
 from hmlcore.results.store import Store
+
+if TYPE_CHECKING:
+    from hmlcore.results.resultset import ResultSet, Tuning
 
 __all__ = [
     "SCHEMA",

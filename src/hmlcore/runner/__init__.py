@@ -4,12 +4,19 @@ Imported lazily: what only reads the store needs no torch.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "Outcome": "grid", "run_grid": "grid", "execute": "run", "results_of": "load", "trace_of": "load",
 }  # fmt: skip
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # said below
+
+if TYPE_CHECKING:
+    from hmlcore.runner.grid import Outcome as Outcome
+    from hmlcore.runner.grid import run_grid as run_grid
+    from hmlcore.runner.load import results_of as results_of
+    from hmlcore.runner.load import trace_of as trace_of
+    from hmlcore.runner.run import execute as execute
 
 
 def __getattr__(name: str) -> Any:

@@ -35,7 +35,7 @@ def penalty_does_not_help(results: ResultSet) -> Verdict:
     Confirmed: at most .02 ahead. Refuted: more than .05 ahead.
     """
     scores = results.metric("accuracy").groupby("variant")["value"].mean()
-    gaps = {name: value - scores["base"] for name, value in scores.items() if name.startswith("energy")}
+    gaps = {name: value - scores["base"] for name, value in scores.items() if name.startswith("energy")}  # pyright: ignore[reportAttributeAccessIssue] # a text
     best = max(gaps.values())
     evidence = "against the base on copy: " + ", ".join(f"{name} {gap:+.3f}" for name, gap in gaps.items())
     return (CONFIRMED if best <= NEAR else REFUTED if best > FAR else UNDECIDED), evidence

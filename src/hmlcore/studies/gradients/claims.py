@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hmlcore.results import ResultSet
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED, Claim, Effect, Verdict
 
 
-def _ratios(results: ResultSet, stage: str = "trained") -> dict[str, float]:
+def _ratios(results: ResultSet, stage: str = "trained") -> dict[Any, float]:
     """Contestant → g_early / g_late, geometric mean over seeds."""
     rows = results.metric("early_late", stage=stage)
     return {

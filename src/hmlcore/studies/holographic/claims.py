@@ -1,6 +1,7 @@
 """The claims of the holographic memory, and the rules that decide them, written before any run."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -123,7 +124,7 @@ def described_is_cheaper(results: ResultSet) -> Verdict:
     crossed = by.index[by["attention"] > by["holographic_legacy"]]
     first = f"from {crossed.min():,.0f} tokens on attention costs more" if len(crossed) else "never cheaper"
     evidence = f"attention over it: {times:.2f} at {by.index[by.index >= at.name][0]:,.0f} tokens; {first}"
-    return (CONFIRMED if times >= CLAIMED else REFUTED if times < 1 else UNDECIDED), evidence
+    return (CONFIRMED if times >= CLAIMED else REFUTED if times < 1 else UNDECIDED), evidence  # pyright: ignore[reportGeneralTypeIssues] # a number
 
 
 def decoding_overtakes_attention(results: ResultSet) -> Verdict:
@@ -142,7 +143,7 @@ def decoding_overtakes_attention(results: ResultSet) -> Verdict:
     return (CONFIRMED if faster.iloc[-1] else REFUTED), evidence
 
 
-def _by_seed(results: ResultSet, metric: str, **where) -> dict[str, dict[int, float]]:
+def _by_seed(results: ResultSet, metric: str, **where) -> dict[Any, dict[Any, float]]:
     rows = results.metric(metric, split="test", **where)
     return {name: part.groupby("seed")["value"].mean().to_dict() for name, part in rows.groupby("variant")}
 
@@ -191,7 +192,7 @@ def it_cannot_overwrite(results: ResultSet) -> Verdict:
     return (CONFIRMED if sure else REFUTED if gap < NEAR else UNDECIDED), evidence
 
 
-def parts(results: ResultSet, task: str) -> dict[str, float]:
+def parts(results: ResultSet, task: str) -> dict[Any, float]:
     """Variant → mean test accuracy on `task`."""
     rows = results.metric("accuracy", split="test", task=task)
     return rows.groupby("variant")["value"].mean().to_dict()

@@ -35,7 +35,7 @@ from hmlcore.tasks.needle import RULER
 LATTICES = (60, 84, 420)
 """Of turns, for layers with rotors: 60 holds 2, 3, 4, 5, 6, 10, 12; 84 also 7; 420 all of them, more finely."""
 
-_SIZES = {
+_SIZES: dict[str, dict[str, Any]] = {
     "smoke": dict(
         common=dict(batch_size=4, d_model=32, heads=4, layers=2, examples=4, steps=3),
         copy=([(2, 4), (4, 4)], [(4, 4), (2, 16)]), recall=([2, 4], [2, 4]), recall_vocab=34,

@@ -1,5 +1,6 @@
 """Published accuracies on Long Range Arena's ListOps and Text, with where they stand, beside our own."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas as pd
@@ -70,8 +71,8 @@ def lra_published(listops: ResultSet | None, text: ResultSet | None) -> Table:
     Of ours the longest length of training, means over seeds; the published are at 2,000 tokens and, but where a
     remark says otherwise, 4,096 bytes. Parameters: none of the sources states them beside its table.
     """
-    scored = {"ListOps": _at(listops, lambda: max(trained_lengths(listops))),
-              "Text": _at(text, lambda: trained_length(text))}  # fmt: skip
+    scored = {"ListOps": _at(listops, lambda results: max(trained_lengths(results))),
+              "Text": _at(text, trained_length)}  # fmt: skip
     lines = [
         {
             "model": f"{mixer_style(mixer).label}, ours",
@@ -99,12 +100,12 @@ def lra_published(listops: ResultSet | None, text: ResultSet | None) -> Table:
     return render(pd.DataFrame(lines), note=note, caption="Ours and published accuracies; not comparable.")
 
 
-def _at(results: ResultSet | None, length) -> tuple[pd.Series, int]:
+def _at(results: ResultSet | None, length: Callable[[ResultSet], int]) -> tuple[pd.Series, int]:
     """Test accuracies by mixer and direction at the longest length of training, and that length."""
     if results is None:
         return pd.Series(dtype=float), 0
-    rows = tuned(results).metric("accuracy", length=length())
-    return rows.groupby(["mixer", "direction"])["value"].mean(), length()
+    rows = tuned(results).metric("accuracy", length=length(results))
+    return rows.groupby(["mixer", "direction"])["value"].mean(), length(results)
 
 
 def _parameters(several: tuple[ResultSet | None, ...], mixer: str) -> str:

@@ -147,7 +147,7 @@ def pg19_learning(results: ResultSet) -> go.Figure:
                     x=rounded(read), y=rounded(run["value"]), mode="lines", opacity=0.7, name=style.label,
                     legendgroup=style.label, showlegend=False, meta="seeds",
                     line={"color": style.color, "dash": style.dash, "width": 3 if mixer == "hml" else 1.2},
-                    hovertemplate=f"{text}<br>hml show {digest[:8]}<extra></extra>",
+                    hovertemplate=f"{text}<br>hml show {str(digest)[:8]}<extra></extra>",
                 )  # fmt: skip
                 fig.add_trace(curve, **where)
     return stamp(crowded(fig, best="lowest"), results)

@@ -130,7 +130,7 @@ def _ratios(results: ResultSet) -> dict[int, pd.Series]:
     """Key width → η*/(1 − γ) of the leapfrog by γ."""
     rows = results.metric("boundary", dynamics="leapfrog").sort_values("gamma")
     return {
-        int(n): part.set_index("gamma")["value"] / (1 - part.set_index("gamma").index.to_series())
+        int(n): part.set_index("gamma")["value"] / (1 - part.set_index("gamma").index.to_series())  # pyright: ignore[reportArgumentType] # a width
         for n, part in rows.groupby("head_dim")
     }
 

@@ -5,6 +5,8 @@ unless a rule says otherwise. Two within .02 of one another count as equal, one 
 worse.
 """
 
+from typing import Any
+
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import paired_difference
 from hmlcore.studies.kit.claim import CONFIRMED, FAR, NEAR, REFUTED, UNDECIDED, Claim, Verdict, listed
@@ -13,7 +15,7 @@ FIXED = ("quad", "sep", "mlp", "kick")
 ADDRESSED = ("leapfrog", "oscillator")
 
 
-def _scores(results: ResultSet) -> dict[str, float]:
+def _scores(results: ResultSet) -> dict[Any, float]:
     return results.metric("accuracy").groupby("variant")["value"].mean().to_dict()
 
 

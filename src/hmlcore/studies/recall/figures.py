@@ -46,7 +46,7 @@ def _best(results: ResultSet) -> dict[str, str]:
     rows = results.metric("accuracy", pairs=pairs, mixer=["hml", "attention"])
     for mixer, part in rows.groupby("mixer"):
         widths = part.groupby("d_model")[["value", "state_bytes"]].mean()
-        best = widths.loc[widths["value"].idxmax()]
+        best = widths.iloc[int(widths["value"].argmax())]
         found[f"recall_{mixer}_best"] = three(best["value"])
         found[f"recall_{mixer}_best_state"] = bytes_text(best["state_bytes"])
     return found

@@ -43,7 +43,7 @@ def ratios(results: ResultSet, metric: str, over: str, under: str) -> pd.DataFra
     frame = frame.assign(spread=frame["spread"].fillna(0.0))
     table = frame.pivot_table(index="length", columns="mixer", values=["value", "spread"]).dropna()
     ratio = table["value", over] / table["value", under]
-    return pd.DataFrame({"ratio": ratio, "noise": table["spread"].sum(axis=1)})
+    return pd.DataFrame({"ratio": ratio, "noise": table["spread"].sum(axis=1)})  # pyright: ignore[reportCallIssue, reportArgumentType] # over mixers
 
 
 def _at_most(bound: float, table: pd.DataFrame, words: str) -> Verdict:
@@ -122,10 +122,10 @@ def flat_decoding(results: ResultSet) -> Verdict:
     if len(rows) < 2:
         return _NOTHING
     evidence = "a token: " + ", ".join(
-        f"{1e6 * row.value:.0f} µs and {row.bytes_moved:,.0f} bytes after {int(row.length):,}"
+        f"{1e6 * row.value:.0f} µs and {row.bytes_moved:,.0f} bytes after {int(row.length):,}"  # pyright: ignore[reportOperatorIssue, reportArgumentType] # numbers
         for row in rows.itertuples()
     )
-    slow, fast = rows.loc[rows["value"].idxmax()], rows.loc[rows["value"].idxmin()]
+    slow, fast = rows.loc[rows["value"].idxmax()], rows.loc[rows["value"].idxmin()]  # pyright: ignore[reportCallIssue, reportArgumentType] # rows that are there
     ratio, noise = slow["value"] / fast["value"], slow["spread"] + fast["spread"]
     if rows["bytes_moved"].nunique() > 1:
         return REFUTED, evidence
