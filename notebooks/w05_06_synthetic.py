@@ -158,7 +158,7 @@ counting_solved(counting)
 # In others the sums of validation were too short to show the drift, so that rotors were left as they were and lost count later.
 # The GRU, whose state is not linear, solves parity in every seed, and little else.
 #
-# Both can be helped, so the question was asked again, of other seeds of the rotors alone: with up to twice the steps for those that need them, and rounding that is decided by sums four times as long as before.
+# Both can be helped, so the question was asked again, of other seeds of the rotors alone: with up to twice the steps for those that need them, and rounding that is decided by longer sums than before.
 # Its rule was written after the first seeds had been seen and before any run of its own.
 
 # %% tags=["hide-input"]
