@@ -173,6 +173,9 @@ def test_every_row_is_tuned_over_the_same_rates_and_tested_with_fresh_seeds(prof
     assert all(len(rates) == 1 for (case, *_), rates in tried.items() if case in GATE_TRIAL)
     for case, rows in (dict.fromkeys(FAMILY, ROWS) | GATE_TRIAL).items():
         assert {row for task, row, _ in tried if task == case} == set(rows)
+    for s in tuning:
+        whole = cases(profile)[s["task"]]["steps"]
+        assert s["steps"] == (max(3, whole // 3) if FAMILY.get(s["task"]) == "books" else whole)
     met = [(s["task"], s["variant"], s["seed"]) for s in tests]
     assert sorted(met) == sorted(itertools.product(FAMILY, ROWS, SEEDS[profile]))
 

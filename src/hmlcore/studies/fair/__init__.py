@@ -3,11 +3,12 @@
 The rules, fixed before the runs.
 
 **Care.** Every row is tuned alone, case by case, on validation: each of its configurations at three learning
-rates, and one further where an edge wins, with seed 0 of `fair_tuning`; the configuration and the rate with the
-best score go on. HML has one configuration, its rivals have the starts, the layouts or the heads that their
-authors or this book gave them. All have the parameters of attention, and the memories whose size can be set
-2·N·d_model floats a block, N = d_model / heads. All stand on one ground (`kit.ground`) and are trained by Muon
-with AdamW; a run ends early once .99 of its training answers are right.
+rates, and one further where an edge wins, with seed 0 of `fair_tuning`; of books it reads a third of what the
+test's runs read. The configuration and the rate with the best score go on. HML has one configuration, its
+rivals have the starts, the layouts or the heads that their authors or this book gave them. All have the
+parameters of attention, and the memories whose size can be set 2·N·d_model floats a block, N = d_model / heads.
+All stand on one ground (`kit.ground`) and are trained by Muon with AdamW; a run ends early once .99 of its
+training answers are right.
 
 **Test.** `fair` trains five fresh seeds of each row at what tuning chose, and tests. No choice has seen them.
 
