@@ -179,6 +179,9 @@ def test_the_loss_is_the_share_of_the_right_value():
         for i, r in enumerate(reads)
     ]
     assert recall_loss(read, wanted, generator()).item() == pytest.approx(-sum(own).item() / 6, rel=1e-5)
+    half = torch.zeros(2, 6, 4, dtype=torch.float16, requires_grad=True)
+    recall_loss(half, half, generator()).backward()
+    assert half.grad.isfinite().all(), "vectors without a length"
     assert recall_loss(normal(2, 500, 4), normal(2, 500, 4, seed=3), generator()).item() > math.log(20)
 
 

@@ -255,6 +255,53 @@ def test_refusals_of_calls():
     assert same(kept, state)
 
 
+EVERY = pytest.mark.parametrize(("gate", "address", "evict"), CASES)
+
+
+def of(gate, address, evict) -> Sparse:
+    return built(gate=gate, address=address, evict=evict, density=None if gate == "every" else 0.3)
+
+
+@EVERY
+def test_a_state_is_stored_without_what_computed_it(gate, address, evict):
+    model, tokens = of(gate, address, evict), drawn()
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            begun = model.init_state(3)
+            _, read = model(tokens)
+            _, gone_on = model(tokens[:, :11], read)
+            _, stepped = model.step(tokens[:, 0], read)
+            _, apart = model(tokens[:, :9], map_state(lambda *x: torch.cat([y[:1] for y in x]), read, begun))
+        for how, state in enumerate((begun, read, gone_on, stepped, apart)):
+            for part in state:
+                for name, x in part._asdict().items():
+                    assert x.untyped_storage().nbytes() == x.nbytes, (how, name)
+
+
+@EVERY
+def test_a_batch_of_none_is_a_batch(gate, address, evict):
+    model = of(gate, address, evict)
+    tokens = torch.zeros(0, 19, dtype=torch.long)
+    logits, state = model(tokens)
+    step, _ = model.step(tokens[:, 0], state)
+    assert logits.shape == (0, 19, CONFIG.vocab_size) and step.shape == (0, CONFIG.vocab_size)
+    logits.sum().backward()
+    assert all(p.grad is None or p.grad.count_nonzero() == 0 for p in model.parameters())
+
+
+@EVERY
+def test_fp16_is_finite_where_a_key_has_no_length(gate, address, evict):
+    """Zeros: in fp16 their length bounded from below is 0 as well."""
+    model, tokens = of(gate, address, evict), drawn()
+    torch.nn.init.zeros_(model.memory.to_key.weight)
+    with torch.autocast("cpu", torch.float16):
+        mixed, _ = model.train()(tokens)
+    grads = torch.autograd.grad(mixed.float().mean(), list(model.parameters()), allow_unused=True)
+    narrow, state = model.eval().half()(tokens)
+    assert all(x.isfinite().all() for x in (mixed, narrow, *(x for part in state for x in part)))
+    assert all(g is None or g.isfinite().all() for g in grads)
+
+
 def test_a_nan_stays_in_its_stream():
     model, tokens = built(), drawn()
     with torch.no_grad():

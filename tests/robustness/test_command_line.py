@@ -4,6 +4,12 @@ import pytest
 import torch
 from bad_values import at_once
 
+# What a verb imports is there before it is given two seconds: an import that is broken off stays broken.
+# Models without numbers import the last one.
+import hmlcore.models.generation
+import hmlcore.runner.bench
+import hmlcore.runner.grid
+import torch._dynamo
 from hmlcore import cli
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.models.saved import save_model
@@ -33,11 +39,14 @@ CASES = [
     (["pack", "copy"], "--with", [*FILE, "file", "."]),
     (["pack", "copy"], "--drop", NAME), (["tune"], "", NAME), (["tune", "copy"], "--profile", NAME),
     (["verify"], "", NAME), (["verify"], "--profile", NAME), (["verify"], "--sample", COUNT),
-    (["verify"], "--seed", SEED), (["verify"], "--run", [name for name in NAME if name]),
+    (["verify"], "--seed", SEED), (["verify"], "--run", NAME),
     (["show"], "", NAME), (["show", "0123"], "--profile", NAME), (["bench"], "--profile", NAME),
     (["bench"], "--lengths", COUNT), (["bench"], "--only", NAME), (["bench"], "--only=mixer", NAME),
     (["figures"], "--profile", NAME), (["figures", "--profile=smoke"], "--out", FOLDER),
-    (["book"], "--profile", NAME),
+    (["book"], "--profile", NAME), (["status"], "", NAME), (["status"], "--profile", NAME), (["plan"], "", NAME),
+    (["plan"], "--profile", NAME), (["plan"], "--tflops", ["", "one", "nan", "inf", "1e999", "0", "-1", LONG]),
+    (["plan"], "--utilisation", CHANCE), (["paper"], "--profile", NAME), (["arxiv"], "--profile", NAME),
+(["explore", "--no-browser"], "--port", [n for n in [*COUNT, "65536"] if n != "0"]),
 ]  # fmt: skip
 
 
@@ -82,3 +91,15 @@ def test_one_line(command, argument, values, capsys, monkeypatch):
         value[:40]: wrong([*command, f"{argument}={value}" if argument else value], capsys) for value in values
     }
     assert {value: answer for value, answer in answers.items() if answer} == {}
+
+
+def test_every_argument_is_asked():
+    """Of every verb; switches take no value."""
+    verbs = next(action.choices for action in cli._parser()._actions if action.choices)
+    taken = {
+        (verb, action.option_strings[0] if action.option_strings else "")
+        for verb, parser in verbs.items()
+        for action in parser._actions
+        if action.nargs != 0
+    }
+    assert {(command[0], argument.partition("=")[0]) for command, argument, _ in CASES} == taken

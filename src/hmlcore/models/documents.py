@@ -11,11 +11,11 @@ from hmlcore.ops.packing import check_cu_seqlens
 
 
 def by_token(name: str, ids: Tensor, tokens: Tensor) -> Tensor:
-    """`ids` for each of tokens [B, T]. Raises: HmlcoreError unless they are integers [B, T] or [1, T]."""
+    """`ids` for each of tokens [B, T]. Raises: HmlcoreError unless they are integers [B, T], [1, T] or [T]."""
     batch, length = tokens.shape
     require(
-        ids.ndim == 2 and len(ids) in (1, batch) and ids.shape[1] == length,
-        f"{name} must be [B, {length}] or [1, {length}], got {tuple(ids.shape)}",
+        tuple(ids.shape) in ((batch, length), (1, length), (length,)),
+        f"{name} must be [B, {length}], [1, {length}] or [{length}], got {tuple(ids.shape)}",
     )
     require(not ids.is_floating_point(), f"{name} must be integers, got {ids.dtype}")
     return ids.expand(batch, length)
@@ -32,8 +32,8 @@ def document_starts(
 
     Args:
         counted: [B, T], false for padding; None: all count.
-        position_ids: [B, T] or [1, T], rising by one within a document and beginning again with the next.
-        seq_idx: [B, T] or [1, T], another number for the next document.
+        position_ids: [B, T], [1, T] or [T], rising by one within a document and beginning again with the next.
+        seq_idx: [B, T], [1, T] or [T], another number for the next document.
         cu_seq_lens: [S + 1] bounds of documents in a batch of one, by what they are called.
     Raises: HmlcoreError for positions with gaps, what has another shape, and where two disagree.
     """

@@ -207,7 +207,7 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
 
         Args:
             attention_mask: [B, T], or with a cache [B, tokens so far + T]; 0 for padding, whose logits are 0.
-            position_ids: [B, T] or [1, T]. They do not enter the mixers; where they begin again, another
+            position_ids: [B, T], [1, T] or [T]. They do not enter the mixers; where they begin again, another
                 document does, which sees nothing of those before it.
             past_key_values: the memory to go on from, once.
             labels: [B, T], compared with the logits one place before; −100 does not count. A collator puts

@@ -1,10 +1,10 @@
 """What a memory may be trained for beside its task: to give back what was written some tokens before."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.errors import require
+from hmlcore.ops.precision import normalize
 
 TEMPERATURE = 0.1
 MOST = 64
@@ -30,8 +30,8 @@ def recall_loss(read: Tensor, wanted: Tensor, generator: torch.Generator) -> Ten
     if count > MOST:
         chosen = torch.randperm(count, generator=generator)[:MOST].to(read.device)
         read, wanted = read[:, chosen], wanted[:, chosen]
-    wanted = F.normalize(wanted.detach(), dim=-1)
-    logits = F.normalize(read, dim=-1) @ wanted.mT / TEMPERATURE
+    wanted = normalize(wanted.detach())
+    logits = normalize(read) @ wanted.mT / TEMPERATURE
     own = torch.eye(logits.shape[-1], dtype=torch.bool, device=read.device)
     logits = logits.masked_fill((wanted @ wanted.mT > 1 - 1e-4) & ~own, -torch.inf)
     return -logits.log_softmax(-1).diagonal(dim1=-2, dim2=-1).mean()

@@ -28,9 +28,7 @@ def held(score: Tensor, density: float, control: Control) -> tuple[Tensor, Contr
     its own quantile.
     """
     score = score.detach()
-    low, at, high = (
-        score.quantile(max(0.0, 1 - part), dim=1) for part in (min(1.0, 2 * density), density, density / 2)
-    )
+    low, at, high = (_top(score, part) for part in (min(1.0, 2 * density), density, density / 2))
     slope = ((high - low) / (min(1.0, 2 * density) - density / 2)).clamp_min(1e-6)
     begun = control.begun > 0
     theta = torch.where(begun, control.theta, at)
@@ -38,3 +36,8 @@ def held(score: Tensor, density: float, control: Control) -> tuple[Tensor, Contr
     passed = score > theta[:, None]
     share = passed.to(score.dtype).mean(1)
     return passed, Control(theta + _GAIN * slope * (share - density), slope, torch.ones_like(slope))
+
+
+def _top(score: Tensor, part: float) -> Tensor:
+    """What that part of each row of scores [B, U] is above; torch has no quantile of no rows."""
+    return score.quantile(max(0.0, 1 - part), dim=1) if len(score) else score[:, 0]

@@ -12,6 +12,7 @@ from hmlcore.models.sparse.config import SparseConfig
 from hmlcore.models.sparse.controller import Control, held
 from hmlcore.models.sparse.gates import Evidence, Stats, build_gate, followed
 from hmlcore.ops.hashing import uniform_of
+from hmlcore.ops.precision import normalize
 from hmlcore.ops.sparse_read import sparse_read
 from hmlcore.ops.sparse_write import Fate, Offers, Slots, gather_buckets, sparse_write
 
@@ -79,7 +80,7 @@ class SlotMemory(nn.Module):
     def read(self, x: Tensor, ids: Tensor, slots: Slots) -> Seen:
         """What slots of earlier chunks say to tokens x [B, U, d_model]."""
         hidden = self.norm(x)
-        keys = F.normalize(self.to_key(hidden), dim=-1)
+        keys = normalize(self.to_key(hidden))
         buckets = self.address.read(keys, ids)
         read, _ = sparse_read(
             keys, buckets, slots.keys.to(keys.dtype), slots.values.to(keys.dtype), slots.time >= 0,
@@ -133,7 +134,7 @@ class SlotMemory(nn.Module):
         if c.evict == "oldest":
             return time
         if c.evict == "random":
-            number = torch.arange(time[0].numel(), device=time.device).view(time.shape[1:])
+            number = torch.arange(time.shape[1:].numel(), device=time.device).view(time.shape[1:])
             return uniform_of(c.seed, (now // c.chunk)[:, None, None], number)
         age = now.float()[:, None, None] - time / self.address.write_lanes
         horizon = c.buckets * c.ways / (c.density or 1.0)
@@ -152,7 +153,8 @@ class SlotMemory(nn.Module):
         near = gather_buckets(slots.keys.to(cues.keys.dtype), first)
         there = gather_buckets((slots.time >= 0)[..., None], first)[..., 0]
         cosine = torch.einsum("bud,buwd->buw", cues.keys, near).masked_fill(~there, -1.0).amax(-1)
-        residual = (values - cues.read).square().sum(-1) / values.square().sum(-1).clamp_min(1e-6)
+        values, read = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (values, cues.read))
+        residual = (values - read).square().sum(-1) / values.square().sum(-1).clamp_min(1e-6)
         alone, after = surprise
         return Evidence(
             ids, cues.ids, position, seen.hidden, alone, after, cosine, residual.float(), self.config.seed

@@ -16,6 +16,7 @@ from hmlcore.models.sparse.config import SparseConfig
 from hmlcore.models.sparse.memory import DTYPES, Cues, Seen, SlotMemory, Written
 from hmlcore.models.sparse.state import SparseState, empty_state
 from hmlcore.ops.finite import visible
+from hmlcore.ops.packing import at_ends
 from hmlcore.ops.sparse_write import empty_slots
 
 
@@ -157,8 +158,9 @@ class Sparse(Backbone):
         self._record(ids, position, after, written)
         return hidden, SparseState(
             *written.slots, tokens=memory.tokens, filled=memory.filled, chunks=memory.chunks + 1,
-            last_key=seen.keys[:, -1], last_bucket=seen.buckets[:, -1].int(), last_read=seen.read[:, -1],
-            last_hidden=hidden[:, -1].detach(), last_alone=alone[:, -1].detach(), last_id=ids[:, -1].int(),
+            last_key=at_ends(seen.keys), last_bucket=at_ends(seen.buckets).int(), last_read=at_ends(seen.read),
+            last_hidden=at_ends(hidden.detach()), last_alone=at_ends(alone.detach()),
+            last_id=at_ends(ids).int(),
             **written.stats._asdict(), **written.control._asdict(),
         )  # fmt: skip
 

@@ -1,12 +1,12 @@
 """By learned centroids (V68): a codebook that follows the keys it is given, as in VQ-VAE."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.checks import check_int, check_number
 from hmlcore.errors import require
 from hmlcore.models.sparse.addresses.semantic import Semantic
+from hmlcore.ops.precision import normalize
 
 
 class Centroids(Semantic):
@@ -41,7 +41,7 @@ class Centroids(Semantic):
     def learn(self, keys: Tensor) -> None:
         keys = keys.detach().to(self.codes.dtype)
         best, own = (keys @ self.codes.T).max(-1)
-        count = torch.zeros_like(self.mass).index_add_(0, own, torch.ones_like(best))
+        count = torch.zeros_like(self.mass).index_add_(0, own, torch.ones_like(own, dtype=self.mass.dtype))
         # Out of place: what an earlier call has been differentiated through stays as it was.
         self.mass = self.decay * self.mass + (1 - self.decay) * count
         self.sums = self.decay * self.sums + (1 - self.decay) * torch.zeros_like(self.sums).index_add_(
@@ -51,4 +51,4 @@ class Centroids(Semantic):
         if len(dead):
             worst = keys[best.argsort(stable=True)[: len(dead)]]
             self.mass[dead], self.sums[dead] = 1.0, worst
-        self.codes = F.normalize(self.sums, dim=-1)
+        self.codes = normalize(self.sums)

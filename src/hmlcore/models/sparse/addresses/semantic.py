@@ -1,10 +1,10 @@
 """By direction of the key: cues that mean the same fall together, if keys have learned that they do."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.models.sparse.addresses.base import Address, check_codebook
+from hmlcore.ops.precision import normalize
 
 
 class Semantic(Address):
@@ -15,11 +15,11 @@ class Semantic(Address):
 
     def __init__(self, buckets: int, d: int):
         super().__init__(buckets, d)
-        self.register_buffer("codes", F.normalize(torch.randn(buckets, d), dim=-1))
+        self.register_buffer("codes", normalize(torch.randn(buckets, d)))
 
     def set_codebook(self, codes: Tensor) -> None:
         """Take other directions [N, d]. Raises: HmlcoreError for another size."""
-        self.codes.copy_(F.normalize(check_codebook(codes, self.buckets, self.d), dim=-1))
+        self.codes.copy_(normalize(check_codebook(codes, self.buckets, self.d)))
 
     def nearest(self, keys: Tensor, count: int) -> Tensor:
         """The `count` codes nearest to each key, the nearest first."""
