@@ -11,6 +11,7 @@ AWAITED: tuple[str, ...] = (
     "sparse_recall",
     "sparse_ladder",
     "holographic_cost",
+    "holographic_tuning",
     "holographic_tasks",
     "holographic_ablation",
 )

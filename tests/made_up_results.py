@@ -724,6 +724,15 @@ def bound_task_run(seed, variant="holographic", task="recall", own=0.9, others=0
     return Run(spec("holographic_tasks", BOUND[variant], seed, lr=0.01, **named), provenance(), rows)
 
 
+def bound_tuning_run(variant, mixer, lr, score, task="recall", **changes) -> Run:
+    """One rate of a memory, on validation."""
+    named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
+    rows = [{"metric": m, "value": score, "n": 100, "length": 32, "split": "validation"}
+            for m in ("score", "accuracy")]  # fmt: skip
+    rows = [row | {"variant": variant, "task": task} for row in rows]
+    return Run(spec("holographic_tuning", mixer, 0, lr=lr, **named), provenance(), rows)
+
+
 def bound_part_run(seed, variant="unitary", task="recall", value=0.9, **changes) -> Run:
     """One variant of the layer at `value`."""
     named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
@@ -743,8 +752,11 @@ def fill_holographic(store: Store, seeds=3, profile="laptop") -> Store:
             for task in ("recall", "overwrite", "copy", "needle", "bytes"):
                 store.write(bound_task_run(seed, variant, task, profile=profile))
         for variant in PARTS:
-            for task in ("recall", "overwrite"):
+            for task in ("recall", "overwrite") if variant in ("unitary", "convolution") else ("recall",):
                 store.write(bound_part_run(seed, variant, task, profile=profile))
+    for variant, mixer in (BOUND | {"as described": "holographic_legacy"}).items():
+        for lr, score in ((0.003, 0.5), (0.01, 0.7), (0.03, 0.4)):
+            store.write(bound_tuning_run(variant, mixer, lr, score, profile=profile))
     return store
 
 

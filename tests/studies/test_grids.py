@@ -16,6 +16,7 @@ from hmlcore.runner.model import build_model, model_config
 from hmlcore.runner.select import label
 from hmlcore.studies import experiments, folder_of, get_experiment, protocol
 from hmlcore.studies.ablation.grid import FACTORS
+from hmlcore.studies.holographic.grid import PARTS, PARTS_OF
 from hmlcore.studies.kit.comparison import HEADLINE, read_rates, task_from
 from hmlcore.studies.kit.study import PROFILES, check_profile
 from hmlcore.studies.rotors.grid import CHOSEN
@@ -37,7 +38,7 @@ each = pytest.mark.parametrize(("name", "profile"), list(GRIDS))
 # The books' grid has parts of several kinds (tuning, all mixers, the headline pair), that of the comparison
 # chooses before it tests: they have tests of their own.
 # The models of the explorers are shown, one seed each, and compared by nobody.
-SEVERAL_KINDS = ("pg19", "fair_tuning", "fair", "explorer-models")
+SEVERAL_KINDS = ("pg19", "fair_tuning", "fair", "holographic_tuning", "explorer-models")
 each_of_one_kind = pytest.mark.parametrize(
     ("name", "profile"), [key for key in GRIDS if key[0] not in SEVERAL_KINDS]
 )
@@ -75,6 +76,9 @@ def test_every_mixer_has_the_same_seeds_and_beyond_smoke_there_are_three(name, p
         if name == "synthetic_ablation" and group[0]["task"] != "copy":
             # Blanks, on which energy can be penalised, are in copy alone.
             contestants = {v for v in everybody if FACTORS[v][0] != "A4"}
+        if name == "holographic_ablation":  # some are asked for recall alone
+            contestants = set(PARTS_OF[group[0]["task"]])
+            mixers = {PARTS[v][0] for v in contestants}
         assert {s["mixer"] for s in group} == mixers
         unique = set if name in MORE_RATES else list
         seeds = {c: sorted(unique([s["seed"] for s in group if contestant(s) == c])) for c in contestants}

@@ -1,28 +1,36 @@
-"""The grids of tasks and parts: equal parameters, equal floats of state, one rate, seeds outermost."""
+"""The grids of tasks and parts: equal parameters, equal floats of state, each at its rate, seeds outermost."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from hmlcore.studies.holographic import LAYER, RIVALS, capacity, cost
-from hmlcore.studies.kit.comparison import DEFAULT, case_spec, task_spec
+from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, capacity, cost
+from hmlcore.studies.kit.comparison import DEFAULT, case_spec, scored, task_spec
 from hmlcore.studies.kit.families import cases, measure
 from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
 from hmlcore.studies.kit.study import Protocol
+from hmlcore.studies.kit.tuning import Tuned, rates_due, rates_to_try, read_tuned
+from hmlcore.tasks.needle import RULER
 
 TASKS = ("recall", "overwrite", "copy", "needle", "bytes")
-PARTS_OF = ("recall", "overwrite")
 WEIGHT = 0.1
 """Of the loss beside the task's."""
+TUNING = 0
+"""The seed that rates are chosen with; it is never tested."""
+SEEDS = {"smoke": [1, 2, 3], "laptop": [1, 2, 3, 4, 5], "full": [1, 2, 3, 4, 5]}
 _SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
-        lr=1e-2, seeds=3, parts_seeds=3, steps=3, text=3, lag=6, overwrite=([(2, 4)], [(2, 4)]), vocab=34,
+        lrs=[1e-2], steps=3, lag=6, overwrite=([(2, 4)], [(2, 4)]), vocab=34, examples=4, needle=[48, 96],
+        books=dict(steps=3),
     ),
     "laptop": dict(
-        lr=1e-2, seeds=5, parts_seeds=3, steps=1000, text=400, lag=12,
-        overwrite=([(2, 8), (4, 12), (8, 24)], [(4, 12), (8, 24), (8, 48)]), vocab=130,
+        lrs=[3e-3, 1e-2, 3e-2], steps=800, lag=12, examples=128, needle=[128, 512], vocab=130,
+        overwrite=([(2, 8), (4, 12), (8, 24)], [(4, 12), (8, 24), (8, 48)]),
+        books=dict(steps=300, d_model=64, examples=256),
     ),
     "full": dict(
-        lr=3e-3, seeds=5, parts_seeds=5, steps=20_000, text=20_000, lag=48,
-        overwrite=([(8, 32), (16, 64), (32, 128)], [(32, 128), (64, 256)]), vocab=1026,
+        lrs=[1e-3, 3e-3, 1e-2], steps=20_000, lag=48, examples=1024, needle=[512, 4096, 16_384], vocab=1026,
+        overwrite=([(8, 32), (16, 64), (32, 128)], [(32, 128), (64, 256)]), books=dict(steps=20_000),
     ),
 }  # fmt: skip
 PARTS: dict[str, tuple[str, dict, float]] = {
@@ -40,6 +48,9 @@ PARTS: dict[str, tuple[str, dict, float]] = {
     "as described and keys redrawn": ("holographic_legacy", {"keys": "redrawn"}, 0.0),
 }
 """Variant → mixer, what it is given beside `dim`, the weight of its loss."""
+MADE_OF = tuple(v for v, (mixer, _, weight) in PARTS.items() if mixer == LAYER and not weight)
+PARTS_OF = {"recall": tuple(PARTS), "overwrite": MADE_OF}
+"""Task → the variants that are asked there."""
 
 
 def floats(s: dict) -> int:
@@ -67,60 +78,103 @@ def _cases(profile: str) -> dict[str, dict]:
     named = {name: [task_spec("overwrite", keys=k, writes=w, vocab=s["vocab"]) for k, w in sizes]
              for name, sizes in (("train", train), ("test", test))}  # fmt: skip
     found["overwrite"] = own | named
-    return {
-        task: found[task] | {"steps": s["text" if task == "bytes" else "steps"]}
-        | ({"solved_at": None} if task == "bytes" else {})
-        for task in TASKS
-    }  # fmt: skip
+    found["needle"] |= {"test": [task_spec("needle", length=n, **RULER["multikey_1"]) for n in s["needle"]]}
+    sizes = {key: s[key] for key in ("steps", "examples")}
+    books = s["books"] | {"solved_at": None}
+    return {task: found[task] | sizes | (books if task == "bytes" else {}) for task in TASKS}
 
 
 def _spec(
-    experiment: str, profile: str, task: str, variant: str, mixer: str, arguments: dict, seed: int, **own
-):
+    experiment: str, profile: str, task: str, variant: str, mixer: str, arguments: dict, seed: int, lr: float,
+    **own,
+):  # fmt: skip
+    s = _cases(profile)[task]
+    choice = experiment == "holographic_tuning"
+    if choice and task == "bytes":
+        s["steps"] = max(3, s["steps"] // 3)
     spec = case_spec(
-        experiment, profile, task, _cases(profile)[task], mixer, seed, _SETTINGS[profile]["lr"],
-        variant=variant, mixer_args=arguments, optimizer="muon", **own,
+        experiment, profile, task, s, mixer, seed, lr, variant=variant, mixer_args=arguments, optimizer="muon",
+        **own,
     )  # fmt: skip
+    if choice:
+        spec["evaluate"] = scored(s["train"], "validation", s["examples"])
     spec["model"] |= model_ground()
     return spec
 
 
-def tasks_grid(profile: str) -> list[dict]:
-    """Every memory on every task, seeds outermost."""
+def _stored(profile: str) -> Mapping:
+    return read_tuned(Path(__file__).parent).get(profile, {}).get("holographic_tuning", {})
+
+
+def _tuned(profile: str, task: str, variant: str, mixer: str) -> Tuned | None:
+    return _stored(profile).get(f"{task}, {variant}", {}).get(mixer)
+
+
+def tuning_grid(profile: str) -> list[dict]:
+    """Every memory at every rate on every task, and the system as described on recall; of books a third of the
+    steps. Nothing here is tested."""
     found = _cases(profile)
+    rows = {task: {v: given(v, s) for v in (LAYER, *RIVALS)} for task, s in found.items()}
+    rows["recall"][DESCRIBED] = part(DESCRIBED, found["recall"], profile)[:2]
     return [
-        _spec("holographic_tasks", profile, task, variant, *given(variant, found[task]), seed)
-        for seed in range(_SETTINGS[profile]["seeds"])
-        for task in TASKS
-        for variant in (LAYER, *RIVALS)
+        _spec("holographic_tuning", profile, task, variant, mixer, arguments, TUNING, lr)
+        for task, variants in rows.items()
+        for variant, (mixer, arguments) in variants.items()
+        for lr in rates_to_try(_SETTINGS[profile]["lrs"], _tuned(profile, task, variant, mixer))
     ]
 
 
-def parts_grid(profile: str) -> list[dict]:
-    """Every variant of the layer on recall and overwriting, at equal floats of state."""
+def _rate(profile: str, task: str, variant: str, mixer: str) -> float:
+    (lr,) = rates_due(_SETTINGS[profile]["lrs"], _tuned(profile, task, variant, mixer), tunes=False)
+    return lr
+
+
+def tasks_grid(profile: str) -> list[dict]:
+    """Every memory on every task at its rate, fresh seeds outermost."""
     specs = []
-    for seed in range(_SETTINGS[profile]["parts_seeds"]):
-        for task in PARTS_OF:
-            s = _cases(profile)[task]
-            size = floats(s)
-            for variant, (mixer, own, weight) in PARTS.items():
-                if mixer == LAYER:
-                    arguments = {"dim": size // own.get("slots", 1)} | norm_ground()
-                else:  # its unbinding is a map of D to D, which leaves little for an MLP
-                    arguments = {"dim": s["d_model"], "slots": size // s["d_model"]}
-                arguments |= {"lag": _SETTINGS[profile]["lag"]} if variant == "loss at random lags" else {}
-                beside = {"auxiliary": weight} if weight else {}
+    for seed in SEEDS[profile]:
+        for task, s in _cases(profile).items():
+            for variant in (LAYER, *RIVALS):
+                mixer, arguments = given(variant, s)
+                lr = _rate(profile, task, variant, mixer)
+                specs.append(_spec("holographic_tasks", profile, task, variant, mixer, arguments, seed, lr))
+    return specs
+
+
+def part(variant: str, s: dict, profile: str) -> tuple[str, dict, float]:
+    """The mixer of a variant, its arguments at equal floats of state, and the weight of its loss."""
+    mixer, own, weight = PARTS[variant]
+    size = floats(s)
+    if mixer == LAYER:
+        arguments = {"dim": size // own.get("slots", 1)} | norm_ground()
+    else:  # its unbinding is a map of D to D, which leaves little for an MLP
+        arguments = {"dim": s["d_model"], "slots": size // s["d_model"]}
+    arguments |= {"lag": _SETTINGS[profile]["lag"]} if variant == "loss at random lags" else {}
+    return mixer, arguments | own, weight
+
+
+def parts_grid(profile: str) -> list[dict]:
+    """What the layer is made of on recall and overwriting, the rest on recall; variants of one mixer share the
+    rate that was chosen for it there."""
+    specs, found = [], _cases(profile)
+    for seed in SEEDS[profile]:
+        for task, variants in PARTS_OF.items():
+            for variant in variants:
+                mixer, arguments, weight = part(variant, found[task], profile)
+                lr = _rate(profile, task, LAYER if mixer == LAYER else DESCRIBED, mixer)
                 specs.append(
                     _spec(
-                        "holographic_ablation", profile, task, variant, mixer, arguments | own, seed, **beside
+                        "holographic_ablation", profile, task, variant, mixer, arguments, seed, lr,
+                        **({"auxiliary": weight} if weight else {}),
                     )
-                )
+                )  # fmt: skip
     return specs
 
 
 PROTOCOLS = {
     "holographic_capacity": Protocol(capacity.grid, side_by_side=capacity.measure_all),
     "holographic_cost": Protocol(cost.grid, side_by_side=cost.measure_all),
+    "holographic_tuning": Protocol(tuning_grid, measure),
     "holographic_tasks": Protocol(tasks_grid, measure),
     "holographic_ablation": Protocol(parts_grid, measure),
 }
