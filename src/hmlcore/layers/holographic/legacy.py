@@ -115,20 +115,21 @@ class HolographicLegacy(Mixer):
         key = self._key(state.position, length, x)
         with torch.autocast(x.device.type, enabled=False):
             wide = [y.to(memory.dtype) for y in (u, v.to(key.dtype) * key, inputs)]
-            reads, path = [], []
+            reads, path, gates = [], [], []
             for *token, given in zip(*(y.unbind(1) for y in wide), strict=True):
-                c, memory = self._advance(*token, given=given, memory=memory)
+                c, g, memory = self._advance(*token, given=given, memory=memory)
                 reads.append(c)
                 if self.trace is not None:
                     path.append(memory)
+                    gates.append(g)
             c = torch.stack(reads, 1).to(q.dtype)
             if self.trace is not None:
-                self._record(torch.stack(path, 1), key, v)
+                self._record(torch.stack(path, 1), torch.stack(gates, 1), key, v)
         after = LegacyState(memory, state.position + length)
         return self.out_proj(torch.cat((q, c), -1)), after
 
-    def _advance(self, u: Tensor, s: Tensor, given: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """c [B, D] and the new memory from u, s [B, D], the gate's inputs [B, d_model] and M [B, S, D]."""
+    def _advance(self, u: Tensor, s: Tensor, given: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """c [B, D], g [B, S] and the new M from u, s [B, D], the gate's inputs [B, d_model] and M [B, S, D]."""
         dtype = memory.dtype
         r = memory * u[:, None]
         share = (r @ self.choice.to(dtype)).softmax(-1)
@@ -138,7 +139,11 @@ class HolographicLegacy(Mixer):
         out = F.linear(F.silu(hidden), self.gate_out.weight.to(dtype), self.gate_out.bias.to(dtype))
         g = out.sigmoid()[..., None]
         mixed = (1 - g) * (1 - self.rate) * memory + g * s[:, None]
-        return c, self.gain.to(dtype) * mixed * mixed.square().mean(-1, keepdim=True).add(EPSILON).rsqrt()
+        return (
+            c,
+            g[..., 0],
+            self.gain.to(dtype) * mixed * mixed.square().mean(-1, keepdim=True).add(EPSILON).rsqrt(),
+        )
 
     def _key(self, position: Tensor, length: int, x: Tensor) -> Tensor:
         """p [B, T, D]."""
@@ -149,12 +154,13 @@ class HolographicLegacy(Mixer):
         numbers = position + torch.arange(length, device=x.device)
         return positional_signs(numbers, self.dim, 0).to(wide)
 
-    def _record(self, path: Tensor, key: Tensor, v: Tensor) -> None:
-        """Add to the trace `norm`, the lengths of slots [B, T, S]; and where gradients are asked for, what
-        :meth:`auxiliary` needs."""
+    def _record(self, path: Tensor, gates: Tensor, key: Tensor, v: Tensor) -> None:
+        """Add to the trace, over [B, T, S]: `write`, g; `keep`, (1 − g)(1 − λ), both before RMS; `norm`, the
+        lengths of slots; and where gradients are asked for, what :meth:`auxiliary` needs."""
         assert self.trace is not None
         own = {"path": path, "key": key, "value": v} if self.trace.differentiable else {}
-        self.trace.add(norm=path.norm(dim=-1), **own)
+        keep = (1 - gates) * (1 - self.rate)
+        self.trace.add(norm=path.norm(dim=-1), write=gates, keep=keep, **own)
 
     def auxiliary(self, trace: Trace, generator: torch.Generator) -> Tensor:
         """MSE of mean_s(M_s ∘ p) after token t and the value τ tokens before, whose key p is; τ = 0 in the

@@ -17,7 +17,10 @@ right.
 
 *Parts.* What bindings, slots and decays are worth on recall and on overwriting; on recall also losses beside
 the task's at lag 0 and at random lags, and the system as described, with keys of positions and with keys
-redrawn. Variants of the layer share its rate, those of the described system have their own.
+redrawn. Variants of the layer share its rate, those of the described system have their own. The layer's recall
+is also tested with its state stored in fewer bits between the pairs and the questions.
+
+*Portrait.* One model of each kind, one seed, to be looked into and not compared: its slots, gates and answers.
 
 Sizes, rates to try and rules were written before any run of tasks and parts. Until then the layer had been
 trained a few times on them, scored on validation alone, to see what the grids cost.
@@ -55,11 +58,16 @@ STUDY = Study(
         ),
         Experiment(
             "holographic_tasks", "Do superposed bindings do what attention and the delta rule do?",
-            factors=_CELL, criterion=_CHOOSES, conditions=_PLACES, mixers=(LAYER, *RIVALS.values()),
+            factors=_CELL, criterion=_CHOOSES, conditions=(*_PLACES, "stored"),
+            mixers=(LAYER, *RIVALS.values()),
         ),
         Experiment(
             "holographic_ablation", "What are bindings, slots, decays and a second loss worth?",
             factors=_CELL, criterion=_CHOOSES, conditions=_PLACES, mixers=(LAYER, "holographic_legacy"),
+        ),
+        Experiment(
+            "holographic_portrait", "What do slots hold while pairs are read and asked for?",
+            factors=_CELL, conditions=_PLACES, mixers=(LAYER, "holographic_legacy"),
         ),
     ),
 )  # fmt: skip

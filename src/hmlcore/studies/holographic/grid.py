@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, capacity, cost
-from hmlcore.studies.kit.comparison import DEFAULT, case_spec, scored, task_spec
+from hmlcore.models import Backbone
+from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, capacity, cost, portrait
+from hmlcore.studies.kit.comparison import DEFAULT, case_spec, scored, task_from, task_spec
 from hmlcore.studies.kit.families import cases, measure
 from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
 from hmlcore.studies.kit.study import Protocol
@@ -171,10 +172,23 @@ def parts_grid(profile: str) -> list[dict]:
     return specs
 
 
+def examine(model: Backbone, _untrained: object, spec: dict) -> list[dict]:
+    """Of the layer's recall, what storing its state in fewer bits costs."""
+    if spec["task"] != "recall" or spec["mixer"] != LAYER:
+        return []
+    rows = []
+    for entry in (e for e in spec["evaluate"] if e["split"] == "test"):
+        task = task_from(entry)
+        here = {**task.conditions(), "length": task.length, "split": "test"}
+        rows += [here | row for row in portrait.read_as_stored(model, task, entry["examples"])]
+    return rows
+
+
 PROTOCOLS = {
     "holographic_capacity": Protocol(capacity.grid, side_by_side=capacity.measure_all),
     "holographic_cost": Protocol(cost.grid, side_by_side=cost.measure_all),
     "holographic_tuning": Protocol(tuning_grid, measure),
-    "holographic_tasks": Protocol(tasks_grid, measure),
+    "holographic_tasks": Protocol(tasks_grid, measure, examine=examine),
     "holographic_ablation": Protocol(parts_grid, measure),
+    "holographic_portrait": Protocol(portrait.grid, measure, trace=portrait.trace),
 }
