@@ -17,7 +17,15 @@ from made_up import run
 from hmlcore import layers, models, ops, tasks, training
 from hmlcore.layers import MIXERS, build_mixer
 from hmlcore.layers.hml import FAMILY
-from hmlcore.models import Backbone, BackboneConfig, Classifier, SparseConfig, match_parameters
+from hmlcore.models import (
+    Backbone,
+    BackboneConfig,
+    Classifier,
+    MemorizingConfig,
+    RecurrentMemoryConfig,
+    SparseConfig,
+    match_parameters,
+)
 from hmlcore.models.generation import Sampling, generate
 from hmlcore.models.generation import read as read_prompt
 from hmlcore.models.sparse.addresses import ADDRESSES
@@ -147,6 +155,18 @@ def test_models():
     assert answers(partial(Classifier, **good), good, lambda made: made(TOKENS)) == []
     good = {"config": CONFIG, "target": 2000, "tolerance": 0.1}
     assert answers(partial(match_parameters, **good), good) == []
+
+
+def test_models_that_are_read_in_chunks():
+    size = {"d_model": WIDTH, "layers": 1, "d_ff": 12, "chunk": 2}
+    heads = {"num_heads": 2}
+    configs = (
+        MemorizingConfig(7, mixer_args={"window": 4, **heads}, capacity=4, top=2, **size),
+        RecurrentMemoryConfig(7, mixer_args=heads, memory_tokens=2, **size),
+    )
+    for config in configs:
+        names = [field.name for field in fields(config)]
+        assert answers(lambda c=config, **bad: replace(c, **bad).build(), names, speak) == []
 
 
 def test_models_with_a_sparse_memory():
@@ -321,6 +341,7 @@ def asked(package):
 
 def test_every_class_is_asked():
     thrown = {cls.__name__ for cls in (*MIXERS.values(), *TASKS.values(), *WORDS)}
-    thrown |= {"BackboneConfig", "Classifier", "Sampling", "SparseConfig", "TrainingConfig"}
+    thrown |= {"BackboneConfig", "Classifier", "Sampling", "TrainingConfig"}
+    thrown |= {"SparseConfig", "MemorizingConfig", "RecurrentMemoryConfig"}
     found = {name for package in (layers, models, tasks, training, kit) for name in asked(package)}
     assert found - PARTS == thrown

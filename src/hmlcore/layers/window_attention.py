@@ -43,6 +43,11 @@ class WindowAttention(RotaryAttention):
         self.window = window
 
     def forward(self, x: Tensor, state: WindowAttentionState | None = None):
+        y, _, after = self.attended(x, state)
+        return self.out_proj(y.flatten(2)), after
+
+    def attended(self, x: Tensor, state: WindowAttentionState | None = None):
+        """What each head has read [B, T, H, d]; its q, k and v [B, T, H, d], not rotated; the state after x."""
         state = self._begin(x, state)
         q, k, v, conv = self._project(x, state.conv)
         keys = torch.cat((state.keys.to(k.dtype), k), 1)
@@ -50,7 +55,7 @@ class WindowAttention(RotaryAttention):
         present = torch.cat((state.present, state.present.new_ones(x.shape[:2])), 1)
         y = window_attention(q, keys, values, present)
         last = (own(part[:, x.shape[1] :]) for part in (keys, values, present))
-        return self.out_proj(y.flatten(2)), WindowAttentionState(*last, conv=conv)
+        return y, (q, k, v), WindowAttentionState(*last, conv=conv)
 
     def init_state(self, batch, device=None, dtype=None) -> WindowAttentionState:
         shape = (batch, self.window - 1, self.num_heads, self.head_dim)

@@ -127,6 +127,8 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
     def from_backbone(cls, backbone: Backbone, **options) -> "HmlForCausalLM":
         """`backbone` itself, not a copy, as such a model; `options` are other fields of its configuration."""
         require(isinstance(backbone, Backbone), f"backbone must be a Backbone, got {type(backbone).__name__}")
+        kind = type(backbone.config)
+        require(kind in (BackboneConfig, SparseConfig), f"backbone must not be of a {kind.__name__}")
         given = asdict(backbone.config)
         own = {field.name for field in fields(BackboneConfig)}
         sparse = {name: given.pop(name) for name in set(given) - own}

@@ -15,13 +15,19 @@ from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
 from hmlcore.models.classifier import Classifier
+from hmlcore.models.memorizing import Memorizing, MemorizingConfig
+from hmlcore.models.recurrent_memory import RecurrentMemory, RecurrentMemoryConfig
 from hmlcore.models.sparse import Sparse, SparseConfig
 from hmlcore.models.tensor_file import detached, digest, read_whole, write_whole
 
 _FORMAT = "hmlcore model 1"
 _CHECKPOINT = "hmlcore checkpoint"
 _BLOCK = re.compile(r"(?<=\bblocks\.)\d+(?=\.)")
-_CONFIGS = {"Backbone": BackboneConfig, "Classifier": BackboneConfig, "Sparse": SparseConfig}
+_CONFIGS = {
+    "Backbone": BackboneConfig, "Classifier": BackboneConfig, "Sparse": SparseConfig,
+    "Memorizing": MemorizingConfig, "RecurrentMemory": RecurrentMemoryConfig,
+}  # fmt: skip
+_BACKBONES = (Backbone, Sparse, Memorizing, RecurrentMemory)
 
 
 class Saved(NamedTuple):
@@ -97,7 +103,7 @@ def count_blocks(names: Iterable[str]) -> int:
 
 def _config(model: Backbone | Classifier) -> dict:
     """What rebuilds `model`, without its weights."""
-    if type(model) is Backbone or type(model) is Sparse:
+    if isinstance(model, Backbone) and type(model) in _BACKBONES:
         return {"class": type(model).__name__, "backbone": asdict(model.config)}
     if type(model) is Classifier:
         return {

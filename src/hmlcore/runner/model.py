@@ -3,18 +3,31 @@
 import torch
 
 from hmlcore.errors import HmlcoreError
-from hmlcore.models import Backbone, BackboneConfig, Classifier, SparseConfig, match_parameters
+from hmlcore.models import (
+    Backbone,
+    BackboneConfig,
+    Classifier,
+    MemorizingConfig,
+    RecurrentMemoryConfig,
+    SparseConfig,
+    match_parameters,
+)
 from hmlcore.tasks import LabelledTask, Task
+
+_KINDS: dict[str, type[BackboneConfig]] = {
+    "memory": SparseConfig, "neighbours": MemorizingConfig, "segments": RecurrentMemoryConfig,
+}  # fmt: skip
+"""What a spec's model may have beside its blocks → the configuration whose further fields those are."""
 
 
 def model_config(spec: dict, vocab_size: int) -> BackboneConfig:
-    """The backbone of a spec, with the memory that ``model.memory`` describes, if it does: its MLP width chosen
-    to meet ``model.target_parameters`` within 1%."""
+    """The backbone of a spec, with the memory that ``model.memory``, ``model.neighbours`` or ``model.segments``
+    describes, if one does: its MLP width chosen to meet ``model.target_parameters`` within 1%."""
     model = spec["model"]
-    kind = SparseConfig if "memory" in model else BackboneConfig
-    config = kind(
+    field = next((name for name in _KINDS if name in model), "")
+    config = _KINDS.get(field, BackboneConfig)(
         vocab_size, spec["mixer"], model["d_model"], model["layers"], mixer_args=model["mixer_args"],
-        embedding_std=model.get("embedding_std", 0.02), **model.get("memory", {}),
+        embedding_std=model.get("embedding_std", 0.02), **model.get(field, {}),
     )  # fmt: skip
     return match_parameters(config, model["target_parameters"])
 

@@ -5,8 +5,10 @@ import torch
 from made_up_claims import decided
 from made_up_results import SPARSE_GATES, fill_sparse, loaded, slots_run, sparse_run, sparse_speed_run
 
+from hmlcore.errors import HmlcoreError
 from hmlcore.results import Store
 from hmlcore.results.tuning import tuned
+from hmlcore.runner.model import model_config
 from hmlcore.studies.sparse import claims, laws
 from hmlcore.studies.sparse.claims import held_by_law, survival_by_law
 from hmlcore.studies.sparse.figures import sparse_frontier, sparse_ladder, sparse_laws, sparse_targets
@@ -48,6 +50,32 @@ def test_other_rules_of_recall(store, tmp_path):
     good = recalls(tmp_path, {"random": 1.4, "surprisal": 12.0})
     assert decided(claims.targets_met, good)[0] == "confirmed"
     assert decided(claims.the_sources_metric_is_near_trivial, good)[0] == "refuted"
+
+
+def test_slots_beside_their_rivals(store, tmp_path):
+    verdict, said = decided(claims.better_than_rivals, loaded(store, "sparse_recall"))
+    assert verdict == "confirmed" and "slots +" in said and "of HML over 5 seeds" in said
+    for alone, expected in ((0.62, "undecided"), (0.9, "refuted")):
+        other = Store(tmp_path / expected)
+        for seed in range(5):
+            other.write(sparse_run(MIXER, seed))
+            other.write(sparse_run("hml", seed, "HML", alone=alone))
+        assert decided(claims.better_than_rivals, loaded(other, "sparse_recall"))[0] == expected
+    with pytest.raises(HmlcoreError, match="recall must have rows of a rival, got none"):
+        claims.better_than_rivals(tuned(recalls(tmp_path / "none", SPARSE_GATES)))
+
+
+def test_rivals_have_as_many_bytes_and_parameters():
+    """All but the segments' tokens of memory, which are few; what is compared at `laptop`."""
+    specs = [spec for spec in PROTOCOLS["sparse_recall"].grid("laptop") if spec["seed"] == 0]
+    configs = {spec["variant"]: model_config(spec, spec["ask"]["vocab"]) for spec in specs}
+    models = {variant: config.build() for variant, config in configs.items()}
+    counts = [model.parameter_count for model in models.values()]
+    assert max(counts) / min(counts) < 1.01
+    size = {variant: 4 * model.state_size(4096) for variant, model in models.items()}
+    for variant in ("HML", "gated DeltaNet", "Memorizing Transformer"):
+        assert abs(size[variant] / size[claims.EVERYTHING] - 1) < 0.05, size
+    assert size["RMT"] < size[claims.WINDOW] < size[claims.EVERYTHING]
 
 
 def test_rules_of_laws_speed_and_ladder(store, tmp_path):

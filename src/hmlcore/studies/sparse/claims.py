@@ -23,6 +23,8 @@ from hmlcore.studies.sparse.rungs import RUNGS
 
 WINDOW, EVERYTHING, LEARNED = "window alone", "everything written", "learned salience"
 CENTROIDS = "everything written by centroids"
+RIVALS = ("HML", "gated DeltaNet", "Memorizing Transformer", "RMT")
+"""Other memories of bounded size, trained alike."""
 HEADLINE = 0.12
 TARGETS = {"rare": 0.9, "common": 0.85, "semantic": 0.99, "dictionary": 1.0}
 ORACLE = "rare"
@@ -104,6 +106,27 @@ def the_answer_comes_from_the_memory(results: ResultSet) -> Verdict:
     if whole < ENOUGH:
         return UNDECIDED, f"{evidence}; too little to lose"
     return (CONFIRMED if masked < whole / 10 else REFUTED if masked > whole / 2 else UNDECIDED), evidence
+
+
+def better_than_rivals(results: ResultSet) -> Verdict:
+    """Recall of all kinds at the nearest distance: everything written, less the best of the rivals, by seed.
+
+    Confirmed: at least .05 more, and the interval of the difference above 0; refuted: at least .05 less.
+    """
+    rows = asked(results)
+    rows = rows[rows["distance"] == rows["distance"].min()]
+    others = {name: by_seed(rows[rows["variant"] == name]) for name in RIVALS}
+    others = {name: seeds for name, seeds in others.items() if seeds}
+    require(bool(others), "recall must have rows of a rival, got none")
+    means = {name: sum(seeds.values()) / len(seeds) for name, seeds in others.items()}
+    best = max(means, key=lambda name: means[name])
+    own = by_seed(rows[(rows["variant"] == EVERYTHING) & (rows["gate"] == "every")])
+    found = paired_difference(own, others[best])
+    mean, low = found.estimate.mean, found.estimate.low
+    evidence = f"{listed(means, '{:.3f}')}; slots {mean:+.3f} of {best} over {len(found.seeds)} seeds"
+    if mean <= -ENOUGH:
+        return REFUTED, evidence
+    return (CONFIRMED if mean >= ENOUGH and low is not None and low > 0 else UNDECIDED), evidence
 
 
 def targets_met(results: ResultSet) -> Verdict:
@@ -234,6 +257,8 @@ CLAIMS = [
           memory_reaches_beyond_the_window, effects=_EFFECTS),
     Claim("Answers come out of the memory: masked, the same weights lose them", "sparse_recall",
           the_answer_comes_from_the_memory, effects=_EFFECTS),
+    Claim("Slots find more again than other memories of bounded size", "sparse_recall", better_than_rivals,
+          effects=_EFFECTS),
     Claim("At the longest distance the targets of the source are met", "sparse_recall", targets_met,
           effects=_EFFECTS),
     Claim("A metric that presents the answer is near-trivial", "sparse_recall",

@@ -24,6 +24,7 @@ from hmlcore.studies.sparse.claims import (
     EVERYTHING,
     HEADLINE,
     LEARNED,
+    RIVALS,
     TARGETS,
     WINDOW,
     asked,
@@ -50,6 +51,16 @@ STYLES = {
     "salience": MixerStyle("learned salience", _SKY, "cross", "solid"),
     "every": MixerStyle("everything", _SKY, "pentagon", "dot"),
     "none": MixerStyle("window alone", GREY, "square-open", "dot"),
+}
+
+
+_MEMORIES = {
+    EVERYTHING: MixerStyle("slots, everything written", _SKY, "pentagon", "solid"),
+    "HML": MixerStyle("HML", _RED, "circle", "solid"),
+    "gated DeltaNet": MixerStyle("gated DeltaNet", _GOLD, "star", "solid"),
+    "Memorizing Transformer": MixerStyle("Memorizing Transformer", _BLUE, "square", "dash"),
+    "RMT": MixerStyle("Recurrent Memory Transformer", _GREEN, "diamond", "dot"),
+    WINDOW: MixerStyle("window alone", GREY, "square-open", "dot"),
 }
 
 
@@ -84,12 +95,26 @@ def sparse_distance(results: ResultSet) -> go.Figure:
     heaviest = rows.groupby("distance")["facts"].transform("max")
     rows = rows[(rows["facts"] == heaviest) & rows["density"].isin((0.0, HEADLINE, 1.0))]
     rows = rows[rows["variant"].isin((EVERYTHING, LEARNED, WINDOW))]
+    return _by_distance(results, rows, "gate", STYLES)
+
+
+def sparse_rivals(results: ResultSet) -> go.Figure:
+    """The same of everything written, and of other bounded memories; of one distance the lightest load."""
+    results = tuned(results)
+    rows = asked(results)
+    rows = rows[rows["facts"] == rows.groupby("distance")["facts"].transform("min")]
+    own = (rows["variant"] == EVERYTHING) & (rows["gate"] == "every")
+    return _by_distance(results, rows[own | rows["variant"].isin((WINDOW, *RIVALS))], "variant", _MEMORIES)
+
+
+def _by_distance(results: ResultSet, rows: pd.DataFrame, apart: str, styles: Mapping) -> go.Figure:
+    """Recall over distance, a panel a kind, a line for each value of the column `apart`."""
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
     fig, cells = panels(kinds, "tokens between fact and question", "recall", height=240)
     for kind, where in zip(kinds, cells, strict=True):
         part = rows[rows["kind"] == kind]
-        for gate, style in STYLES.items():
-            if len(line := part[part["gate"] == gate]):
+        for name, style in styles.items():
+            if len(line := part[part[apart] == name]):
                 add_seeds(fig, line, "distance", what="recall", binomial=True, style=style, where=where)
         axis = doubling_axis(part["distance"])
         fig.update_xaxes(**axis | {"ticktext": [f"{tick / 1024:g}k" for tick in axis["tickvals"]]}, **where)
@@ -245,6 +270,11 @@ FIGURES = {
         "sparse_recall", sparse_distance,
         "Recall against the distance between a fact and its question, a panel a kind, at one density; the "
         f"window alone and everything written beside. {SEEDS}",
+    ),
+    "sparse_rivals": Figure(
+        "sparse_recall", sparse_rivals,
+        "Slots beside other memories of bounded size, at equal parameters: recall against distance at the "
+        f"lightest load, a panel a kind. {SEEDS}",
     ),
     "sparse_laws": Figure(
         "sparse_laws", sparse_laws,

@@ -1,0 +1,114 @@
+"""Memorizing Transformer and Recurrent Memory Transformer: read as decoded, causal, bounded, told by memory."""
+
+import pytest
+import torch
+
+from hmlcore.errors import HmlcoreError
+from hmlcore.models import MemorizingConfig, RecurrentMemoryConfig
+from hmlcore.models.memorizing import nearest
+from hmlcore.models.saved import load_model, save_model
+
+CONFIGS = {
+    "memorizing": MemorizingConfig(
+        50, d_model=16, d_ff=16, mixer_args={"window": 8, "num_heads": 2}, chunk=8, capacity=20, top=4
+    ),
+    "recurrent": RecurrentMemoryConfig(
+        50, d_model=16, d_ff=16, mixer_args={"num_heads": 2}, chunk=8, memory_tokens=3
+    ),
+}
+
+
+def drawn(batch=3, length=43, seed=1):
+    return torch.randint(50, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request):
+    torch.manual_seed(0)
+    return CONFIGS[request.param].build().eval()
+
+
+def same(one, other):
+    return all(torch.equal(x, y) for a, b in zip(one, other, strict=True) for x, y in zip(a, b, strict=True))
+
+
+@torch.no_grad()
+def test_one_pass_any_chunking_and_single_steps_agree_to_the_bit(model):
+    tokens = drawn()
+    logits, state = model(tokens)
+    parts, cut = [], None
+    for part in tokens.split([5, 1, 30, 7], 1):
+        said, cut = model(part, cut)
+        parts.append(said)
+    assert torch.equal(torch.cat(parts, 1), logits) and same(cut, state)
+    steps, stepped = [], model.init_state(3)
+    for token in tokens[:, :18].T:
+        said, stepped = model.step(token, stepped)
+        steps.append(said)
+    assert torch.equal(torch.stack(steps, 1), logits[:, :18])
+
+
+@torch.no_grad()
+def test_the_past_does_not_know_the_future_and_streams_share_nothing(model):
+    tokens, other = drawn(), drawn()
+    other[1, 33] = (other[1, 33] + 1) % 50
+    one, two = model(tokens)[0], model(other)[0]
+    assert torch.equal(one[:, :33], two[:, :33]) and not torch.equal(one[1, 33:], two[1, 33:])
+    assert torch.equal(one[[0, 2]], two[[0, 2]])
+
+
+@torch.no_grad()
+def test_what_no_window_or_segment_reaches_is_told_by_the_memory(model):
+    """The first token is 40 tokens back, behind windows of 8 in two layers and segments of 8."""
+    tokens, other = drawn(1), drawn(1)
+    other[0, 2] = (other[0, 2] + 1) % 50
+    early, late = (x[:, a:b] for x in (tokens,) for a, b in ((0, 8), (8, 43)))
+    far = model(late, model(early)[1])[0] - model(late, model(other[:, :8])[1])[0]
+    assert far[0, 25:].abs().max() > 1e-6
+
+
+def test_the_state_does_not_grow_and_gradients_reach_all(model):
+    assert (
+        model.state_size(9)
+        == model.state_size(10**6)
+        == sum(x[0].numel() for s in model.init_state(1) for x in s)
+    )
+    assert model.flops_per_token(64) > 0
+    logits, _ = model.train()(drawn())
+    logits.logsumexp(-1).sum().backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+
+
+def test_it_is_saved(model, tmp_path):
+    save_model(tmp_path / "model", model)
+    loaded = load_model(tmp_path / "model").model.eval()
+    with torch.no_grad():
+        assert type(loaded) is type(model) and torch.equal(loaded(drawn())[0], model(drawn())[0])
+
+
+def test_the_nearest_keys_are_those_of_the_largest_cosines():
+    g = torch.Generator().manual_seed(0)
+    q, k = (torch.nn.functional.normalize(torch.randn(2, n, 3, 5, generator=g), dim=-1) for n in (7, 30))
+    present = torch.ones(2, 30)
+    present[0, 2:] = 0
+    found = nearest(q, k, present, 4)
+    scores = torch.einsum("buhd,bmhd->buhm", q, k)
+    assert torch.equal(found[1], scores[1].topk(4, dim=-1)[1])
+    assert (found[0, ..., 2:] == -1).all() and found[0, ..., :2].sort(-1)[0].eq(torch.tensor([0, 1])).all()
+    assert (nearest(q, k, 0 * present, 4) == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (MemorizingConfig, {"top": 9, "capacity": 8}, "top must be at most the 8 tokens of the memory, got 9"),
+        (MemorizingConfig, {"mixer": "hml"}, "mixer must be 'window_attention', got 'hml'"),
+        (MemorizingConfig, {"capacity": 0}, "capacity must be at least 1, got 0"),
+        (RecurrentMemoryConfig, {"memory_tokens": 0}, "memory_tokens must be at least 1, got 0"),
+        (RecurrentMemoryConfig, {"mixer": "gru"}, "mixer must be 'attention', got 'gru'"),
+    ],
+)
+def test_refusals(kind, given, message):
+    with pytest.raises(HmlcoreError, match=message):
+        kind(50, **given)
