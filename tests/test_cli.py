@@ -28,7 +28,7 @@ from hmlcore.tasks import TASKS
 
 VERBS = (
     "list", "status", "plan", "run", "pack", "tune", "generate", "verify", "show", "bench", "figures", "book",
-    "paper", "arxiv", "explore", "doctor",
+    "paper", "arxiv", "explore", "ledger", "doctor",
 )  # fmt: skip
 pytestmark = pytest.mark.usefixtures("own_folders")
 
@@ -136,6 +136,7 @@ BAD = {
     "pack two with others": (["pack", "copy", "recall", "--drop", "0123"], "--with and --drop take one exp"),
     "figures of nothing": (["figures"], "no results at profile 'laptop' in .*; make some with: hml run EXP"),
     "figures of a profile": (["figures", "--profile", "huge"], NO_PROFILE),
+    "ledger of a profile": (["ledger", "--profile", "huge"], NO_PROFILE),
     "book of a profile": (["book", "--profile", "huge"], NO_PROFILE),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The book's Sphinx extension for what is claimed: verdicts out of the store, and the pages of the paper.
+"""The book's Sphinx extension for what is claimed: verdicts out of the store, the ledger, the paper's pages.
 
 `HMLCORE_BOOK_PAPER` names the PDF that `hml paper` made, if it did.
 """
@@ -6,13 +6,18 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 from docutils import nodes
 from hmlbook import profile, read, store
 from sphinx.util.docutils import SphinxDirective
 
+from hmlcore import paths
+from hmlcore.figures.tables import render
 from hmlcore.paper.claimed import claims_table
 from hmlcore.paper.pages import page_images
-from hmlcore.paper.verdicts import Decided
+from hmlcore.paper.verdicts import WAITS, Decided
+from hmlcore.results import Store
+from hmlcore.runner import ledger
 
 
 class HmlClaims(SphinxDirective):
@@ -26,6 +31,20 @@ class HmlClaims(SphinxDirective):
         decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
         table = claims_table(self.arguments[0] if self.arguments else "", decided, profile())
         return [nodes.raw("", table.html, format="html")]
+
+
+class HmlLedger(SphinxDirective):
+    """``{hml-ledger}``: the versions of the sparse memory with verdict and date, and the criteria, ticked."""
+
+    def run(self) -> list[nodes.Node]:
+        for name in ("sparse_ladder", "sparse_recall", "sparse_speed"):
+            self.env.note_dependency(str(store() / f"{name}.parquet"))
+        found, ticked = ledger.read(Store(paths.results()), profile())
+        marks = {True: "☑", False: "☐", None: f"☐ {WAITS}"}
+        boxes = [{"criterion": c.criterion, "met": marks[c.met], "measured": c.measured} for c in ticked]
+        note = f"{profile()} profile · {ledger.summary(found)}"
+        tables = render(pd.DataFrame(found), note=note), render(pd.DataFrame(boxes))
+        return [nodes.raw("", table.html, format="html") for table in tables]
 
 
 class HmlPaper(SphinxDirective):
@@ -59,5 +78,6 @@ class HmlPaper(SphinxDirective):
 
 def setup(app) -> dict:
     app.add_directive("hml-claims", HmlClaims)
+    app.add_directive("hml-ledger", HmlLedger)
     app.add_directive("hml-paper", HmlPaper)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

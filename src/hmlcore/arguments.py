@@ -9,6 +9,7 @@ from pathlib import Path
 from hmlcore import __version__
 from hmlcore.errors import one_line, require, shown
 from hmlcore.explorers.command import arguments as explorer
+from hmlcore.runner.ledger import arguments as ledger
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,9 +78,9 @@ def build_parser(functions: dict[str, Callable]) -> argparse.ArgumentParser:
         return command
 
     verb("list", "show mixers, tasks, studies, and what the store has of each profile")
-    for add in (_status, _plan, _run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book, _paper):
+    own = (_status, _plan, _run, _pack, _tune, _generate, _verify, _show, _bench, _figures, _book, _paper)
+    for add in (*own, explorer, ledger):
         add(verb)
-    explorer(verb)
     verb(
         "doctor", "verify the GPU runtime, show what is installed, and check the backend of each op",
         "Exit code 1 where something is present but does not work; it says what to do.",

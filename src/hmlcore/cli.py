@@ -13,6 +13,7 @@ from hmlcore.checks import check_int, check_optional, check_seed
 from hmlcore.errors import HmlcoreError, one_line, require
 from hmlcore.explorers.command import explore
 from hmlcore.files import make_folder
+from hmlcore.runner.ledger import ledger
 
 # Importing torch takes seconds; a verb imports what it needs.
 
@@ -287,7 +288,8 @@ def _parser() -> argparse.ArgumentParser:
         {
             "list": _list, "status": _status, "plan": _plan, "run": _run, "pack": _pack, "tune": _tune,
             "generate": _generate, "verify": _verify, "show": _show, "bench": _bench, "figures": _figures,
-            "book": _book, "paper": _paper, "arxiv": _paper, "explore": explore, "doctor": _doctor,
+            "book": _book, "paper": _paper, "arxiv": _paper, "explore": explore, "ledger": ledger,
+            "doctor": _doctor,
         }
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from made_up_results import fair_run, loaded
+from made_up_results import fair_run, fill_sparse, loaded
 
 from hmlcore.paper.claimed import claims_of, counted
 from hmlcore.paper.verdicts import WAITS, Decided
@@ -164,3 +164,11 @@ def test_an_address_that_is_none_is_refused(ext, monkeypatch):
     monkeypatch.setenv("HMLCORE_REPOSITORY", "somewhere")
     with pytest.raises(Exception, match="HMLCORE_REPOSITORY is 'somewhere'"):
         ext.hmllaunch.repository()
+
+
+def test_the_ledger_before_and_after_its_runs(ext, tmp_path):
+    before = shown(ext.hmlpaper.HmlLedger)
+    assert before.count(WAITS) == 17 and "0 of 11 versions are measured" in before
+    fill_sparse(Store(tmp_path))
+    after = shown(ext.hmlpaper.HmlLedger)
+    assert WAITS not in after and "☑" in after and "11 of 11 versions are measured" in after

@@ -42,7 +42,7 @@ CASES = [
     (["book"], "--profile", NAME), (["paper"], "--profile", NAME), (["arxiv"], "--profile", NAME),
     (["status"], "", NAME), (["status"], "--profile", NAME), (["plan"], "", NAME),
     (["plan"], "--profile", NAME), (["plan"], "--tflops", ["", "one", "nan", "inf", "1e999", "0", "-1", LONG]),
-    (["plan"], "--utilisation", CHANCE), (["explore"], "", NAME),
+    (["plan"], "--utilisation", CHANCE), (["explore"], "", NAME), (["ledger"], "--profile", NAME),
     (["explore", "--no-browser"], "--port", [number for number in [*COUNT, "65536"] if number != "0"]),
 ]  # fmt: skip
 
