@@ -411,6 +411,21 @@ def test_a_full_disk_is_one_line(capsys, monkeypatch):
     assert capsys.readouterr().err == "hml: the disk is full (results); finished runs are in the store\n"
 
 
+def test_too_little_memory_is_one_line(capsys, monkeypatch):
+    def large(*_args, **_options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes\nat C++")
+
+    monkeypatch.setattr("hmlcore.runner.grid.run_grid", large)
+    assert hml("run", "copy") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hml: there is not enough memory (") and "you tried to allocate 9 bytes)" in line
+    monkeypatch.setattr(
+        "hmlcore.runner.grid.run_grid", lambda *_args, **_options: torch.ones(2) @ torch.ones(3)
+    )
+    with pytest.raises(RuntimeError):
+        hml("run", "copy")
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     command = f'"{sys.executable}" -u -m hmlcore.cli list | head -n 1'
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)

@@ -10,7 +10,7 @@ from contextlib import nullcontext, redirect_stdout
 from hmlcore import interrupts, paths
 from hmlcore.arguments import build_parser, fields_of
 from hmlcore.checks import check_int, check_optional, check_seed
-from hmlcore.errors import HmlcoreError, one_line, require
+from hmlcore.errors import HmlcoreError, lacks_memory, one_line, require
 from hmlcore.explorers.command import explore
 from hmlcore.files import make_folder
 from hmlcore.runner.ledger import ledger
@@ -39,6 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `hml list | head`
         sys.stderr.close()
         return 0
+    except (MemoryError, RuntimeError) as error:
+        if not (why := lacks_memory(error)):
+            raise
+        return _ended(1, f"{one_line(why)}; finished runs are in the store")
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

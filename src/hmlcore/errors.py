@@ -31,6 +31,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"
 
 
+def lacks_memory(error: BaseException) -> str:
+    """What says that memory ran out, of this machine or a GPU, in `error`; "" if it is of another kind."""
+    said = str(error).partition("\n")[0]
+    # torch raises what is no MemoryError; its classes are told by name, so that torch need not be there.
+    torchs = isinstance(error, RuntimeError) and re.search("can't allocate memory|out of memory", said)
+    found = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or torchs
+    return f"there is not enough memory{f' ({said})' if said else ''}" if found else ""
+
+
 def one_line(message: object) -> str:
     """`message` for a terminal: what does not print is escaped, and what fills a screen cut."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))

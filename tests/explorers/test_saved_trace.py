@@ -114,7 +114,7 @@ def test_a_widget_opens_a_saved_trace_of_any_size_of_model(tmp_path):
         (torch.zeros(2, 3, dtype=torch.long), -1, "tokens must be 1 to 96 in a row, got 6"),
         (torch.zeros(0, dtype=torch.long), -1, "tokens must be 1 to 96 in a row, got 0"),
         (torch.zeros(97, dtype=torch.long), -1, "tokens must be 1 to 96 in a row, got 97"),
-        (torch.arange(4), 2, "there is no block 2 in the model"),
+        (torch.arange(4), 2, "block must be at most 1, got 2"),
     ],
 )
 def test_what_makes_no_trace_is_refused(tmp_path, tokens, block, words):

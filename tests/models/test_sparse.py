@@ -223,6 +223,7 @@ def test_the_headline_sizes_fit_their_memory():
         ({"mixer_args": {"window": 12, "num_heads": 2}}, "divide the window .* chunk = 8 and window = 12"),
         ({"ways": 0}, "ways must be at least 1, got 0"),
         ({"top": 5}, "top must be at most the 4 slots that a token reads, got 5"),
+        ({"buckets": 10**5, "ways": 10**5}, "slot_dim must be at most 2147483647, got 100000 · 100000 · 8"),
         ({"density": 1.0}, "density must be above 0 and below 1, got 1.0"),
         ({"gate": "every"}, "density must be None for gate 'every', which writes everything, got 0.3"),
         ({"gate": "moon"}, "unknown gate 'moon'; known: after_read, compression, every"),

@@ -8,6 +8,8 @@ import types
 import typing
 from contextlib import contextmanager
 
+import torch._dynamo  # noqa: F401, torch imports it late, and what an import that is broken off leaves is broken
+
 from hmlcore.errors import HmlcoreError
 
 BAD = {

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-import torch._dynamo  # with these, a verb has two seconds for itself: an import broken off stays broken
 from bad_values import at_once
 
 from hmlcore import cli
 from hmlcore.models import Backbone, BackboneConfig
 from hmlcore.models.saved import save_model
-from hmlcore.runner import grid  # noqa: F401, as torch._dynamo
+from hmlcore.runner import grid  # noqa: F401, so that a verb has its two seconds for itself
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 

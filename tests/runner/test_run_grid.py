@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -80,6 +81,29 @@ def test_a_run_that_may_end_early_says_whether_and_when(level, train, steps, poi
 def test_a_run_without_it_says_nothing_of_it(store):
     run_grid([tiny()], store)
     assert not {"solved", "steps_to_90"} & set(store.load("smoke", "copy").metrics)
+
+
+LACKING = (
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory\nC++: ..."),
+)
+
+
+@pytest.mark.parametrize("error", LACKING, ids=lambda error: type(error).__name__)
+def test_a_run_that_memory_does_not_suffice_for_does_not_stop_the_others(error, store, monkeypatch):
+    def execute(spec, *args, **kwargs):
+        if spec["mixer"] == "gru":
+            raise error
+        return runs.execute(spec, *args, **kwargs)
+
+    monkeypatch.setattr(grid, "execute", execute)
+    outcome = run_grid([tiny("gru"), tiny()], store)
+    assert outcome.made == [label(tiny())]
+    assert re.fullmatch(r"there is not enough memory( \(.+\))?", outcome.failed[label(tiny("gru"))])
+    monkeypatch.setattr(grid, "execute", lambda *args, **kwargs: sum([1], "a fault of ours"))
+    with pytest.raises(TypeError):
+        run_grid([tiny("gru")], store)
 
 
 def test_when_a_task_is_learned_is_stored(store):

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hmlcore.checks import check_function, check_instance, check_int
 from hmlcore.errors import require
 from hmlcore.explorers.models import LARGEST, TRACE_FORMAT
 from hmlcore.explorers.steps import Steps, steps_of
@@ -37,10 +38,11 @@ def save_trace(
     that :func:`hmlcore.explorers.steps.steps_of` refuses, numbers that are not finite, and a file that would
     be larger than explorers take.
     """
-    count = tokens.numel()
+    layers = len(check_instance("model", model, Backbone).blocks)
+    count = check_instance("tokens", tokens, Tensor).numel()
     require(tokens.ndim == 1 and 0 < count <= LONGEST, f"tokens must be 1 to {LONGEST} in a row, got {count}")
-    require(block in range(-len(model.blocks), len(model.blocks)), f"there is no block {block} in the model")
-    index = block % len(model.blocks)
+    check_function("spelled", spelled)
+    index = check_int("block", block, -layers, layers - 1) % layers
     mixer = model.blocks[index].mixer
     with recording(model) as traces, torch.no_grad():
         best = torch.softmax(model(tokens[None])[0][0].float(), -1).topk(min(GUESSES, model.config.vocab_size))

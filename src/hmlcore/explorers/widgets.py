@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 import traitlets
 
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.checks import check_choice, check_instance, check_int, check_optional, check_tuple
+from hmlcore.errors import HmlcoreError, require, shown
 from hmlcore.explorers.kinds import kind
 from hmlcore.explorers.models import TRACE_FORMAT, Source, metadata_of, packaged, source, spec_of
 from hmlcore.explorers.module import es_module
@@ -41,6 +42,7 @@ class Explorer(anywidget.AnyWidget):
         text: what the memory reads. at: the token looked at, from 0; None, the last.
         alphabet: the character of each token, where `model` is not one of the package's tasks.
 
+    Raises: HmlcoreError for an argument of another type.
     A model that the page cannot run, with weights that are not finite, too large or not there is told in the
     widget, where it is looked for; `problem` has the message, and is empty where all is well.
     """
@@ -64,6 +66,13 @@ class Explorer(anywidget.AnyWidget):
         **traits,
     ):
         own, problem = kind(self.kind_name), ""
+        require(
+            model is None or isinstance(model, Backbone | Path | str),
+            f"model must be a Backbone, a path or None, got {shown(model)}",
+        )
+        check_optional("text", text, check_instance, str)
+        check_optional("alphabet", alphabet, check_instance, str)
+        at = check_optional("at", at, check_int, 0)
         try:
             found = _sources(model, alphabet, own.models)
         except HmlcoreError as error:
@@ -144,5 +153,6 @@ class StoreExplorer(Explorer):
         from hmlcore.results import Store
         from hmlcore.studies.kit.study import PROFILES
 
-        store = Store(paths.results()) if store is None else store
-        super().__init__(data=store_data(store, PROFILES if profiles is None else profiles))
+        store = Store(paths.results()) if store is None else check_instance("store", store, Store)
+        profiles = PROFILES if profiles is None else check_tuple("profiles", profiles, check_choice, PROFILES)
+        super().__init__(data=store_data(store, profiles))

@@ -25,6 +25,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from hmlcore.checks import check_arguments, check_optional
 from hmlcore.errors import HmlcoreError, require
 from hmlcore.files import listed
 from hmlcore.layers.base import former_names
@@ -37,6 +38,7 @@ from hmlcore.models.hf_arguments import (
     check_labels,
     check_options,
     check_place,
+    check_sparse,
     counted_tokens,
 )
 from hmlcore.models.padding import read_padded
@@ -65,7 +67,7 @@ class HmlConfig(PreTrainedConfig):
     `sparse` holds the further fields of a :class:`~hmlcore.models.SparseConfig`.
 
     Raises: HmlcoreError for tie_word_embeddings=False, the head is the embedding's own weight, and for a
-        misspelt field.
+        misspelt field, in `sparse` too.
     """
 
     model_type = "hml"
@@ -90,7 +92,8 @@ class HmlConfig(PreTrainedConfig):
         require(
             self.tie_word_embeddings, "tie_word_embeddings must be True, got False: the head has no own weight"
         )
-        self.mixer_args = dict(self.mixer_args or {})
+        self.mixer_args = check_optional("mixer_args", self.mixer_args, check_arguments) or {}
+        self.sparse = check_optional("sparse", self.sparse, check_sparse)
         super().__post_init__(**options)
 
     @property

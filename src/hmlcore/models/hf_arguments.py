@@ -2,11 +2,15 @@
 
 import difflib
 import inspect
+from dataclasses import fields
 from typing import Any
 
 from torch import Tensor, nn
 
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.checks import check_arguments
+from hmlcore.errors import HmlcoreError, require, unknown
+from hmlcore.models.backbone import BackboneConfig
+from hmlcore.models.sparse import SparseConfig
 
 UNSUPPORTED = ("inputs_embeds", "output_hidden_states", "output_attentions", "output_router_logits")
 DOCUMENTS = ("seq_idx", "cu_seq_lens_q", "cu_seq_lens_k")
@@ -37,6 +41,16 @@ def check_fields(config: Any, options: dict, own: list[str]) -> None:
             raise HmlcoreError(
                 f"unknown field {option!r} of {type(config).__name__}; did you mean {near[0]!r}?"
             )
+
+
+def check_sparse(name: str, values: object) -> dict[str, Any]:
+    """Fields that a :class:`~hmlcore.models.SparseConfig` has beside those of a backbone, and no others."""
+    given = check_arguments(name, values)
+    known = {x.name for x in fields(SparseConfig)} - {x.name for x in fields(BackboneConfig)}
+    for field in given:
+        if field not in known:
+            raise unknown(f"field in {name}", field, known)
+    return given
 
 
 def check_labels(tokens: Tensor, logits_to_keep: int | Tensor, **given: Tensor | None) -> None:

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from hmlcore import interrupts
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.errors import HmlcoreError, lacks_memory, require
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
 from hmlcore.results.claims import sweep_claims
@@ -192,6 +192,11 @@ def _attempt(
         return "interrupted", ""
     except HmlcoreError as error:
         return "failed", str(error)
+    except (MemoryError, RuntimeError) as error:  # another run may need less
+        # Of several processes the others wait for this one: they end together.
+        if group.strategy is not None or not (why := lacks_memory(error)):
+            raise
+        return "failed", why
 
 
 def _attempt_in_worker(threads: int, *arguments) -> tuple:

@@ -1,9 +1,11 @@
 """What determines a backbone with a sparse memory beside it."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hmlcore.checks import (
+    LARGEST,
     check_arguments,
     check_choice,
     check_fields,
@@ -75,6 +77,11 @@ class SparseConfig(BackboneConfig):
             tau=(check_positive, 100.0), evict=(check_choice, EVICTIONS), merge=(check_number, -1, 1),
             contrast=(check_number, 0), slot_dtype=(check_choice, SLOT_DTYPES), seed=(check_seed,),
         )  # fmt: skip
+        sizes = self.buckets, self.ways, self.slot_dim
+        require(
+            math.prod(sizes) <= LARGEST,
+            f"buckets · ways · slot_dim must be at most {LARGEST}, got {' · '.join(map(str, sizes))}",
+        )
         window = self.mixer_args.get("window", self.chunk)
         divides = (
             isinstance(window, int) and window > 0 and (window % self.chunk == 0 or self.chunk % window == 0)
