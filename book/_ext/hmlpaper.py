@@ -18,6 +18,7 @@ from hmlcore.paper.pages import page_images
 from hmlcore.paper.verdicts import WAITS, Decided
 from hmlcore.results import Store
 from hmlcore.runner import ledger
+from hmlcore.studies.sparse.capabilities import capabilities
 
 
 class HmlClaims(SphinxDirective):
@@ -45,6 +46,19 @@ class HmlLedger(SphinxDirective):
         note = f"{profile()} profile · {ledger.summary(found)}"
         tables = render(pd.DataFrame(found), note=note), render(pd.DataFrame(boxes))
         return [nodes.raw("", table.html, format="html") for table in tables]
+
+
+class HmlCapabilities(SphinxDirective):
+    """``{hml-capabilities}``: what the sparse memory was asked to do, where it is, and what came of it."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(store() / "claims.json"))
+        self.env.note_dependency(str(store() / "sparse_ladder.parquet"))
+        decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
+        found, _ = ledger.read(Store(paths.results()), profile())
+        verdicts = {entry.name: entry.standing.beside(entry.verdict) for entry in decided}
+        table = render(capabilities(verdicts, found), note=f"{profile()} profile")
+        return [nodes.raw("", table.html, format="html")]
 
 
 class HmlPaper(SphinxDirective):
@@ -79,5 +93,6 @@ class HmlPaper(SphinxDirective):
 def setup(app) -> dict:
     app.add_directive("hml-claims", HmlClaims)
     app.add_directive("hml-ledger", HmlLedger)
+    app.add_directive("hml-capabilities", HmlCapabilities)
     app.add_directive("hml-paper", HmlPaper)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,7 +15,7 @@ from hmlcore.paper.verdicts import WAITS, Decided
 from hmlcore.results import Store
 from hmlcore.runner.plan import plan
 from hmlcore.studies import experiments
-from hmlcore.studies.export import claims
+from hmlcore.studies.export import claims, export_all
 from hmlcore.studies.fair import RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS
 from hmlcore.studies.fair.figures import fair_verdicts
@@ -164,6 +164,16 @@ def test_an_address_that_is_none_is_refused(ext, monkeypatch):
     monkeypatch.setenv("HMLCORE_REPOSITORY", "somewhere")
     with pytest.raises(Exception, match="HMLCORE_REPOSITORY is 'somewhere'"):
         ext.hmllaunch.repository()
+
+
+def test_capabilities_say_what_came_of_them(ext, tmp_path):
+    before = shown(ext.hmlpaper.HmlCapabilities)
+    assert before.count("RSM-") == 22 and before.count(WAITS) == 14
+    fill_sparse(Store(tmp_path), seeds=5)
+    export_all(Store(tmp_path), "laptop", images=False)
+    after = shown(ext.hmlpaper.HmlCapabilities)
+    assert after.count("there; confirmed") == 2 and "there; refuted" in after
+    assert "there; gain" in after
 
 
 def test_the_ledger_before_and_after_its_runs(ext, tmp_path):

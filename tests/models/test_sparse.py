@@ -22,6 +22,7 @@ from hmlcore.models.saved import load_model, save_model
 from hmlcore.models.sparse.addresses import ADDRESSES
 from hmlcore.models.sparse.gates import GATES
 from hmlcore.models.sparse.memory import Cues
+from hmlcore.models.sparse.sizes import SIZES
 from hmlcore.training.objective import scored_sums
 
 CONFIG = SparseConfig(
@@ -202,15 +203,10 @@ def test_the_state_is_bounded_and_its_bytes_are_counted():
 
 def test_the_headline_sizes_fit_their_memory():
     """1B and 3B, on the meta device: parameters, and a memory of 16,384 slots of 512 in bf16."""
-    for d_model, layers, billions in ((2048, 18, 1), (3072, 25, 3)):
-        big = SparseConfig(
-            50_257, d_model=d_model, layers=layers, d_ff=d_model * 8 // 3,
-            mixer_args={"window": 1024, "num_heads": d_model // 64}, chunk=1024, buckets=512, ways=32,
-            slot_dim=512, top=32, slot_dtype="bf16",
-        )  # fmt: skip
+    for name, config in SIZES.items():
         with torch.device("meta"):
-            model = big.build()
-        assert 0.9 < model.parameter_count / (billions * 1e9) < 1.15
+            model = config.build()
+        assert 0.9 < model.parameter_count / (int(name[:-1]) * 1e9) < 1.15
         slots = model.init_state(1)[-1].slots
         assert slots.keys[0].numel() * 2 == 512 * 32 * 512 * 2 and slots.keys.dtype == torch.bfloat16
         kept = sum(x.numel() * x.element_size() for x in (slots.keys, slots.values))

@@ -52,6 +52,15 @@ def test_other_rules_of_recall(store, tmp_path):
     assert decided(claims.the_sources_metric_is_near_trivial, good)[0] == "refuted"
 
 
+def test_targets_one_by_one(tmp_path):
+    for skill, expected in ((12.0, "confirmed"), (0.3, "refuted")):
+        results = recalls(tmp_path / expected, {"random": 0.1, "surprisal": skill, "rare": 20.0}, seeds=2)
+        verdict, said = decided(claims.common_at_the_longest, results)
+        assert verdict == expected and "surprisal of everything written" in said
+        with pytest.raises(HmlcoreError, match="rows of rare facts at 102,400 tokens, got none"):
+            claims.rare_at_a_hundred_thousand(tuned(results))
+
+
 def test_slots_beside_their_rivals(store, tmp_path):
     verdict, said = decided(claims.better_than_rivals, loaded(store, "sparse_recall"))
     assert verdict == "confirmed" and "slots +" in said and "of HML over 5 seeds" in said

@@ -145,6 +145,30 @@ def targets_met(results: ResultSet) -> Verdict:
     return all_or_none(met), evidence
 
 
+def _reached(results: ResultSet, kind: str, distance: float) -> Verdict:
+    """Confirmed: the gate with the most recall of `kind` at `distance`, no oracle, at a density below .15,
+    reaches the source's target; refuted otherwise."""
+    rows = asked(results, kind=kind, distance=distance)
+    rows = rows[(rows["density"] > 0) & (rows["density"] < 0.15) & (rows["gate"] != ORACLE)]
+    require(len(rows) > 0, f"recall must have rows of {kind} facts at {distance:,.0f} tokens, got none")
+    means = rows.groupby(["variant", "gate"])["value"].mean()
+    best, target = float(means.max()), TARGETS[kind]
+    evidence = f"best of gates {' of '.join(reversed(means.idxmax()))}: {best:.3f}, target {target:g}"
+    return (CONFIRMED if best >= target else REFUTED), evidence
+
+
+def rare_at_a_hundred_thousand(results: ResultSet) -> Verdict:
+    """V68.2. Confirmed: over 102,400 tokens the best gate finds .9 of rare facts, no oracle, at a density below
+    .15; refuted otherwise."""
+    return _reached(results, "rare", 102_400)
+
+
+def common_at_the_longest(results: ResultSet) -> Verdict:
+    """V68.3. Confirmed: over the longest distance the best gate finds .85 of common facts, no oracle, at a
+    density below .15; refuted otherwise."""
+    return _reached(results, "common", asked(results)["distance"].max())
+
+
 def the_sources_metric_is_near_trivial(results: ResultSet) -> Verdict:
     """Random writing at the headline's density, where several densities were asked: rare and common facts.
 
@@ -261,6 +285,10 @@ CLAIMS = [
           effects=_EFFECTS),
     Claim("At the longest distance the targets of the source are met", "sparse_recall", targets_met,
           effects=_EFFECTS),
+    Claim("Rare facts are found again over a hundred thousand tokens as the source has it", "sparse_recall",
+          rare_at_a_hundred_thousand, effects=_EFFECTS),
+    Claim("Common facts are found again over the longest distance as the source has it", "sparse_recall",
+          common_at_the_longest, effects=_EFFECTS),
     Claim("A metric that presents the answer is near-trivial", "sparse_recall",
           the_sources_metric_is_near_trivial, effects=(*_EFFECTS, Effect("legacy", ENOUGH))),
     Claim("Slots last and cues collide by their laws", "sparse_laws", slots_follow_their_laws, effects=_LAWS),
