@@ -16,7 +16,7 @@
 #
 # Three things, before all else.
 #
-# 1. *How long a slot lasts is a law.* Which slot is driven out decides between a slow fading and a step, and how many cues collide follows from Poisson's law ({numref}`fig-sparse_laws`).
+# 1. *How long a slot lasts is a law.* Which slot is driven out decides between a slow fading and a step, and how many cues collide follows from Poisson's law ({numref}`fig-sparse-laws`).
 # 2. *Recall is asked honestly.* The answer is never among what it is asked with; the metric of the source, which presents it, is reported beside.
 # 3. *A gate is compared with chance.* All gates write into the memory of the same weights, random writing and an oracle among them.
 #
@@ -95,6 +95,8 @@ with torch.no_grad():
 assert torch.equal(torch.stack(steps, 1), whole)
 
 # %% [markdown]
+# {doc}`../explorers/slots` lets you watch the law at work on a text of yours: buckets that fill, what is driven out, and the reason for each token.
+#
 # ## Who decides
 #
 # A gate scores every token of a chunk, and a controller moves a threshold until as many pass as are wanted.

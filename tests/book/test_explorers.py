@@ -98,7 +98,7 @@ def is_fine(page):
 def test_it_draws_follows_the_scrubber_the_text_and_refuses_in_words(view, name):
     view.open(f"{name}.html")
     before = view.js(f"return {PICTURE}")
-    assert before.count("<path") > 3
+    assert before.count("<path") + before.count("<rect") > 3
     scrub = find(view, ".scrub")
     ActionChains(view.chrome).move_to_element(scrub).click().perform()  # the middle of the text
     before = changed(view, before, "the scrubber moved the picture")
@@ -222,6 +222,25 @@ def test_the_store_opens_a_run(view):
     assert (
         view.js("return JSON.parse(document.querySelectorAll('.hmlx pre')[1].textContent).experiment") == "copy"
     )
+    is_fine(view)
+
+
+def test_slots_fill_drive_out_and_say_why(view):
+    view.open("slots.html")
+    assert "written to bucket" in view.js(f"return {WORDS}")
+    before = view.js(f"return {PICTURE}")
+    drag(view, "Ways", -60)
+    before = changed(view, before, "fewer ways")
+    find(view, ".tokens button:last-child").click()
+    view.wait(f"{WORDS}.includes('its chunk is not whole yet')", what="the chunk under way")
+    reasons = set()
+    for number in range(1, 57):
+        find(view, f".tokens button:nth-child({number})").click()
+        reasons.add(view.js(f"return {WORDS}").split(": ")[1].split(" ")[0].rstrip(":"))
+    assert {"not", "nothing", "written", "lost"} <= reasons, reasons
+    gates = "const s = document.querySelector('select[aria-label=\"Written is\"]'); s.value = args[0];"
+    view.js(gates + " s.dispatchEvent(new Event('change'))", "every")
+    view.wait(f"{WORDS}.includes('55 passed the gate')", what="everything written but the first token")
     is_fine(view)
 
 

@@ -13,6 +13,7 @@ from hmlcore.explorers.widgets import (
     MemoryExplorer,
     PhaseExplorer,
     RaceExplorer,
+    SlotsExplorer,
     StoreExplorer,
 )
 from hmlcore.models import Backbone, BackboneConfig
@@ -20,7 +21,7 @@ from hmlcore.results import Store
 
 CLASSES = {
     "phase": PhaseExplorer, "memory": MemoryExplorer, "gradient": GradientExplorer, "race": RaceExplorer,
-    "store": StoreExplorer,
+    "slots": SlotsExplorer, "store": StoreExplorer,
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_a_widget_opens_with_its_explorer_s_state(name):
     own, widget = KINDS[name], CLASSES[name]()
     state = widget.get_state()
     assert (state["explorer"], state["text"], list(state["sources"])) == (name, own.text, list(own.models))
-    assert state["chosen"] == own.models[0] and state["at"] == (own.at - 1 if own.at else None)
+    assert state["chosen"] == (own.models or ("",))[0] and state["at"] == (own.at - 1 if own.at else None)
     json.dumps(state["sources"])
 
 

@@ -53,6 +53,14 @@ KINDS = {
         "One text through three memories: what each answers where a key is asked for, and the norm of its "
         "state.",
     ),
+    "slots": Kind(
+        "What does a sparse memory keep, and why?",
+        (),
+        "the cat sat on the mat, the dog sat on the cat and the mat",
+        "Left: the slots, a row a bucket; a slot says what followed its cue. Right: the scores of the tokens "
+        "of one chunk, of which those above the threshold are written. Crosses: what was driven out.",
+        at=24,
+    ),
     "store": Kind(
         "Which runs are behind the results?",
         (),

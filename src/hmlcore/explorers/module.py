@@ -12,6 +12,7 @@ from hmlcore.errors import require
 
 _IMPORT = re.compile(r"^import \{([^}]*)\} from \"\./([\w-]+)\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|function|class|async function) (\w+))", re.MULTILINE)
+_NOTE = re.compile(r"^\s*(?://.*|/\*\*.*\*/)?\n|^ +", re.MULTILINE)
 _NAMED = re.compile(r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", re.MULTILINE)
 ENTRY = "index"
 
@@ -45,7 +46,8 @@ def _joined() -> tuple[str, tuple[str, ...]]:
         require(not twice, f"js/{name}.js names {twice}, and so does another file: they share a scope")
         taken |= own
         names += _EXPORT.findall(text)
-        parts.append(f"// {name}.js\n{_EXPORT.sub('', _IMPORT.sub('', text))}")
+        # Notes and indentation stay behind: every page carries this text.
+        parts.append(f"// {name}.js\n{_NOTE.sub('', _EXPORT.sub('', _IMPORT.sub('', text)))}")
     return "\n".join(parts), tuple(names)
 
 

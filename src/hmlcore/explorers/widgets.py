@@ -142,6 +142,15 @@ class RaceExplorer(Explorer):
     kind_name = "race"
 
 
+class SlotsExplorer(Explorer):
+    """What a sparse memory keeps of a text, and why; it has no trained model."""
+
+    kind_name = "slots"
+
+    def __init__(self, text: str | None = None, at: int | None = None):
+        super().__init__(text=text, at=at)
+
+
 class StoreExplorer(Explorer):
     """The runs of a results store. Args: store, profiles; None, those of this project."""
 

@@ -4,19 +4,22 @@ import { gradientExplorer } from "./gradient.js";
 import { memoryExplorer } from "./memory.js";
 import { phaseExplorer } from "./phase.js";
 import { raceExplorer } from "./race.js";
+import { slotsExplorer } from "./slots.js";
 import { storeExplorer } from "./store.js";
 import { frame, h } from "./view.js";
 
 const EXPLORERS = {
-  phase: phaseExplorer, memory: memoryExplorer, gradient: gradientExplorer, race: raceExplorer, store: storeExplorer,
+  phase: phaseExplorer, memory: memoryExplorer, gradient: gradientExplorer, race: raceExplorer, slots: slotsExplorer,
+  store: storeExplorer,
 };
+const WITHOUT_MODELS = ["slots", "store"];
 
 /** Open the explorer `kind` in `element`; what goes wrong is said there. */
 export function open(kind, element, sources, options = {}, told = undefined) {
   try {
     if (options.problem) throw new Error(options.problem);
     if (!EXPLORERS[kind]) throw new Error(`There is no explorer "${kind}"; there are ${Object.keys(EXPLORERS).join(", ")}.`);
-    if (kind !== "store" && !Object.keys(sources).length) throw new Error("No model came with this explorer.");
+    if (!WITHOUT_MODELS.includes(kind) && !Object.keys(sources).length) throw new Error("No model came with this explorer.");
     return EXPLORERS[kind](element, sources, options, told);
   } catch (error) {
     frame(element, "Explorer").append(h("div", {class: "error", role: "alert"}, error.message));

@@ -8,6 +8,8 @@ import { bound, chooser, h, MIXER_LOOKS, modelLabel, number, shown } from "./vie
 export const EXAMPLES = {
   recall: [["recall", "aKbTcMdR a c b d"], ["overwriting", "aKbTaMbRaX cD a b c"],
     ["ten pairs", "aKbTcMdReXfDgHhJiLjP a c e g i"], ["a sentence", "the cat sat on the mat"]],
+  slots: [["cats", "the cat sat on the mat, the dog sat on the cat and the mat"], ["pairs", "aKbTcMdReXfD aKbTcMdReXfD a c e"],
+    ["a rare guest", "banana banana banana Quiz banana banana Quiz banana"]],
   sums: [["ones", "1111111111111"], ["mixed", "35026143501264"], ["threes", "33333333333333"]],
 };
 
