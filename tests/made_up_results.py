@@ -10,7 +10,7 @@ from hmlcore.results import ResultSet, Run, Store
 from hmlcore.studies import get_experiment
 from hmlcore.studies.fair import ROWS
 from hmlcore.studies.options import BESIDE, CANDIDATES
-from hmlcore.studies.sparse.claims import held_by_law, survival_by_law
+from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
 from hmlcore.studies.sparse.rungs import RUNGS
 
 MIXERS = ("hml", "attention", "gru")
@@ -859,8 +859,19 @@ def sparse_speed_run(mixer, seed, variant="surprisal", slower=0.0, **changes) ->
     return Run(spec("sparse_speed", "window_attention", 0, variant=variant, **changes), provenance(), rows)
 
 
+def stream_run(mixer="window_attention", seed=0, growth=1.0, state=(1000, 1000, 1000), **changes) -> Run:
+    """Resident bytes that grow by a factor from each mark to the next."""
+    rows = [
+        {"metric": metric, "length": 2**15 * 4**i, "value": value, "n": 1}
+        for i, own in enumerate(state)
+        for metric, value in (("resident_bytes", 4e8 * growth**i), ("state_bytes_held", own))
+    ]
+    return Run(spec("sparse_stream", mixer, seed, **changes), provenance(), rows)
+
+
 def fill_sparse(store: Store, seeds=3, profile="laptop") -> Store:
-    """Every variant of all four experiments."""
+    """Every variant of all five experiments."""
+    store.write(stream_run(profile=profile))
     for variant in ("random", "oldest", "collisions"):
         store.write(slots_run("slots", 0, variant, profile=profile))
     for variant in ("window alone", "every", "random", "surprisal"):

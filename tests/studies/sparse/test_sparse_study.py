@@ -3,16 +3,24 @@
 import pytest
 import torch
 from made_up_claims import decided
-from made_up_results import SPARSE_GATES, fill_sparse, loaded, slots_run, sparse_run, sparse_speed_run
+from made_up_results import (
+    SPARSE_GATES,
+    fill_sparse,
+    loaded,
+    slots_run,
+    sparse_run,
+    sparse_speed_run,
+    stream_run,
+)
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import Store
 from hmlcore.results.tuning import tuned
 from hmlcore.runner.model import model_config
-from hmlcore.studies.sparse import claims, laws
-from hmlcore.studies.sparse.claims import held_by_law, survival_by_law
+from hmlcore.studies.sparse import claims, laws, stream
 from hmlcore.studies.sparse.figures import sparse_frontier, sparse_ladder, sparse_laws, sparse_targets
 from hmlcore.studies.sparse.grid import PROTOCOLS, UNLEARNED, examine
+from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
 from hmlcore.studies.sparse.rungs import RUNGS
 
 MIXER = "window_attention"
@@ -102,6 +110,22 @@ def test_rules_of_laws_speed_and_ladder(store, tmp_path):
     slow = loaded(slow, "sparse_speed")
     assert decided(claims.time_is_flat, slow)[0] == decided(claims.fast_enough, slow)[0] == "refuted"
     assert decided(claims.later_versions_recall_more, loaded(store, "sparse_ladder"))[0] == "confirmed"
+
+
+def test_constant_memory_is_within_a_twentieth(tmp_path):
+    cases = {"confirmed": {"growth": 1.02}, "refuted": {"growth": 1.03}, "undecided": {"state": (9, 9, 10)}}
+    for expected, given in cases.items():
+        store = Store(tmp_path / expected)
+        store.write(stream_run(**given))
+        assert decided(claims.memory_is_flat, loaded(store, "sparse_stream"))[0] == expected
+
+
+def test_a_stream_is_read_and_its_memory_is_told():
+    (spec,) = stream.grid("smoke")
+    (run,) = stream.side_by_side([spec], torch.device("cpu"))
+    held = [row for row in run.rows if row["metric"] == "resident_bytes"]
+    assert [row["length"] for row in held] == spec["marks"] and min(row["value"] for row in held) > 2**20
+    assert len({row["value"] for row in run.rows if row["metric"] == "state_bytes_held"}) == 1
 
 
 def test_the_laws_by_hand():

@@ -1,13 +1,15 @@
 """A sparse memory that writes what surprises it: which gate finds most again, per token that it writes?
 
 Beside a window of attention lie slots. Every token reads them, few are written: a gate decides which, and a
-controller holds how many. Four experiments.
+controller holds how many. Five experiments.
 
 `sparse_laws` needs no model: slots that are driven out at random are gone after Δ tokens by e^{−ρΔ/S}, oldest
 first by a step, and cues that hash into N buckets of W ways are lost as Poisson's law says.
 
 `sparse_speed`: a token costs the same at every length, gates, logits and writes on, and how much of the
 window's own speed is left, in one process on one machine.
+
+`sparse_stream`: half a million tokens through one memory, and what the process holds meanwhile.
 
 `sparse_recall`: facts are planted in a stream and asked for beyond the window, by their cue and never by the
 answer (:mod:`hmlcore.tasks.planted`). A model learns to read with everything written; then the same weights are
@@ -43,6 +45,10 @@ STUDY = Study(
         Experiment(
             "sparse_speed", "What does a sparse memory cost beside its window?", factors=("variant",),
             conditions=("length",), mixers=_MIXERS, trained=False, repeatable=False,
+        ),
+        Experiment(
+            "sparse_stream", "Is a long stream read in constant memory?", conditions=("length",),
+            mixers=_MIXERS, trained=False, repeatable=False,
         ),
         Experiment(
             "sparse_recall", "Which gate finds most again, per token that it writes?", factors=("variant",),

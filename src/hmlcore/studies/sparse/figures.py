@@ -29,10 +29,9 @@ from hmlcore.studies.sparse.claims import (
     WINDOW,
     asked,
     frontier,
-    held_by_law,
     seconds,
-    survival_by_law,
 )
+from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
 from hmlcore.studies.sparse.rungs import RUNGS
 
 KINDS = ("rare", "common", "semantic", "dictionary", "uuid")

@@ -9,7 +9,7 @@ from hmlcore.models import Backbone, Sparse
 from hmlcore.studies.kit.comparison import measure, parameters_of, scored, task_spec, training_spec
 from hmlcore.studies.kit.ground import DEFAULT, ROTORS, model_ground, norm_ground
 from hmlcore.studies.kit.study import Protocol
-from hmlcore.studies.sparse import laws, speed
+from hmlcore.studies.sparse import laws, speed, stream
 from hmlcore.studies.sparse.claims import CENTROIDS, EVERYTHING, LEARNED, RIVALS, WINDOW
 from hmlcore.studies.sparse.rungs import RUNGS
 from hmlcore.tasks import build_task
@@ -181,6 +181,7 @@ def _asked(model: Backbone, case: dict, gates: list[str]) -> Iterator[tuple[str,
 PROTOCOLS = {
     "sparse_laws": Protocol(laws.grid, side_by_side=laws.side_by_side),
     "sparse_speed": Protocol(speed.grid, side_by_side=speed.side_by_side, report=speed.report),
+    "sparse_stream": Protocol(stream.grid, side_by_side=stream.side_by_side),
     "sparse_recall": Protocol(recall_grid, measure, examine=examine),
     "sparse_ladder": Protocol(ladder_grid, measure, examine=examine),
 }
