@@ -8,7 +8,6 @@ AWAITED: tuple[str, ...] = (
     "fair_tuning",
     "fair",
     "sparse_speed",
-    "sparse_stream",
     "sparse_recall",
     "sparse_ladder",
     "holographic_cost",
