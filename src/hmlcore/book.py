@@ -8,7 +8,6 @@ written there before is written over (:mod:`hmlcore.manifest`):
 Each step leaves a key, the hash of all it read, and is skipped while that key still fits.
 """
 
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.files import listed, write_file
+from hmlcore.files import listed, read_json, write_file
 from hmlcore.keys import code_key, files_below, hash_of, matches
 from hmlcore.manifest import Manifest, no_links
 from hmlcore.notebooks import PARTIAL, changed, check_installed, execute, for_page, plain
@@ -194,7 +193,12 @@ def captions(profile: str) -> dict[str, str]:
     """The caption of every figure that is stored at `profile`."""
     path = paths.results() / profile / "sources.json"
     require(path.is_file(), f"there is no {path}; make it with: hml figures --profile {profile}")
-    return {name: entry["caption"] for name, entry in json.loads(path.read_text("utf-8"))["figures"].items()}
+    try:
+        return {name: entry["caption"] for name, entry in read_json(path)["figures"].items()}
+    except (LookupError, TypeError, AttributeError) as error:
+        raise HmlcoreError(
+            f"{path} is not what hml figures wrote; run hml figures --profile {profile}"
+        ) from error
 
 
 def _jupyter_book(source: Path, out: Path, profile: str, log: Path) -> Path:

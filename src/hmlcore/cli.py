@@ -1,7 +1,6 @@
 """`hml`: a verb is a few calls elsewhere. Which there are is said in :mod:`hmlcore.arguments`."""
 
 import argparse
-import errno
 import io
 import re
 import sys
@@ -10,7 +9,7 @@ from contextlib import nullcontext, redirect_stdout
 from hmlcore import interrupts, paths
 from hmlcore.arguments import build_parser, fields_of
 from hmlcore.checks import check_int, check_optional, check_seed
-from hmlcore.errors import HmlcoreError, lacks_memory, one_line, require
+from hmlcore.errors import HmlcoreError, lacking, one_line, require
 from hmlcore.explorers.command import explore
 from hmlcore.files import make_folder
 from hmlcore.runner.ledger import ledger
@@ -39,14 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `hml list | head`
         sys.stderr.close()
         return 0
-    except (MemoryError, RuntimeError) as error:
-        if not (why := lacks_memory(error)):
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not (why := lacking(error)):
             raise
         return _ended(1, f"{one_line(why)}; finished runs are in the store")
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _ended(1, f"the disk is full ({error.filename}); finished runs are in the store")
 
 
 def _ended(code: int, why: str) -> int:

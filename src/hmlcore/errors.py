@@ -1,5 +1,6 @@
 """The one exception users are meant to see, and the phrasing every refusal shares."""
 
+import errno
 import re
 from collections.abc import Iterable
 
@@ -31,8 +32,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]} … {text[-10:]}"
 
 
-def lacks_memory(error: BaseException) -> str:
-    """What says that memory ran out, of this machine or a GPU, in `error`; "" if it is of another kind."""
+def lacking(error: BaseException) -> str:
+    """What ran out, as `error` says it: the disk, or the memory of this machine or a GPU; "" if nothing did."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename})"
     said = str(error).partition("\n")[0]
     # torch raises what is no MemoryError; its classes are told by name, so that torch need not be there.
     torchs = isinstance(error, RuntimeError) and re.search("can't allocate memory|out of memory", said)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from hmlcore.errors import HmlcoreError, require
@@ -86,6 +86,14 @@ def json_text(value: object, indent: int | None = None) -> str:
     """`value` as sorted JSON, equal for equal values; on one line without spaces if no `indent` is given."""
     separators = None if indent else (",", ":")
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=indent, separators=separators) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises: HmlcoreError naming it, where it cannot be read or holds no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:  # the last: brackets within brackets, without end
+        raise HmlcoreError(f"{path} cannot be read as JSON: {error}") from error
 
 
 def make_folder(option: str, folder: Path) -> None:

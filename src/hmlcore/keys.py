@@ -32,4 +32,4 @@ def hash_of(*parts: str | Path) -> str:
 
 def matches(stamp: Path, key: str) -> bool:
     """Whether the key that was left in the file `stamp` is still this one."""
-    return stamp.is_file() and stamp.read_text("utf-8") == key
+    return stamp.is_file() and stamp.read_bytes() == key.encode()

@@ -41,7 +41,7 @@ class Manifest:
         listed = self.folder / LIST
         if not listed.is_file() or listed.is_symlink():
             return set()
-        names = listed.read_text("utf-8").splitlines()
+        names = listed.read_text("utf-8", "replace").splitlines()
         return {n for n in names if not PurePosixPath(n).is_absolute() and ".." not in PurePosixPath(n).parts}
 
     def claim(self, *names: str) -> None:

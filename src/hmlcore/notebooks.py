@@ -140,7 +140,14 @@ def changed(chapter: Path, before: Path) -> bool:
     try:
         text = before.read_text("utf-8")
         origin = json.loads(text)["metadata"].get(ORIGIN)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # absent, or no notebook
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # absent, or no notebook
         return True
     notebook = nbformat.read(chapter, as_version=4)
     notebook.metadata.pop(ORIGIN, None)

@@ -77,7 +77,7 @@ def _key(cells: _Cells) -> str:
 def _synced(made: Manifest, notebook: Path) -> str:
     """The hash of a notebook as it was last synced, nothing if it never was."""
     key = made.folder / f"{notebook.stem}.key"
-    return key.read_text("utf-8") if key.name in made.names() and key.is_file() else ""
+    return key.read_text("utf-8", "replace") if key.name in made.names() and key.is_file() else ""
 
 
 def _committed(notebook: Path) -> _Cells | None:

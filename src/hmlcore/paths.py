@@ -15,7 +15,7 @@ def is_project(folder: Path) -> bool:
     """Whether `folder` is a checkout of this project: its ``pyproject.toml`` says so, as nobody else's does."""
     try:
         settings = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     project = settings.get("project")
     return isinstance(project, dict) and project.get("name") == _NAME

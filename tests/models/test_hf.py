@@ -316,6 +316,10 @@ def test_a_configuration_of_more_layers_than_there_are_is_refused_before_it_is_b
     config.write_text(config.read_text().replace('"layers": 2', '"layers": 10000000'))
     with pytest.raises(HmlcoreError, match=rf"{tmp_path} says layers = 10000000, and holds 2 blocks"):
         load(tmp_path)
+    shard = min(tmp_path.glob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(HmlcoreError, match=rf"{shard} is corrupt \("):
+        load(tmp_path)
 
 
 GAPS = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1]])

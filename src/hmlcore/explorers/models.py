@@ -52,7 +52,7 @@ def metadata_of(path: Path) -> dict[str, str]:
         head = file.read(min(size, LARGEST))
     try:
         return dict(json.loads(head)["__metadata__"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise HmlcoreError(f"{path} is no saved model of hmlcore") from error
 
 
@@ -63,7 +63,7 @@ def spec_of(path: Path) -> dict:
     """
     try:
         return json.loads(metadata_of(path)["extra"]).get("spec", {})
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
         raise HmlcoreError(f"{path} is no saved model of hmlcore") from error
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from hmlcore.checks import check_arguments, check_optional
@@ -44,6 +43,7 @@ from hmlcore.models.hf_arguments import (
 from hmlcore.models.padding import read_padded
 from hmlcore.models.saved import count_blocks
 from hmlcore.models.sparse import SparseConfig
+from hmlcore.models.tensor_file import names_in
 from hmlcore.optional import need
 
 try:
@@ -290,8 +290,7 @@ def _compare_layers(folder: Path, config: HmlConfig | Path | str | None) -> None
     """Refuse millions of layers that are not there, before they are built."""
     names: list[str] = []
     for part in listed(folder, "*.safetensors"):
-        with safe_open(part, framework="pt") as file:
-            names += file.keys()
+        names += names_in(part)
     said = (config if isinstance(config, HmlConfig) else HmlConfig.from_pretrained(config or folder)).layers
     blocks = count_blocks(names)
     require(not names or said == blocks, f"{folder} says layers = {said}, and holds {blocks} blocks")

@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from hmlcore.errors import HmlcoreError
 from hmlcore.files import write_file
 
 
@@ -28,6 +29,15 @@ def read_whole(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and tensors, on the CPU. Raises: SafetensorError or OSError where there are none."""
     with safe_open(path, framework="pt") as file:
         return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def names_in(path: Path) -> list[str]:
+    """What the tensors of a file are called. Raises: HmlcoreError where it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise HmlcoreError(f"{path} is corrupt ({error})") from error
 
 
 def digest(tensors: dict[str, Tensor], *texts: str) -> str:

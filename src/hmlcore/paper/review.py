@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from hmlcore.files import read_json
 from hmlcore.paper.asked import FOLDER, read_by
 
 PAGES = (4, 6)
@@ -30,7 +31,7 @@ def record_of(key: str, files: Mapping[str, bytes]) -> str:
 def recorded(folder: Path) -> tuple[str, dict[str, str]]:
     """The key and the hashes of what was made below `folder`; of nothing, where there is no record."""
     try:
-        found = json.loads((folder / RECORD).read_bytes())
+        found = read_json(folder / RECORD)
         return found["key"], found["files"]
     except (OSError, ValueError, LookupError, TypeError):
         return "", {}

@@ -75,7 +75,7 @@ def _parse(path: Path, file: pq.ParquetFile) -> Footer:
         for type_ in {type_ for layout in layouts for _, type_ in layout if not type_.startswith("dictionary")}:
             pa.type_for_alias(type_)
         absent = {name for _, layout in runs.values() for name, _ in layouts[layout]} - set(columns)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise HmlcoreError(f"{path}: 'hmlcore_runs' or 'hmlcore_layouts' is damaged; {_ADVICE}") from error
     require(
         not absent, f"{path}: 'hmlcore_layouts' has columns that the rows lack: {sorted(absent)}; {_ADVICE}"

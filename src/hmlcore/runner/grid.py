@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from hmlcore import interrupts
-from hmlcore.errors import HmlcoreError, lacks_memory, require
+from hmlcore.errors import HmlcoreError, lacking, require
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Store, canonical
 from hmlcore.results.claims import sweep_claims
@@ -194,7 +194,7 @@ def _attempt(
         return "failed", str(error)
     except (MemoryError, RuntimeError) as error:  # another run may need less
         # Of several processes the others wait for this one: they end together.
-        if group.strategy is not None or not (why := lacks_memory(error)):
+        if group.strategy is not None or not (why := lacking(error)):
             raise
         return "failed", why
 

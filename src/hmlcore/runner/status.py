@@ -5,10 +5,10 @@ stale    it lacks some, or has some that the grid asks for no more
 missing  it has none
 """
 
-import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from hmlcore.files import read_json
 from hmlcore.results import Store
 from hmlcore.runner.catalogue import catalogue
 
@@ -51,7 +51,7 @@ def states(store: Store, profile: str, names: Iterable[str]) -> list[State]:
 def _drawn(store: Store, profile: str) -> dict[str, set[str]]:
     """Experiment → the runs, by 16 digits, that figures, numbers and claims of the profile were made from."""
     try:
-        entries = json.loads((store.root / profile / "sources.json").read_bytes())["results"]
+        entries = read_json(store.root / profile / "sources.json")["results"]
         return {name: {digest[:16] for digest in entry["specs"]} for name, entry in entries.items()}
     except (
         OSError,

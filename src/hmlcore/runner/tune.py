@@ -1,16 +1,15 @@
 """What tuning chose: rates out of the store, into the ``rates.json`` that the study's grid reads."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from hmlcore.errors import HmlcoreError, require
-from hmlcore.files import json_text, write_files
+from hmlcore.files import json_text, read_json, write_files
 from hmlcore.results import ResultSet, Store
 from hmlcore.studies import folder_of, get_experiment, protocol
 from hmlcore.studies.kit.study import Experiment, field_values
-from hmlcore.studies.kit.tuning import Tuned, as_stored, next_rate
+from hmlcore.studies.kit.tuning import Tuned, as_stored, next_rate, read_tuned
 
 Rates = dict[str, dict[str, Tuned]]
 """Case, the values of the experiment's factors, → mixer → what was chosen and tried."""
@@ -69,7 +68,8 @@ def tune(store: Store, profile: str, name: str) -> Written:
     rates = tuned_rates(store, profile, name)
     require(bool(rates), f"no mixer of {name!r} has several learning rates at profile {profile!r}")
     path = folder_of(name) / "rates.json"
-    known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    read_tuned(path.parent)  # or refuse what stands there, before it is written again
+    known = read_json(path) if path.is_file() else {}
     known.setdefault(profile, {})[name] = {
         case: {mixer: as_stored(found) for mixer, found in mixers.items()} for case, mixers in rates.items()
     }

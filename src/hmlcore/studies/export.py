@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from hmlcore import paths
 from hmlcore.errors import HmlcoreError, require, unknown
 from hmlcore.figures.images import draw_images
-from hmlcore.files import json_text, listed, write_files
+from hmlcore.files import json_text, listed, read_json, write_files
 from hmlcore.results import SCHEMA, ResultSet, Store
 from hmlcore.results.resultset import stamp
 from hmlcore.studies import experiments, gathered, get_experiment, part, studies, study_of
@@ -80,7 +80,7 @@ def dated(decided: Sequence[tuple[ResultSet, Decision]], store: Store | None = N
 def _stored_rules(folder: Path) -> dict[tuple[str, ...], dict]:
     """(claim's name, its runs) → what ``claims.json`` in `folder` says of the rule."""
     try:
-        found = json.loads((folder / "claims.json").read_bytes())["claims"]
+        found = read_json(folder / "claims.json")["claims"]
         return {(entry["name"], *entry["runs"]): entry["rule"] for entry in found if "rule" in entry}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
@@ -181,11 +181,9 @@ def _check_free(out: Path) -> None:
     for path in (out / "figures", out / "tables"):
         require(not path.is_symlink(), f"{path} is a symbolic link: nothing is written through it")
     try:
-        if {"figures", "tables", "numbers", "results"} <= json.loads(
-            (out / "sources.json").read_bytes()
-        ).keys():
+        if {"figures", "tables", "numbers", "results"} <= read_json(out / "sources.json").keys():
             return
-    except (OSError, ValueError, AttributeError):
+    except (ValueError, AttributeError):
         pass
     names = [f"figures/{name}.{kind}" for name in figures() for kind in ("json", "svg", "pdf")]
     names += [f"tables/{name}.{kind}" for name in (*tables(), "costs") for kind in ("html", "tex")]

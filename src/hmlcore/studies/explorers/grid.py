@@ -1,5 +1,7 @@
 """The grid of the explorers' models: one run each, of one layer, on recall, on sums modulo seven or on text."""
 
+from typing import Any
+
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.explorers import ALPHABETS
 from hmlcore.studies.kit.comparison import scored, task_spec, training_spec
@@ -8,7 +10,7 @@ from hmlcore.studies.kit.study import Protocol, Rows
 from hmlcore.tasks import Task
 
 _LETTERS = len(ALPHABETS["recall"])
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
         steps={"recall": 3, "sums": 3, "text": 3}, batch_size=4, d_model=16, heads=2,
         parameters={"recall": 7000, "sums": 7000, "text": 10_000}, examples=4,
@@ -29,11 +31,13 @@ LR = {"recall": 5e-3, "sums": 5e-3, "text": 1e-2}
 SOLVED = 0.998
 COOL_DOWN = 300
 _SLOW = {"expand_v": 1, "gate_init": "slow"}
+# A pair is written where its value is read: those that see four tokens at once may learn to do it one later.
+_PAIRS = {"conv_size": 2}
 VARIANTS: dict[str, tuple[str, str, dict]] = {
-    "hml": ("recall", "hml", {"dynamics": "oscillator", "theta": "few"} | ROTORS),
+    "hml": ("recall", "hml", {"dynamics": "oscillator", "theta": "few"} | ROTORS | _PAIRS),
     "hml-leapfrog": ("recall", "hml", {"dynamics": "leapfrog"}),
     "hml-sums": ("sums", "hml", {"dynamics": "oscillator", "theta": "few"} | ROTORS),
-    "gated-deltanet": ("recall", "gated_deltanet", _SLOW),
+    "gated-deltanet": ("recall", "gated_deltanet", _SLOW | _PAIRS),
     "gru": ("recall", "gru", {}),
     "attention": ("recall", "attention", {}),
     "hml-text": ("text", "hml", {"dynamics": "oscillator", "theta": "few"}),
