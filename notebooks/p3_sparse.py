@@ -108,6 +108,7 @@ render(pd.DataFrame(gates))
 
 # %% [markdown]
 # A bucket is found by the hash of the observed id, by the direction of the key, by both, or by centroids that follow the keys.
+# Two more are options: a tree, in which a branch is found first and then a bucket of it, and two hashes of which the emptier bucket is written to, so that slots go to where there is need.
 #
 # ## What slots can hold, without a model
 #

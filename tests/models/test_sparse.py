@@ -31,7 +31,7 @@ CONFIG = SparseConfig(
 )  # fmt: skip
 CASES = [(gate, "hash", "value") for gate in GATES]
 CASES += [
-    ("surprisal", address, evict) for address, evict in zip(ADDRESSES, ("random", "oldest") * 2, strict=True)
+    ("surprisal", address, evict) for address, evict in zip(ADDRESSES, ("random", "oldest") * 3, strict=True)
 ]
 
 
@@ -227,6 +227,8 @@ def test_the_headline_sizes_fit_their_memory():
         ({"gate": "rare", "gate_args": {"rare_from": 50}}, "rare_from must be below the 50 ids .*, got 50"),
         ({"address": "dual", "buckets": 7}, "buckets must be even for address 'dual', got 7"),
         ({"address": "centroids", "address_args": {"top": 9}}, "top must be at most the 8 buckets, got 9"),
+        ({"address": "tree", "address_args": {"top": 9}}, "top must be at most the 8 buckets, got 9"),
+        ({"address": "tree", "address_args": {"branches": 3}}, "branches must divide the 8 buckets .*, got 3"),
     ],
 )  # fmt: skip
 def test_refusals_of_configurations(changes, message):

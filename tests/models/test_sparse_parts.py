@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hmlcore.models import SparseConfig
 from hmlcore.models.sparse.addresses import build_address
 from hmlcore.models.sparse.controller import Control, held
 from hmlcore.models.sparse.gates import GATES, Evidence, Stats, build_gate, followed, standardised
@@ -140,6 +141,41 @@ def test_addresses():
     assert top.read(keys, ids).shape == (2, U, 3) and torch.equal(
         top.write(keys, ids), top.read(keys, ids)[..., :1]
     )
+
+
+def test_a_tree_is_two_searches():
+    torch.manual_seed(0)
+    g = torch.Generator().manual_seed(0)
+    keys, ids = F.normalize(torch.randn(2, U, D, generator=g), dim=-1), evidence().ids
+    tree = build_address("tree", 12, D, top=2)
+    found = tree.read(keys, ids)
+    assert tree.branches == 3 and found.shape == (2, U, 2) and len(found.unique()) > 6
+    trunk = (keys @ tree.trunks.T).argmax(-1)
+    assert torch.equal(found[..., 0] // 4, trunk) and (found[..., 1] // 4 != trunk).all()
+    leaves = tree.codes.view(3, 4, D)[trunk]
+    assert torch.equal(found[..., 0] % 4, torch.einsum("bud,buld->bul", keys, leaves).argmax(-1))
+    one = build_address("tree", 7, D, top=2)  # a prime has one branch, whose bucket is named twice
+    assert one.branches == 1 and torch.equal(one.read(keys, ids)[..., 0], one.read(keys, ids)[..., 1])
+
+
+def test_of_two_buckets_the_emptier_is_written_and_both_are_read():
+    """As many cues as half of the slots: by one hash some are lost, by the better of two fewer."""
+    kept = {}
+    for address in ("hash", "either"):
+        torch.manual_seed(0)
+        model = SparseConfig(
+            256, d_model=16, mixer_args={"window": 8, "num_heads": 2}, chunk=8, buckets=32, ways=4, slot_dim=16,
+            top=4, gate="every", density=None, address=address, evict="oldest", merge=1.0,
+        ).build().eval()  # fmt: skip
+        tokens = torch.randperm(256, generator=torch.Generator().manual_seed(1))[None, :97]
+        with torch.no_grad():
+            _, state = model(tokens)
+        slots = state[-1].slots
+        kept[address] = int((slots.time >= 0).sum())
+        for n, w in (slots.time[0] >= 0).nonzero().tolist():
+            cue = tokens[0, slots.time[0, n, w] - 1]
+            assert n in model.memory.address.read(None, cue[None, None])[0, 0]
+    assert kept["hash"] < kept["either"] <= 95
 
 
 def test_centroids_follow_the_keys_and_none_dies():

@@ -183,6 +183,8 @@ def test_models_with_a_sparse_memory():
         )
     centroids = replace(config, address="centroids")
     assert answers(lambda **bad: replace(centroids, address_args=bad).build(), ["top", "decay"], speak) == []
+    tree = replace(config, address="tree")
+    assert answers(lambda **bad: replace(tree, address_args=bad).build(), ["branches", "top"], speak) == []
 
 
 def test_mixer_arguments_inside_a_model():

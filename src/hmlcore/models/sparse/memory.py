@@ -94,6 +94,8 @@ class SlotMemory(nn.Module):
     ) -> Written:  # fmt: skip
         """One write of a chunk. Args: ids, position [B, U]; surprise, without the memory and with it."""
         values = F.rms_norm(self.to_value(seen.hidden), (self.config.slot_dim,), eps=1e-5)
+        if self.address.one_of:
+            cues = cues._replace(buckets=self._chosen(cues, slots))
         evidence = self._evidence(seen, cues, values, ids, position, surprise, slots)
         with torch.no_grad():
             stats = followed(stats, self.gate.quantity(evidence), self.gate.stratum(evidence))
@@ -108,9 +110,22 @@ class SlotMemory(nn.Module):
             self.address.learn(cues.keys.flatten(0, 1))
         return Written(made, stats, control, score.detach(), passed, fate)
 
+    @torch.no_grad()
+    def _chosen(self, cues: Cues, slots: Slots) -> Tensor:
+        """Of the buckets of each cue the one that holds it, else the one with more empty slots: [B, U, 1]."""
+        lanes = cues.buckets.long()
+        near = gather_buckets(slots.keys.to(cues.keys.dtype), lanes)
+        there = gather_buckets((slots.time >= 0)[..., None], lanes)[..., 0]
+        cosine = torch.einsum("bud,busd->bus", cues.keys, near).masked_fill(~there, -1.0)
+        ways = self.config.ways
+        holds = (cosine.unflatten(-1, (-1, ways)).amax(-1) > self.config.merge).long()
+        room = (~there).unflatten(-1, (-1, ways)).sum(-1)
+        best = (holds * (ways + 1) + room).argmax(-1, keepdim=True)
+        return cues.buckets.gather(-1, best)
+
     def _offer(self, values, cues: Cues, ids, position, score, passed, slots, control) -> tuple[Slots, Fate]:
         """Offer the tokens to the buckets of every lane."""
-        lanes = self.address.write_lanes
+        lanes = self.address.copies
 
         def each(x: Tensor) -> Tensor:
             return x.repeat(1, lanes, *([1] * (x.ndim - 2)))
@@ -136,7 +151,7 @@ class SlotMemory(nn.Module):
         if c.evict == "random":
             number = torch.arange(time.shape[1:].numel(), device=time.device).view(time.shape[1:])
             return uniform_of(c.seed, (now // c.chunk)[:, None, None], number)
-        age = now.float()[:, None, None] - time / self.address.write_lanes
+        age = now.float()[:, None, None] - time / self.address.copies
         horizon = c.buckets * c.ways / (c.density or 1.0)
         return slots.priority.float() + (-age / horizon).exp() + 0.5 * slots.novelty.float()
 

@@ -137,7 +137,7 @@ class Sparse(Chunked):
         heads = 1 + memory.gate.needs_alone
         maps = sum(x.weight.numel() for x in (memory.to_key, memory.to_value, memory.out_proj))
         slots = c.ways * (memory.address.read_lanes + memory.address.write_lanes + 1) * c.slot_dim
-        merging = c.chunk * c.slot_dim * memory.address.write_lanes
+        merging = c.chunk * c.slot_dim * memory.address.copies
         mlp = sum(p.numel() for p in self.blocks[-1].mlp.parameters()) * memory.gate.needs_alone
         work = maps + slots + c.top * c.slot_dim + merging + mlp + heads * self.embedding.weight.numel()
         return super().flops_per_token(length) + 2 * work

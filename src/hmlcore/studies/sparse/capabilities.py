@@ -47,7 +47,7 @@ CAPABILITIES = (
     _C("RSM-19", "arXiv, code and GSM8K", "tasks.corpora"),
     _C("RSM-20", "a write-up and a release", "this chapter, hml ledger"),
     _C("RSM-21", "many heads, hierarchy, compression, dynamic slots",
-       "models.sparse.gates, models.sparse.config"),
+       "models.sparse.gates heads and compression, models.sparse.addresses tree and either"),
     _C("RSM-22", "the ledger and its pivot rule", "hml ledger, studies.sparse.ledger"),
 )  # fmt: skip
 """In the order in which they were asked for; paths are below `hmlcore` unless they name a file."""

@@ -5,13 +5,16 @@ from typing import Any
 from hmlcore.models.sparse.addresses.base import Address
 from hmlcore.models.sparse.addresses.centroids import Centroids
 from hmlcore.models.sparse.addresses.dual import Dual
+from hmlcore.models.sparse.addresses.either import Either
 from hmlcore.models.sparse.addresses.hash import Hash
 from hmlcore.models.sparse.addresses.semantic import Semantic
+from hmlcore.models.sparse.addresses.tree import Tree
 from hmlcore.models.sparse.named import build_named
 
 __all__ = ["ADDRESSES", "Address", "build_address"]
 
-ADDRESSES: dict[str, type[Address]] = {cls.name: cls for cls in (Hash, Semantic, Dual, Centroids)}
+_KNOWN = (Hash, Semantic, Dual, Centroids, Tree, Either)
+ADDRESSES: dict[str, type[Address]] = {cls.name: cls for cls in _KNOWN}
 
 
 def build_address(name: str, buckets: int, d: int, **arguments: Any) -> Address:

@@ -12,12 +12,19 @@ class Address(nn.Module, ABC):
     """Buckets of a cue: of the key [B, U, d] that stands for it and its last id [B, U].
 
     A slot holds what came after a cue, and it is found by the cue again: what is asked for has no part in it.
-    Attributes: read_lanes, write_lanes, how many buckets are looked into, and how many written to.
+    Attributes: read_lanes, write_lanes, how many buckets are looked into, and how many written to; one_of,
+        whether only one of the write lanes is written to, by what its slots hold.
     """
 
     name: ClassVar[str]
     read_lanes: int = 1
     write_lanes: int = 1
+    one_of: ClassVar[bool] = False
+
+    @property
+    def copies(self) -> int:
+        """How many slots a token may take."""
+        return 1 if self.one_of else self.write_lanes
 
     def __init__(self, buckets: int, d: int):
         super().__init__()
