@@ -80,6 +80,52 @@ def test_the_state_does_not_grow_and_gradients_reach_all(model):
     assert silent == []
 
 
+def test_a_state_is_stored_without_what_computed_it_and_its_parts_share_nothing(model):
+    tokens = drawn()
+    begun = model.init_state(3)
+    _, read = model(tokens)
+    _, stepped = model.step(tokens[:, 0], read)
+    for state in (begun, read, stepped):
+        for part in state:
+            for name, x in part._asdict().items():
+                assert x.untyped_storage().nbytes() == x.nbytes, name
+    with torch.no_grad():
+        begun[-1][0][0] += 1
+    assert not torch.equal(begun[-1][0][0], begun[-1][0][1])
+
+
+def test_a_batch_of_none_is_a_batch(model):
+    tokens = torch.zeros(0, 19, dtype=torch.long)
+    logits, state = model(tokens)
+    step, _ = model.step(tokens[:, 0], state)
+    assert logits.shape == (0, 19, 50) and step.shape == (0, 50)
+    logits.sum().backward()
+    assert all(p.grad is None or p.grad.count_nonzero() == 0 for p in model.parameters())
+
+
+def test_fp16_is_finite_where_a_key_has_no_length(model):
+    tokens = drawn()
+    for block in model.blocks:
+        torch.nn.init.zeros_(block.mixer.in_proj.weight)
+    with torch.autocast("cpu", torch.float16):
+        mixed, _ = model(tokens)
+    grads = torch.autograd.grad(mixed.float().mean(), list(model.parameters()), allow_unused=True)
+    narrow, state = model.half()(tokens)
+    assert all(x.isfinite().all() for x in (mixed, narrow, *(x for part in state for x in part)))
+    assert all(g is None or g.isfinite().all() for g in grads)
+
+
+@torch.no_grad()
+def test_a_nan_stays_in_its_stream(model):
+    tokens = drawn()
+    clean, _ = model(tokens)
+    _, state = model(tokens[:, :16])
+    for part in state[-1][:1]:
+        part[0] = torch.nan
+    spoilt, _ = model(tokens[:, 16:], state)
+    assert torch.equal(spoilt[1:], clean[1:, 16:])
+
+
 def test_it_is_saved(model, tmp_path):
     save_model(tmp_path / "model", model)
     loaded = load_model(tmp_path / "model").model.eval()

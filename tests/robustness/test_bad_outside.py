@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
@@ -22,13 +23,21 @@ def model():
     return Backbone(BackboneConfig(mixer="hml", **SIZES))
 
 
-@pytest.mark.parametrize(
-    "explorer", [e for e in EXPLORERS if e not in (widgets.Explorer, widgets.StoreExplorer)]
-)
+OF_MODELS = [e for e in EXPLORERS if "model" in signature(e).parameters and e is not widgets.Explorer]
+
+
+@pytest.mark.parametrize("explorer", OF_MODELS)
 def test_explorers(explorer):
     assert answers(explorer, ["model", "text", "at", "alphabet"]) == []
     assert answers(partial(explorer, model()), ["alphabet"]) == []
     assert answers(partial(explorer, model(), alphabet="abc"), ["text", "at"]) == []
+
+
+def test_every_explorer_is_asked():
+    others = {cls: list(signature(cls).parameters) for cls in EXPLORERS if cls not in OF_MODELS}
+    del others[widgets.Explorer]
+    assert others == {widgets.SlotsExplorer: ["text", "at"], widgets.StoreExplorer: ["store", "profiles"]}
+    assert answers(widgets.SlotsExplorer, ["text", "at"]) == []
 
 
 def test_the_explorer_of_a_store(tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.spatial import KDTree
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from hmlcore.layers.window_attention import WindowAttention
 from hmlcore.models.backbone import BackboneConfig
 from hmlcore.models.chunked import Chunked
 from hmlcore.ops.packing import own
+from hmlcore.ops.precision import normalize
 
 _SHARPNESS = 10.0  # of cosines, at the start
 
@@ -85,8 +85,8 @@ class Memorizing(Chunked):
             states.append(after)
         last, mixer = self.blocks[-1], self._mixer
         near, (q, k, v), after = mixer.attended(last.mixer_norm(x), blocks[-1])
-        k = F.normalize(k, dim=-1)
-        far = self._remembered(F.normalize(q, dim=-1), memory)
+        k = normalize(k)
+        far = self._remembered(normalize(q), memory)
         share = torch.sigmoid(self.gate)[:, None] * (memory.present.sum(1) > 0)[:, None, None, None]
         x = x + mixer.out_proj((share * far + (1 - share) * near).flatten(2))
         hidden = self.norm(x + last.mlp(last.mlp_norm(x)))
@@ -136,7 +136,8 @@ def nearest(queries: Tensor, keys: Tensor, present: Tensor, top: int) -> Tensor:
     Returns: [B, U, H, top].
     """
     found = np.full((*queries.shape[:3], top), -1, dtype=np.int64)
-    asked, stored = (x.detach().float().cpu().numpy() for x in (queries, keys))
+    # A tree takes no NaN, which stays in what is read of its place.
+    asked, stored = (x.detach().float().nan_to_num().cpu().numpy() for x in (queries, keys))
     for b, there in enumerate((present > 0).cpu().numpy()):
         places = there.nonzero()[0]
         if not len(places):

@@ -71,7 +71,7 @@ class RecurrentMemory(Chunked):
 
     def init_state(self, batch: int) -> list:
         batch, whole = check_int("batch", batch, 0), {"device": self.first.device, "dtype": torch.int32}
-        first = self.first.expand(batch, -1, -1)
+        first = own(self.first.expand(batch, -1, -1))
         tokens = torch.zeros(batch, self.config.chunk, **whole)
         return [RecurrentMemoryState(first, tokens, torch.zeros(batch, **whole))]
 
