@@ -44,7 +44,7 @@ CAPABILITIES = (
     _C("RSM-17", "1B and 3B, as configurations", "models.sparse.sizes, on the meta device"),
     _C("RSM-18", "Memorizing Transformer and RMT", "models.Memorizing, models.RecurrentMemory",
        "sparse_recall.better_than_rivals"),
-    _C("RSM-19", "arXiv, code and GSM8K", "tasks.corpora"),
+    _C("RSM-19", "arXiv, code and GSM8K", "tasks.hub_texts, with stand-ins"),
     _C("RSM-20", "a write-up and a release", "this chapter, hml ledger"),
     _C("RSM-21", "many heads, hierarchy, compression, dynamic slots",
        "models.sparse.gates heads and compression, models.sparse.addresses tree and either"),
