@@ -1,10 +1,13 @@
 """What every token mixer owes, whatever it remembers with."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mixer_cases import CASES, CHOOSING, WIDTH, make, normal
 from safetensors.torch import load, save
 
+import hmlcore
 from hmlcore.errors import HmlcoreError
 from hmlcore.layers import MIXERS, Mixer, recording
 
@@ -387,3 +390,11 @@ def test_a_second_derivative_is_right_or_refused(case, backend, monkeypatch):
         assert "HMLCORE_BACKEND=naive" in str(error)
         return
     close(found, by_differences(mixer, *given), 1e-5)
+
+
+def test_vectors_are_normalised_by_what_knows_fp16():
+    """torch's own bound from below is 0 there; no layer and no model asks for it."""
+    package = Path(hmlcore.__file__).parent
+    files = [path for part in ("layers", "models") for path in sorted((package / part).rglob("*.py"))]
+    assert len(files) > 40
+    assert [path.name for path in files if "F.normalize(" in path.read_text("utf-8")] == []
