@@ -719,6 +719,10 @@ def bound_task_run(seed, variant="holographic", task="recall", own=0.9, others=0
     value = (own if variant == "holographic" else others) + 0.001 * seed
     rows = [{"metric": "score", "value": -3 * (2 - value) if task == "bytes" else value, "n": 100}]
     rows += [] if task == "bytes" else [{"metric": "accuracy", "value": value, "n": 100}]
+    if task == "recall" and variant == "holographic":
+        stored = {"metric": "accuracy_stored", "pairs": 4, "n": 100, "split": "test"}
+        rows += [stored | {"stored": kind, "value": value - 0.01 * less}
+                 for less, kind in enumerate(("fp32", "fp16", "int8"))]  # fmt: skip
     named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
     rows = [{"variant": variant, "task": task, "length": 32, **row} for row in rows]
     return Run(spec("holographic_tasks", BOUND[variant], seed, lr=0.01, **named), provenance(), rows)
@@ -741,12 +745,28 @@ def bound_part_run(seed, variant="unitary", task="recall", value=0.9, **changes)
     return Run(spec("holographic_ablation", PARTS[variant], seed, lr=0.01, **named), provenance(), rows)
 
 
+def bound_portrait_run(mixer="holographic", seed=0, **changes) -> Run:
+    """Two slots of two blocks over six tokens, the last two of which are asked for."""
+    rows = [
+        {"t": t, "block": block, "slot": slot, "norm": 1.0 + slot + 0.1 * t, "in_use": 1 + 0.1 * t,
+         "write": 0.5 * slot, "keep": 0.9, "right": 0.6 if t > 3 else math.nan,
+         "wrong": 0.1 if t > 3 else math.nan}
+        for t in range(6) for block in range(2) for slot in range(2)
+    ]  # fmt: skip
+    named = {"task": "recall", "variant": mixer, "train": [{"task": "mqar"}], **changes}
+    made = spec("holographic_portrait", mixer, seed, lr=0.01, **named)
+    scores = [{"metric": "accuracy", "split": "test", "value": 0.9, "n": 100, "length": 32, "task": "recall"}]
+    return Run(made, provenance(), scores, rows if seed == 0 else None)
+
+
 def fill_holographic(store: Store, seeds=3, profile="laptop") -> Store:
     """Everything of the holographic memory."""
     for binding in ("unitary", "bipolar", "convolution"):
         store.write(capacity_run(binding, profile=profile))
     for mixer in ("attention", "holographic", "holographic_legacy"):
         store.write(bound_cost_run(mixer, profile=profile))
+    for mixer in ("holographic", "holographic_legacy"):
+        store.write(bound_portrait_run(mixer, profile=profile))
     for seed in range(seeds):
         for variant in BOUND:
             for task in ("recall", "overwrite", "copy", "needle", "bytes"):

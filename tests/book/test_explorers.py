@@ -94,7 +94,7 @@ def is_fine(page):
     assert [u for u in page.outside_requests() if not u.startswith("file:")] == []
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name != "store"])
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("binding", "store")])
 def test_it_draws_follows_the_scrubber_the_text_and_refuses_in_words(view, name):
     view.open(f"{name}.html")
     before = view.js(f"return {PICTURE}")
@@ -209,6 +209,33 @@ def test_a_saved_trace_is_scrubbed_through_and_nothing_else(view, pages, tmp_pat
     ]  # fmt: skip
     shown = "[...document.querySelectorAll('.hmlx input[type=range]')].filter(e => e.offsetParent).length"
     assert view.js(f"return {shown}") == 1
+    is_fine(view)
+
+
+def test_pairs_are_added_one_at_a_time_until_one_is_lost(view):
+    view.open("binding.html")
+    counted = "document.querySelectorAll('.hmlx .tokens button').length"
+    wrong = "document.querySelectorAll('.hmlx .tokens .wrong').length"
+    before = view.js(f"return {PICTURE}")
+    assert view.js(f"return {counted}") == 8 and view.js(f"return {wrong}") == 0
+    press(view, "Add a pair")
+    before = changed(view, before, "a pair more")
+    assert view.js(f"return {counted}") == 9
+    assert view.js("return document.querySelectorAll('.hmlx circle.measured').length") == 2
+    for _ in range(5):
+        press(view, "Add eight")
+    assert view.js(f"return {counted}") == 49 and view.js(f"return {wrong}") > 5
+    before = view.js(f"return {PICTURE}")
+    find(view, ".hmlx .tokens button:nth-child(3)").click()
+    before = changed(view, before, "another key is asked for")
+    assert "Key 3 was bound to value" in view.js(f"return {WORDS}")
+    assert view.js("return document.querySelector('.hmlx [aria-current=true]').textContent")[0] == "3"
+    view.js("const s = document.querySelector('select[aria-label=\"Numbers D\"]'); s.value = 1024;"
+            " s.dispatchEvent(new Event('change'))")  # fmt: skip
+    changed(view, before, "more numbers")
+    assert view.js(f"return {wrong}") < 3
+    press(view, "Start again with one")
+    assert "1 pairs" not in view.js(f"return {WORDS}") and view.js(f"return {counted}") == 1
     is_fine(view)
 
 

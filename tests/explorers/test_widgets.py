@@ -9,6 +9,7 @@ import torch
 
 from hmlcore.explorers.kinds import KINDS
 from hmlcore.explorers.widgets import (
+    BindingExplorer,
     GradientExplorer,
     MemoryExplorer,
     PhaseExplorer,
@@ -21,7 +22,7 @@ from hmlcore.results import Store
 
 CLASSES = {
     "phase": PhaseExplorer, "memory": MemoryExplorer, "gradient": GradientExplorer, "race": RaceExplorer,
-    "slots": SlotsExplorer, "store": StoreExplorer,
+    "binding": BindingExplorer, "slots": SlotsExplorer, "store": StoreExplorer,
 }  # fmt: skip
 
 
@@ -33,13 +34,18 @@ def test_there_is_a_widget_for_every_explorer():
     assert {name: cls.kind_name for name, cls in CLASSES.items()} == {name: name for name in KINDS}
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name != "store"])
+@pytest.mark.parametrize("name", [name for name, own in KINDS.items() if own.models])
 def test_a_widget_opens_with_its_explorer_s_state(name):
     own, widget = KINDS[name], CLASSES[name]()
     state = widget.get_state()
     assert (state["explorer"], state["text"], list(state["sources"])) == (name, own.text, list(own.models))
     assert state["chosen"] == (own.models or ("",))[0] and state["at"] == (own.at - 1 if own.at else None)
     json.dumps(state["sources"])
+
+
+def test_what_needs_no_model_opens_without_one():
+    state = BindingExplorer().get_state()
+    assert (state["explorer"], state["sources"], state["problem"]) == ("binding", {}, "")
 
 
 def test_state_goes_both_ways():

@@ -13,6 +13,7 @@ from made_up_results import (
     ablation_run,
     bakeoff_run,
     book_run,
+    bound_portrait_run,
     bytes_run,
     controlled_run,
     copy_run,
@@ -83,6 +84,7 @@ MAKE = {
     "ground": ground_run,
     "options": option_run,
     "fair": fair_run,
+    "holographic_portrait": bound_portrait_run,
     "fair_tuning": fair_run,
     "explorer-models": explorer_run,
 }

@@ -59,7 +59,7 @@ def test_length_that_no_document_holds(folder):
     [
         ({"length": 0}, "length must be at least 1, got 0"),
         ({"corpus": 3}, "corpus must be a text, got 3"),
-        ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: folder:<path>, pg19, stdlib"),
+        ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: folder:<path>, pg19, stdlib, wikitext2"),
         ({"corpus": "folder:no/such"}, "corpus 'folder:no/such': 'no/such' is not a folder"),
         ({"books": 5}, "books=5 applies to corpus 'pg19' only, not to 'stdlib'"),
         ({"corpus": "pg19", "books": 0}, "books must be at least 1, got 0"),

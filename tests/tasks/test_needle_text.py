@@ -198,7 +198,7 @@ def test_the_least_length_works_and_one_less_is_refused(kind):
     ("knobs", "message"),
     [
         ({"kind": "single"}, f"unknown kind 'single'; known: {', '.join(sorted(RULER))}"),
-        ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: filler, folder:<path>, pg19, stdlib"),
+        ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: filler, folder:<path>, pg19, stdlib, wikitext2"),
         ({"corpus": 3}, "corpus must be a text, got 3"),
         (
             {"corpus": "stdlib", "kind": "multikey_2"},

@@ -53,6 +53,14 @@ KINDS = {
         "One text through three memories: what each answers where a key is asked for, and the norm of its "
         "state.",
     ),
+    "binding": Kind(
+        "How many pairs can one sum hold?",
+        (),
+        "",
+        "Pairs of keys and values bound and added into one vector: the angles of what a key finds in it "
+        "against the value it was bound to, the known values by their likeness, and how many answers are right "
+        "beside the law of capacity.",
+    ),
     "slots": Kind(
         "What does a sparse memory keep, and why?",
         (),

@@ -142,6 +142,15 @@ class RaceExplorer(Explorer):
     kind_name = "race"
 
 
+class BindingExplorer(Explorer):
+    """Pairs added to one sum, and how many of them can be read; it needs no model."""
+
+    kind_name = "binding"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 class SlotsExplorer(Explorer):
     """What a sparse memory keeps of a text, and why; it has no trained model."""
 

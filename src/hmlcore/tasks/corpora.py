@@ -2,6 +2,7 @@
 
 ``stdlib``          the source of the running Python's standard library: real text every machine has
 ``pg19``            PG-19 books (:mod:`hmlcore.tasks.pg19`)
+``wikitext2``       articles of Wikipedia (:mod:`hmlcore.tasks.wikitext`)
 ``arxiv``, ``code``, ``gsm8k``   papers, code and word problems of the hub, and ``standin:<one of these>``
                     (:mod:`hmlcore.tasks.hub_texts`)
 ``folder:<path>``   the text files under a folder; the path of an existing folder means the same
@@ -27,7 +28,7 @@ from hmlcore.tasks.hub_texts import STANDIN, TEXTS, open_text
 from hmlcore.tasks.records import content, kind, shown
 
 _OF_HUB = (*TEXTS, *(STANDIN + name for name in TEXTS))
-NAMES = ("stdlib", "pg19", *_OF_HUB, "folder:<path>")
+NAMES = ("stdlib", "pg19", "wikitext2", *_OF_HUB, "folder:<path>")
 
 # No run of this many bytes may occur in two splits of the standard library.
 PASSAGE = 200
@@ -54,6 +55,10 @@ def open_corpus(corpus: str, books: int | None = None) -> Corpus:
         from hmlcore.tasks.pg19 import open_pg19
 
         return open_pg19(books)
+    if corpus == "wikitext2":
+        from hmlcore.tasks.wikitext import open_wikitext
+
+        return open_wikitext()
     if corpus in _OF_HUB:
         return open_text(corpus)
     return _folder(folder_of(corpus))
@@ -62,7 +67,7 @@ def open_corpus(corpus: str, books: int | None = None) -> Corpus:
 def check_corpus(corpus: object, books: object = None) -> None:
     """Refuse a corpus that cannot be named so, and `books` of another than PG-19, before anything is opened."""
     corpus = check_text("corpus", corpus)
-    if corpus not in ("stdlib", "pg19", *_OF_HUB):
+    if corpus not in ("stdlib", "pg19", "wikitext2", *_OF_HUB):
         folder_of(corpus)
     if books is not None and corpus != "pg19":
         raise HmlcoreError(f"books={books} applies to corpus 'pg19' only, not to {corpus!r}")

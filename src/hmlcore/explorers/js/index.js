@@ -1,5 +1,6 @@
 // How a notebook and a page open an explorer.
 
+import { bindingExplorer } from "./binding.js";
 import { gradientExplorer } from "./gradient.js";
 import { memoryExplorer } from "./memory.js";
 import { phaseExplorer } from "./phase.js";
@@ -9,10 +10,10 @@ import { storeExplorer } from "./store.js";
 import { frame, h } from "./view.js";
 
 const EXPLORERS = {
-  phase: phaseExplorer, memory: memoryExplorer, gradient: gradientExplorer, race: raceExplorer, slots: slotsExplorer,
-  store: storeExplorer,
+  phase: phaseExplorer, memory: memoryExplorer, gradient: gradientExplorer, race: raceExplorer,
+  binding: bindingExplorer, slots: slotsExplorer, store: storeExplorer,
 };
-const WITHOUT_MODELS = ["slots", "store"];
+const WITHOUT_MODELS = ["binding", "slots", "store"];
 
 /** Open the explorer `kind` in `element`; what goes wrong is said there. */
 export function open(kind, element, sources, options = {}, told = undefined) {

@@ -11,6 +11,7 @@ from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text
 from hmlcore.studies.holographic import LAYER, RIVALS
 from hmlcore.studies.holographic.claims import beside_law, plain
+from hmlcore.studies.holographic.slots import CAPTIONS, DRAWN
 from hmlcore.studies.kit.figure import Figure, TableOf
 from hmlcore.studies.kit.superposition import accuracy
 
@@ -185,6 +186,21 @@ def holographic_parts(results: ResultSet) -> Table:
     return render(frame, note=results.stamp(), caption="Bindings, slots, decays and losses: accuracy.")
 
 
+def stored_reading(results: ResultSet) -> Table:
+    """The trained layer's recall with its state stored in fewer bits between pairs and questions."""
+    rows = results.metric("accuracy_stored", split="test")
+    lines = []
+    for stored, own in rows.groupby("stored", sort=False):
+        cells = {"stored as": stored}
+        for pairs, part in own.groupby("pairs"):
+            spread = f" ± {part['value'].std():.3f}" if len(part) > 1 else ""
+            cells[f"{pairs:,.0f} pairs"] = f"{part['value'].mean():.3f}{spread}"
+        lines.append(cells)
+    return render(
+        pd.DataFrame(lines), note=results.stamp(), caption="Recall of a trained layer, by bits of state."
+    )
+
+
 FIGURES = {
     "capacity_over_law": Figure(
         "holographic_capacity", capacity_over_law,
@@ -202,10 +218,15 @@ FIGURES = {
         "What a token costs after so many others: operations at the sizes of the system's source, seconds and "
         "bytes at the width of the other laptop experiments. Both axes are logarithmic.",
     ),
+    **{
+        name: Figure("holographic_portrait", draw, CAPTIONS[name], traced=True, every_mixer=True)
+        for name, draw in DRAWN.items()
+    },
 }  # fmt: skip
 TABLES = {
     "stored_states": TableOf("holographic_capacity", stored_states),
     "learned_keys": TableOf("holographic_capacity", learned_keys),
     "holographic_tasks": TableOf("holographic_tasks", holographic_tasks),
+    "stored_reading": TableOf("holographic_tasks", stored_reading),
     "holographic_parts": TableOf("holographic_ablation", holographic_parts),
 }

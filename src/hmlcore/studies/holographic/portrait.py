@@ -4,6 +4,9 @@
 
 of a state M [S, D]: S where all slots are as large and orthogonal, 1 where all hold the same, whatever their
 norms (the effective rank of Roy and Vetterli, 2007, of energies).
+
+Sizes were raised once. With half the size of a slot and half the steps the layer sent everything to one slot
+and recalled next to nothing: a router that chooses one slot need not learn to choose.
 """
 
 from collections.abc import Iterator
@@ -25,8 +28,8 @@ STORED = ("fp32", "fp16", "int8", "int4", "signs")
 _SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(lr=1e-2, steps=3, batch_size=4, d_model=16, layers=2, slots=4, dim=16, parameters=40_000,
                   vocab=66, pairs=[2, 4], examples=4),
-    "laptop": dict(lr=1e-2, steps=800, batch_size=16, d_model=32, layers=2, slots=8, dim=64, parameters=60_000,
-                   vocab=130, pairs=[4, 8], examples=128),
+    "laptop": dict(lr=1e-2, steps=1600, batch_size=16, d_model=32, layers=2, slots=8, dim=128,
+                   parameters=120_000, vocab=130, pairs=[4, 8], examples=128),
     "full": dict(lr=3e-3, steps=20_000, batch_size=64, d_model=512, layers=8, slots=8, dim=4096,
                  parameters=120_000_000, vocab=1026, pairs=[16, 64], examples=1024),
 }  # fmt: skip
