@@ -14,5 +14,5 @@ AWAITED: tuple[str, ...] = (
     "holographic_tuning",
     "holographic_tasks",
     "holographic_ablation",
-    "holographic_portrait",
+    "holographic_text",
 )

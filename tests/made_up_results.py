@@ -759,6 +759,26 @@ def bound_portrait_run(mixer="holographic", seed=0, **changes) -> Run:
     return Run(made, provenance(), scores, rows if seed == 0 else None)
 
 
+def bound_size_run(millions, **changes) -> Run:
+    """Counts of a size; of the smallest also a step."""
+    found = {"parameters": 1e6 * millions, "state_floats": 1e5, "flops_per_token": 4e6 * millions}
+    found |= {"peak_bytes": 1e9, "cpu_seconds": 30.0} if millions == 21 else {}
+    rows = [{"metric": m, "value": x, "length": 2048, "n": 1, "millions": millions} for m, x in found.items()]
+    made = spec("holographic_sizes", "holographic", 0, millions=millions, **changes)
+    made.pop("lr")
+    return Run(made, provenance(), rows)
+
+
+def bound_text_run(variant, mixer, **changes) -> Run:
+    """A loss that falls from 5 to 3, and two bits a byte of words of five bytes."""
+    named = {"variant": variant, "train": [{"task": "text", "corpus": "wikitext2"}], **changes}
+    found = {"bits_per_token": 2.0, "bytes_per_token": 1.0, "bytes_per_word": 5.0, "ngram_bits_per_byte": 2.5}
+    rows = [{"metric": m, "value": x, "n": 99, "split": "test", "length": 32} for m, x in found.items()]
+    rows += [{"metric": "loss", "split": "train", "step": 1 + 99 * i, "value": 5.0 - 2 * i} for i in range(2)]
+    rows = [row | {"variant": variant} for row in rows]
+    return Run(spec("holographic_text", mixer, 0, lr=0.01, **named), provenance(), rows)
+
+
 def fill_holographic(store: Store, seeds=3, profile="laptop") -> Store:
     """Everything of the holographic memory."""
     for binding in ("unitary", "bipolar", "convolution"):
@@ -767,6 +787,10 @@ def fill_holographic(store: Store, seeds=3, profile="laptop") -> Store:
         store.write(bound_cost_run(mixer, profile=profile))
     for mixer in ("holographic", "holographic_legacy"):
         store.write(bound_portrait_run(mixer, profile=profile))
+    for millions in (21, 50):
+        store.write(bound_size_run(millions, profile=profile))
+    for variant, mixer in (("holographic", "holographic"), ("gated DeltaNet", "gated_deltanet")):
+        store.write(bound_text_run(variant, mixer, profile=profile))
     for seed in range(seeds):
         for variant in BOUND:
             for task in ("recall", "overwrite", "copy", "needle", "bytes"):

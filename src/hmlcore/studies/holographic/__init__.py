@@ -20,6 +20,11 @@ the task's at lag 0 and at random lags, and the system as described, with keys o
 redrawn. Variants of the layer share its rate, those of the described system have their own. The layer's recall
 is also tested with its state stored in fewer bits between the pairs and the questions.
 
+*Text.* A training of few steps, as the source reports one, on the text of WikiText-2 or on books where its
+training split is not there; tested on WikiText-2. No rate was chosen, and nothing is claimed.
+
+*Sizes.* Models of 21 to 100 million parameters are counted; a step of the smallest is measured at length 2,048.
+
 *Portrait.* One model of each kind, one seed, to be looked into and not compared: its slots, gates and answers.
 
 Sizes, rates to try and rules were written before any run of tasks and parts. Until then the layer had been
@@ -68,6 +73,15 @@ STUDY = Study(
         Experiment(
             "holographic_portrait", "What do slots hold while pairs are read and asked for?",
             factors=_CELL, conditions=_PLACES, mixers=(LAYER, "holographic_legacy"),
+        ),
+        Experiment(
+            "holographic_text", "How far does a quick training on text come, with a second loss and without?",
+            factors=("variant",), conditions=("corpus", "tokenizer", "context", "length"),
+            mixers=(LAYER, "gated_deltanet"),
+        ),
+        Experiment(
+            "holographic_sizes", "What do the sizes take that the system was described in?",
+            factors=("millions",), conditions=("length",), mixers=(LAYER,), trained=False, repeatable=False,
         ),
     ),
 )  # fmt: skip

@@ -8,10 +8,16 @@ from hmlcore.figures.marks import accuracy_axis, doubling_axis, panels, room_for
 from hmlcore.figures.style import GREY, MixerStyle, mixer_style, rounded, stamp
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
-from hmlcore.results.text import bytes_text
-from hmlcore.studies.holographic import LAYER, RIVALS
+from hmlcore.studies.holographic import LAYER
 from hmlcore.studies.holographic.claims import beside_law, plain
 from hmlcore.studies.holographic.slots import CAPTIONS, DRAWN
+from hmlcore.studies.holographic.tables import (
+    holographic_parts,
+    holographic_sizes,
+    holographic_tasks,
+    holographic_text,
+    stored_reading,
+)
 from hmlcore.studies.kit.figure import Figure, TableOf
 from hmlcore.studies.kit.superposition import accuracy
 
@@ -149,58 +155,6 @@ def holographic_cost(results: ResultSet) -> go.Figure:
     return room_for_legend(stamp(fig, results))
 
 
-def _cells(results: ResultSet, tasks: list[str], variants: list[str]) -> pd.DataFrame:
-    lines = []
-    for variant in variants:
-        line = {"memory": variant}
-        for task in tasks:
-            metric = "score" if task == "bytes" else "accuracy"
-            rows = results.metric(metric, split="test", task=task)
-            by = rows[rows["variant"] == variant].groupby("seed")["value"].mean()
-            if len(by):
-                sign = -1 if task == "bytes" else 1
-                spread = f" ± {by.std():.3f}" if len(by) > 1 else ""
-                line[f"{task}, bits" if task == "bytes" else task] = f"{sign * by.mean():.3f}{spread}"
-        rows = results.metric("accuracy", split="test", task=tasks[0], variant=variant)
-        line["state"] = bytes_text(rows["state_bytes"].max()) if len(rows) else ""
-        lines.append(line)
-    return pd.DataFrame(lines).fillna("")  # some variants are asked for one task alone
-
-
-def holographic_tasks(results: ResultSet) -> Table:
-    """Mean and standard deviation over seeds of test accuracy, over a task's sizes; books in bits a byte."""
-    found = set(results.metric("score", split="test")["task"])
-    tasks = [t for t in ("recall", "overwrite", "copy", "needle", "bytes") if t in found]
-    frame = _cells(results, tasks, [LAYER, *RIVALS])
-    note = f"{results.stamp()} · equal parameters, each at its own learning rate, state at the longest recall"
-    return render(
-        frame, note=note, caption="Superposed bindings and other memories: accuracy, and bits a byte."
-    )
-
-
-def holographic_parts(results: ResultSet) -> Table:
-    """The same for every variant of the layer, on recall and on overwriting."""
-    rows = results.metric("accuracy", split="test")
-    variants = list(dict.fromkeys(rows["variant"]))
-    frame = _cells(results, ["recall", "overwrite"], variants)
-    return render(frame, note=results.stamp(), caption="Bindings, slots, decays and losses: accuracy.")
-
-
-def stored_reading(results: ResultSet) -> Table:
-    """The trained layer's recall with its state stored in fewer bits between pairs and questions."""
-    rows = results.metric("accuracy_stored", split="test")
-    lines = []
-    for stored, own in rows.groupby("stored", sort=False):
-        cells = {"stored as": stored}
-        for pairs, part in own.groupby("pairs"):
-            spread = f" ± {part['value'].std():.3f}" if len(part) > 1 else ""
-            cells[f"{pairs:,.0f} pairs"] = f"{part['value'].mean():.3f}{spread}"
-        lines.append(cells)
-    return render(
-        pd.DataFrame(lines), note=results.stamp(), caption="Recall of a trained layer, by bits of state."
-    )
-
-
 FIGURES = {
     "capacity_over_law": Figure(
         "holographic_capacity", capacity_over_law,
@@ -228,5 +182,7 @@ TABLES = {
     "learned_keys": TableOf("holographic_capacity", learned_keys),
     "holographic_tasks": TableOf("holographic_tasks", holographic_tasks),
     "stored_reading": TableOf("holographic_tasks", stored_reading),
+    "holographic_text": TableOf("holographic_text", holographic_text),
+    "holographic_sizes": TableOf("holographic_sizes", holographic_sizes),
     "holographic_parts": TableOf("holographic_ablation", holographic_parts),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hmlcore.models import Backbone
-from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, capacity, cost, portrait
+from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, capacity, cost, portrait, sizes, text
 from hmlcore.studies.kit.comparison import DEFAULT, case_spec, scored, task_from, task_spec
 from hmlcore.studies.kit.families import cases, measure
 from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
@@ -191,4 +191,6 @@ PROTOCOLS = {
     "holographic_tasks": Protocol(tasks_grid, measure, examine=examine),
     "holographic_ablation": Protocol(parts_grid, measure),
     "holographic_portrait": Protocol(portrait.grid, measure, trace=portrait.trace),
+    "holographic_text": Protocol(text.grid, text.measure, examine=text.examine),
+    "holographic_sizes": Protocol(sizes.grid, side_by_side=sizes.measure_all),
 }
