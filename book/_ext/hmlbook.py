@@ -146,11 +146,12 @@ class HmlExplorer(SphinxDirective):
             opened = page.element(name, still, folder=static, **state)
             models = state.get("models", " ".join(own.models)).split()
             files = [page.model_script(model) for model in page.at_once(name, models)]
+            front = page.SCRIPT if own.models else page.PLAIN
             if name == "store":
                 files.append(write_store(Path(self.env.doctreedir) / "hml-static"))
         except HmlcoreError as error:
             raise self.error(str(error)) from error
-        scripts = "".join(f'<script defer src="{static}{file}"></script>' for file in (*files, page.SCRIPT))
+        scripts = "".join(f'<script defer src="{static}{file}"></script>' for file in (*files, front))
         figure = nodes.figure("", nodes.raw("", opened + scripts, format="html"))
         self.set_source_info(figure)
         self.options.setdefault("name", f"explorer-{name}")

@@ -63,7 +63,11 @@ def test_a_port_in_use_is_refused_if_asked_for_and_else_another_is_taken(monkeyp
 @pytest.mark.parametrize(
     ("name", "port", "words"),
     [
-        ("chess", None, "unknown explorer 'chess'; known: binding, gradient, memory, phase, race, slots, store"),
+        (
+            "chess",
+            None,
+            "unknown explorer 'chess'; known: binding, gradient, memory, phase, race, slots, store",
+        ),
         ("phase", 70_000, "--port must be at most 65535, got 70000"),
         ("phase", -1, "--port must be at least 0, got -1"),
     ],

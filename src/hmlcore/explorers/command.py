@@ -17,8 +17,8 @@ def arguments(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "explore", "see inside a memory: open an explorer in the browser",
         "Small trained models run in the page itself, on what you type; nothing leaves this machine. phase: "
         "how heads move; memory: which tokens are still held; gradient: how far back learning reaches; race: "
-        "several mixers side by side; binding: how many pairs one sum holds; slots: what a sparse memory keeps; "
-        "store: the runs behind the results. Ctrl-C ends it.",
+        "several mixers side by side; binding: how many pairs one sum holds; slots: what a sparse memory "
+        "keeps; store: the runs behind the results. Ctrl-C ends it.",
     )  # fmt: skip
     command.add_argument(
         "kind", nargs="?", default="phase", metavar="EXPLORER",

@@ -18,14 +18,16 @@ ENTRY = "index"
 
 
 @cache
-def _texts() -> dict[str, str]:
-    """Name → source, each after those that it imports."""
+def _texts(kinds: tuple[str, ...] = ()) -> dict[str, str]:
+    """Name → source, each after those that it imports; of the explorers only `kinds`, or all."""
     folder, found = resources.files("hmlcore.explorers") / "js", {}
 
     def visit(name: str) -> None:
         if name in found:
             return
         text = (folder / f"{name}.js").read_text("utf-8")
+        if name == ENTRY and kinds:
+            text = _only(text, kinds)
         for other in (match[2] for match in _IMPORT.finditer(text)):
             visit(other)
         found[name] = text
@@ -34,13 +36,22 @@ def _texts() -> dict[str, str]:
     return found
 
 
+def _only(index: str, kinds: tuple[str, ...]) -> str:
+    """The entry without the explorers that are not among `kinds`: each is NAMEExplorer of NAME.js there."""
+    for name in set(re.findall(r"^import \{ (\w+)Explorer \}", index, re.MULTILINE)) - set(kinds):
+        index = re.sub(
+            rf"^import \{{ {name}Explorer \}}.*\n| {name}: {name}Explorer,", "", index, flags=re.MULTILINE
+        )
+    return index
+
+
 @cache
-def _joined() -> tuple[str, tuple[str, ...]]:
+def _joined(kinds: tuple[str, ...] = ()) -> tuple[str, tuple[str, ...]]:
     """All sources in one scope, and what they export."""
     names: list[str] = []
     taken: set[str] = set()
     parts = []
-    for name, text in _texts().items():
+    for name, text in _texts(kinds).items():
         own = set(_NAMED.findall(text))
         twice = ", ".join(sorted(own & taken))
         require(not twice, f"js/{name}.js names {twice}, and so does another file: they share a scope")
@@ -57,8 +68,9 @@ def es_module() -> str:
     return f"{text}\nexport {{ {', '.join(names)} }};\nexport default {{ render }};\n"
 
 
-def script() -> str:
-    """The same as a script, which leaves ``globalThis.hmlExplorers`` and opens what the page holds."""
-    text, names = _joined()
+def script(kinds: tuple[str, ...] = ()) -> str:
+    """The same as a script, of some explorers or of all: it leaves ``globalThis.hmlExplorers`` and opens those
+    that the page holds."""
+    text, names = _joined(kinds)
     exported = f"globalThis.hmlExplorers = {{ {', '.join(names)} }};"
     return f'(() => {{\n"use strict";\n{text}\n{exported}\nstart();\n}})();\n'

@@ -11,6 +11,9 @@ from hmlcore.explorers.module import script
 from hmlcore.files import write_file
 
 SCRIPT = "hml-explorers.js"
+"""With the explorers of models."""
+PLAIN = "hml-explorers-plain.js"
+"""With those that need none."""
 
 
 def model_script(name: str) -> str:
@@ -19,8 +22,10 @@ def model_script(name: str) -> str:
 
 
 def scripts(*names: str) -> dict[str, str]:
-    """File → content of all that explorers need: the front end, and a script for each model named."""
-    found = {SCRIPT: script()}
+    """File → content of what explorers of these models need: the front end, and a script for each; where none
+    is named, the front end of the explorers that need none."""
+    kinds = tuple(kind for kind, own in KINDS.items() if bool(own.models) == bool(names))
+    found = {SCRIPT if names else PLAIN: script(kinds)}
     for name, source in packaged(*names).items() if names else ():
         text = json.dumps(source.plain(), ensure_ascii=False)
         found[model_script(name)] = f"(globalThis.hmlModels ??= {{}})[{json.dumps(name)}] = {text};\n"
@@ -85,7 +90,7 @@ nav {{ font-size: .9em }} h1 {{ font-size: 1.5em; margin: .4em 0 }}
 def write_scripts(folder: Path) -> list[str]:
     """Write the scripts of every explorer to `folder`; returns their names."""
     names = list(dict.fromkeys(model for own in KINDS.values() for model in own.models))
-    found = scripts(*names)
+    found = scripts(*names) | scripts()
     for file, text in found.items():
         write_file(folder / file, text, durable=False)
     return list(found)

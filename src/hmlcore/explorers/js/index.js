@@ -57,6 +57,7 @@ export function start() {
   const openAll = () => {
     for (const place of document.querySelectorAll(".hml-explorer[data-explorer]:not([data-opened])")) {
       const {explorer, models = "", text, at, data, folder} = place.dataset, all = globalThis.hmlModels ?? {};
+      if (!EXPLORERS[explorer]) continue; // another script of the page has it
       const source = (name) => all[name] ?? (folder !== undefined && {later: `${folder}hml-model-${name}.js`});
       const sources = Object.fromEntries(models.split(" ").map((name) => [name, source(name)]).filter(([, found]) => found));
       const options = {text, ...(at ? {at: Number(at) - 1} : {}), ...(data ? {data: globalThis.hmlData?.[data]} : {})};
