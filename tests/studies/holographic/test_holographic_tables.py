@@ -54,7 +54,7 @@ def test_sizes_are_what_they_are_called(millions):
 def test_fifteen_things_are_looked_for_and_what_was_decided_is_read(tmp_path, monkeypatch):
     monkeypatch.setenv("HMLCORE_RESULTS", str(tmp_path))
     before = checklist.checklist("laptop")
-    assert list(before["item"]) == [f"HAMT-{n}" for n in range(1, 16)]
+    assert list(before["item"]) == [f"HAMT‑{n}" for n in range(1, 16)]
     assert all(state.startswith("there") for state in before["state"])
     assert checklist.WAITS in before["state"][14]
     decided = {
@@ -64,7 +64,7 @@ def test_fifteen_things_are_looked_for_and_what_was_decided_is_read(tmp_path, mo
     (tmp_path / "laptop").mkdir()
     (tmp_path / "laptop" / "claims.json").write_text(json.dumps({"claims": [decided]}), "utf-8")
     after = checklist.checklist("laptop")
-    assert "described_is_cheaper: refuted (exploratory), it costs more" in after["state"][14]
+    assert "described is cheaper: refuted (exploratory), it costs more" in after["state"][14]
     with pytest.raises(HmlcoreError, match="profile"):
         checklist.checklist("huge")
 

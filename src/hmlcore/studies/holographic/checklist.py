@@ -78,8 +78,8 @@ def checklist(profile: str) -> pd.DataFrame:
     decided = _decided(profile)
     return pd.DataFrame(
         {
-            "item": f"HAMT-{number}", "asked": item.asked,
-            "where": ", ".join(place.removeprefix("hmlcore.") for place in item.places),
+            "item": f"HAMT‑{number}", "asked": item.asked,  # a hyphen at which no line is broken
+            "where": ", ".join(".".join(place.split(".")[-2:]) for place in item.places),
             "state": "; ".join(_states(item, decided)),
         }
         for number, item in enumerate(ITEMS, 1)
@@ -90,7 +90,8 @@ def _states(item: Item, decided: Mapping[str, str]) -> list[str]:
     absent = [place for place in item.places if not is_there(place)]
     states = [f"no {', '.join(absent)}" if absent else "there"]
     states += [f"not there: {item.lacking}"] if item.lacking else []
-    return states + [f"{name.partition('.')[2]}: {decided.get(name, WAITS)}" for name in item.claims]
+    words = {name: name.partition(".")[2].replace("_", " ") for name in item.claims}
+    return states + [f"{words[name]}: {decided.get(name, WAITS)}" for name in item.claims]
 
 
 def is_there(place: str) -> bool:
