@@ -5,6 +5,7 @@ import torch
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks import SPLITS, build_task
+from hmlcore.tasks.corpora import NAMES
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_length_that_no_document_holds(folder):
     [
         ({"length": 0}, "length must be at least 1, got 0"),
         ({"corpus": 3}, "corpus must be a text, got 3"),
-        ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: folder:<path>, pg19, stdlib, wikitext2"),
+        ({"corpus": "pg20"}, f"unknown corpus 'pg20'; known: {', '.join(sorted(NAMES))}"),
         ({"corpus": "folder:no/such"}, "corpus 'folder:no/such': 'no/such' is not a folder"),
         ({"books": 5}, "books=5 applies to corpus 'pg19' only, not to 'stdlib'"),
         ({"corpus": "pg19", "books": 0}, "books must be at least 1, got 0"),

@@ -8,6 +8,7 @@ import pytest
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.tasks import IGNORE, SPLITS, build_task
+from hmlcore.tasks.corpora import NAMES
 from hmlcore.tasks.needle import RULER
 from hmlcore.tasks.needle_text import FORMS, KEYS, boundary
 from hmlcore.tasks.needle_words import NOISE
@@ -198,7 +199,7 @@ def test_the_least_length_works_and_one_less_is_refused(kind):
     ("knobs", "message"),
     [
         ({"kind": "single"}, f"unknown kind 'single'; known: {', '.join(sorted(RULER))}"),
-        ({"corpus": "pg20"}, "unknown corpus 'pg20'; known: filler, folder:<path>, pg19, stdlib, wikitext2"),
+        ({"corpus": "pg20"}, f"unknown corpus 'pg20'; known: {', '.join(sorted([*NAMES, 'filler']))}"),
         ({"corpus": 3}, "corpus must be a text, got 3"),
         (
             {"corpus": "stdlib", "kind": "multikey_2"},
