@@ -20,8 +20,15 @@ from hmlcore.explorers.page import store_script, whole_page
 from hmlcore.explorers.store import store_data
 from hmlcore.results import Store
 
-WIDTH, HEIGHT, TALLEST = 820, 1200, 900
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+WIDTH, HEIGHT, TALLEST = 820, 1200, 1000
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--hide-scrollbars",
+)
 
 
 def picture(chrome: webdriver.Chrome, page: Path) -> bytes:

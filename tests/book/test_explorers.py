@@ -38,12 +38,12 @@ def pages(tmp_path_factory):
     for name in KINDS:
         (folder / f"{name}.html").write_text(whole_page(name, data if name == "store" else ""), "utf-8")
     (folder / "rest").mkdir()
-    for file, text in scripts("hml", "hml-start").items():  # the third and fourth model are missing
+    for file, text in scripts("hml", "hml-start", "hml-text").items():  # gated DeltaNet's are missing
         (folder / "rest" / file).write_text(text, "utf-8")
     first = "".join(f'<script src="rest/{file}"></script>' for file in (model_script("hml"), SCRIPT))
     head = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
-    place = element("gradient", folder="rest/")
-    (folder / "later.html").write_text(head + place + first, "utf-8")
+    for name, file in (("gradient", "later"), ("phase", "brought")):
+        (folder / f"{file}.html").write_text(head + element(name, folder="rest/") + first, "utf-8")
     sources = {name: one.plain() for name, one in packaged("hml", "gated-deltanet").items()}
     (folder / "widget.html").write_text(
         f"""<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="here"></div>
@@ -168,6 +168,51 @@ def test_what_is_remembered_shows_an_overwritten_value_and_what_a_click_asks(vie
     before = changed(view, before, "arrow keys walk through it")
     choose(view, "attention")
     changed(view, before, "attention's choice")
+    is_fine(view)
+
+
+BARS = "[...document.querySelectorAll('.tokens i')].map(e => e.hidden ? 0 : parseFloat(e.style.width))"
+
+
+@pytest.mark.parametrize("name", ["phase", "memory"])
+def test_a_sentence_is_typed_and_bars_show_what_of_it_is_held(view, name):
+    view.open(f"{name}.html")
+    text, sentence = find(view, "input[type=text]"), "The sea was calm, and the sea was 5 miles off."
+    text.clear()
+    text.send_keys(sentence[:12])
+    (hint,) = view.chrome.find_elements(By.CSS_SELECTOR, ".hmlx .key[role=status]")
+    assert hint.text.startswith("To this model small letters are keys")
+    text.send_keys(sentence[12:])
+    view.wait(f"{ERROR}.textContent.includes('has not learned “,”, “5”')", what="a refusal")
+    press(view, "Read it with HML, sentences")
+    assert not hint.is_displayed()
+    tokens = "document.querySelectorAll('.tokens button').length"
+    view.wait(f"{tokens} === {len(sentence)} && {ERROR}.hidden", what="the sentence read")
+    assert text.get_property("value") == sentence
+    assert view.js("return document.querySelector('select[aria-label=Model]').value") == "hml-text"
+    last = view.js(f"return {BARS}")
+    assert sum(bar > 0 for bar in last) > 5 and max(last) <= 100 and len(set(last)) > 5
+    find(view, ".scrub").send_keys(Keys.HOME)
+    view.wait(f"{BARS}.filter(Boolean).length === 1", what="after one token nothing else is held")
+    find(view, ".scrub").send_keys(*[Keys.ARROW_RIGHT] * 9)
+    view.wait(f"{BARS}.slice(10).every((bar) => !bar)", what="nothing is held that was not read")
+    assert view.js(f"return {BARS}[0]") < 100
+    text.send_keys(" Zoë")
+    view.wait(f"{tokens} === {len(sentence) + 5} && {ERROR}.hidden", what="bytes are read as UTF-8")
+    is_fine(view)
+
+
+@pytest.mark.parametrize("file", ["phase", "brought"])
+def test_the_example_of_a_sentence_changes_to_the_model_that_reads_it_and_back(view, file):
+    """Where the page has the model, and where it comes only now."""
+    view.open(f"{file}.html")
+    press(view, "a sentence")
+    view.wait("document.querySelector('select[aria-label=Model]').value === 'hml-text'", what="its model")
+    typed = "document.querySelector('input[type=text]').value"
+    view.wait("document.querySelectorAll('.tokens button').length > 60", what="the sentence read")
+    assert view.js(f"return {typed}").startswith("The captain")
+    choose(view, "hml")
+    view.wait(f"{typed}.startsWith('aKbT') && {ERROR}.hidden", what="an example of recall")
     is_fine(view)
 
 

@@ -47,7 +47,7 @@ def made(name) -> Backbone:
 def case(model, folder, name="a model", text=TEXT, alphabet=ALPHABET) -> dict:
     path = folder / "model.safetensors"
     save_model(path, model)
-    weights = base64.b64encode(path.read_bytes()).decode()
+    weights = base64.b85encode(path.read_bytes()).decode()
     return {"name": name, "weights": weights, "alphabet": alphabet, "text": text}
 
 

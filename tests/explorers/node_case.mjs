@@ -8,18 +8,21 @@ const [, , module, cases] = process.argv;
 const e = await import(pathToFileURL(module));
 
 function followed({name, weights, alphabet, text}) {
-  const model = e.openModel(e.fromBase64(weights), alphabet, name);
+  const model = e.openModel(e.fromBase85(weights), alphabet, name);
   const run = e.runModel(model, e.tokenize(model, text));
   const block = run.blocks.at(-1), linear = block.heads[0]?.tokens;
   const heads = linear ? block.heads : [], maps = heads.map((head) => e.readBack(head.tokens));
   const list = (x) => [...x].map((y) => (typeof y === "number" ? y : list(y)));
   return {
     logits: list(run.logits),
+    characters: e.spelled(model, text),
+    guesses: run.logits.map((_, t) => e.guesses(model, run, t, 2)),
     phases: block.phases ? list(block.phases) : null,
     reads: heads.map((head) => list(head.reads)),
     weights: maps.map(({weights: rows}) => rows.map((row) => row.map((w) => [w.re, w.im]))),
     held: maps.map(({held}) => held),
-    shares: linear ? text.split("").map((_, t) => list(e.shares(heads, maps, t))) : null,
+    holding: heads.length ? e.heldOver(heads) : null,
+    shares: linear ? run.logits.map((_, t) => list(e.shares(heads, maps, t))) : null,
     energies: heads.map((head) => e.energies(head)),
     gains: heads.map((head) => e.gainByLag(head.tokens)),
     eigenvalues: heads.map((head) => head.tokens.map(e.eigenvalues)),

@@ -15,6 +15,7 @@ from hmlcore.explorers.stability import eigenvalues, gain_by_lag
 from hmlcore.explorers.steps import trace_model
 from hmlcore.layers import recording
 from hmlcore.models import Backbone, BackboneConfig
+from hmlcore.studies.explorers import ALPHABETS
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def test_what_the_page_computes_is_what_torch_computes(name, found):
             close(weights[t], pairs)
             close(held[t], maps.held[0, t, : t + 1, h])
     for t in past:
+        close(answer["holding"][t], maps.held[0, t, : t + 1].mean(-1))
         close(answer["shares"][t], shares(steps, maps)[0, t, : t + 1])
     for field, values in energies(steps)._asdict().items():
         close([head[field] for head in answer["energies"]], values[0].T)
@@ -64,6 +66,29 @@ def test_what_the_page_computes_is_what_torch_computes(name, found):
             theirs = torch.tensor([[complex(z["re"], z["im"]) for z in token[which]] for token in head])
             gaps = (theirs[:, :, None] - values[0, :, h][:, None]).abs()
             assert gaps.amin(1).max() < 1e-6 and gaps.amin(2).max() < 1e-6
+
+
+@needs_node
+def test_a_model_of_bytes_reads_any_sentence_as_utf_8(tmp_path):
+    text, alphabet = "Zoë sat, 5 €\n", ALPHABETS["text"]
+    torch.manual_seed(2)
+    model = Backbone(BackboneConfig(256, "hml", d_model=16, layers=1, d_ff=8, mixer_args={"num_heads": 2}))
+    model = model.double()
+    read = case(model, tmp_path, text=text, alphabet=alphabet)
+    found, empty, long = in_node([read, read | {"text": ""}, read | {"text": "é" * 49}], tmp_path)
+    logits = model(torch.tensor([list(text.encode())]))[0][0].detach()
+    assert "value" in found, found
+    answer = found["value"]
+    close(answer["logits"], logits)
+    assert "".join(answer["characters"]) == "Zoë· sat, 5 €··\n"
+    said = [spelled_byte(int(i)) for i in logits.softmax(-1).argmax(-1)]
+    assert [first["character"] for first, _ in answer["guesses"]] == said
+    assert all(first["probability"] >= second["probability"] for first, second in answer["guesses"])
+    assert "Type something" in empty["error"] and "has 98 bytes; at most 96" in long["error"]
+
+
+def spelled_byte(byte):
+    return chr(byte) if byte == 10 or 32 <= byte < 127 else f"{byte:02X}"
 
 
 @needs_node
@@ -81,7 +106,7 @@ def test_bad_input_is_refused_in_words(tmp_path):
         "blocks.0.mixer.log_a holds NaN": sick,
         'cannot run the mixer "retnet"; it knows hml': case(other, tmp_path),
         "alphabet has 3 characters, the model 8": good | {"alphabet": "abc"},
-        "no safetensors file, or it was cut short": good | {"weights": base64.b64encode(b"PK" * 90).decode()},
+        "no safetensors file, or it was cut short": good | {"weights": base64.b85encode(b"PK" * 90).decode()},
         "too short to be a safetensors file": good | {"weights": ""},
     }
     answers = in_node(list(asked.values()), tmp_path)

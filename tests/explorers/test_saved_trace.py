@@ -21,7 +21,7 @@ READ = """
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 const e = await import(pathToFileURL(process.argv[2]));
-const {trace} = e.openTrace(e.fromBase64(readFileSync(process.argv[3], "utf8"))), [block] = trace.blocks;
+const {trace} = e.openTrace(e.fromBase85(readFileSync(process.argv[3], "utf8"))), [block] = trace.blocks;
 const list = (x) => [...x].map((y) => (typeof y === "number" ? y : list(y)));
 const maps = block.heads.map((head) => e.readBack(head.tokens));
 process.stdout.write(JSON.stringify({
@@ -38,7 +38,7 @@ process.stdout.write(JSON.stringify({
 def opened(path, folder):
     (folder / "explorers.mjs").write_text(es_module(), "utf-8")
     (folder / "read.mjs").write_text(READ, "utf-8")
-    (folder / "trace.txt").write_text(base64.b64encode(path.read_bytes()).decode())
+    (folder / "trace.txt").write_text(base64.b85encode(path.read_bytes()).decode())
     command = ["node", folder / "read.mjs", folder / "explorers.mjs", folder / "trace.txt"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -105,7 +105,7 @@ def test_a_widget_opens_a_saved_trace_of_any_size_of_model(tmp_path):
     save_trace(tmp_path / "t.safetensors", model, torch.arange(9), lambda token: f"<{token}>", block=1)
     widget = MemoryExplorer(tmp_path / "t.safetensors")
     assert widget.problem == "" and list(widget.sources) == ["yours"]
-    assert len(base64.b64decode(widget.sources["yours"]["weights"])) < LARGEST
+    assert len(base64.b85decode(widget.sources["yours"]["weights"])) < LARGEST
 
 
 @pytest.mark.parametrize(

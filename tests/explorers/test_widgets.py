@@ -58,7 +58,7 @@ def test_state_goes_both_ways():
 def test_a_model_of_ones_own_travels_with_its_weights(tmp_path):
     model = small(num_heads=2)
     widget = PhaseExplorer(model, text="abca", alphabet="abc")
-    raw = base64.b64decode(widget.sources["yours"]["weights"])
+    raw = base64.b85decode(widget.sources["yours"]["weights"])
     assert len(raw) < 20_000 and b"blocks.0.mixer.in_proj.weight" in raw and widget.at is None
 
 

@@ -26,7 +26,7 @@ class Kind:
 KINDS = {
     "phase": Kind(
         "How does a memory move when it reads?",
-        ("hml", "hml-leapfrog", "hml-sums"),
+        ("hml", "hml-text", "hml-leapfrog", "hml-sums"),
         "aKbTaMbRaX cD a b c",
         "The phase plane of each head at the key of one token: the path of what is stored there, the force of "
         "the token that is being read, and below them what the token's work adds and the step dissipates.",
@@ -34,7 +34,7 @@ KINDS = {
     ),
     "memory": Kind(
         "Which tokens does a memory still hold?",
-        ("hml", "gated-deltanet", "attention"),
+        ("hml", "hml-text", "gated-deltanet", "attention"),
         "aKbTaMbRaX cD a b c",
         "How strongly each past token (column) is read by each later one (row). Circles: written; crosses: "
         "overwritten; what fades down a column is forgotten.",

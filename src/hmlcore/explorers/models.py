@@ -20,7 +20,7 @@ TRACE_FORMAT = "hmlcore trace 1"
 
 
 class Source(NamedTuple):
-    """A model as the front end takes it: its file in base64, the character of each token, and its task."""
+    """A model as the front end takes it: its file in base 85, the character of each token, and its task."""
 
     weights: str
     alphabet: str
@@ -39,8 +39,8 @@ def files() -> dict[str, Path]:
 
 
 ORDER = (
-    "hml", "hml-start", "hml-leapfrog", "hml-sums", "gated-deltanet", "gated-deltanet-start", "gru",
-    "attention",
+    "hml", "hml-text", "hml-start", "hml-leapfrog", "hml-sums", "gated-deltanet", "gated-deltanet-start",
+    "gru", "attention",
 )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def source(path: Path | str, alphabet: str | None = None) -> Source:
     """
     path = Path(path)
     if metadata_of(path).get("format") == TRACE_FORMAT:
-        return Source(base64.b64encode(path.read_bytes()).decode(), "", "")
+        return Source(base64.b85encode(path.read_bytes()).decode(), "", "")
     spec = spec_of(path)
     size = path.stat().st_size
     require(size <= LARGEST, f"{path} has {size:,} bytes; explorers take models of at most {LARGEST:,}")
@@ -84,7 +84,7 @@ def source(path: Path | str, alphabet: str | None = None) -> Source:
         require(task in ALPHABETS, f"alphabet must be given: the model {path} is of task {task!r}")
         alphabet = ALPHABETS[task]
     check_text("alphabet", alphabet)
-    return Source(base64.b64encode(path.read_bytes()).decode(), alphabet, task)
+    return Source(base64.b85encode(path.read_bytes()).decode(), alphabet, task)
 
 
 def packaged(*names: str) -> dict[str, Source]:

@@ -3,7 +3,7 @@
 import { dot } from "./arrays.js";
 import { guesses } from "./model.js";
 import { losses, readBack, shares } from "./readback.js";
-import { Reader, readerControls } from "./reader.js";
+import { HELD_KEY, Reader, readerControls } from "./reader.js";
 import { bound, chooser, drawing, escaped, frame, h, number, onWidth, shown, signed } from "./view.js";
 
 const MODES = [["read", "read by each token's own query"], ["held", "still held at its own key"]];
@@ -65,7 +65,7 @@ function overwrites(maps, chosen) {
 export function memoryExplorer(element, sources, options = {}, told = () => {}) {
   const root = frame(element, "Memory explorer: what of each past token can still be read");
   const reader = new Reader(sources, options);
-  let mode = options.mode ?? "read", head = "all", maps = null, values = [], events = [], picked = null;
+  let mode = options.mode ?? "read", head = "all", maps = null, values = [], heldNow = [], events = [], picked = null;
   const controls = readerControls(reader, (what) => {
     if (what === "run") prepare();
     draw();
@@ -104,6 +104,7 @@ export function memoryExplorer(element, sources, options = {}, told = () => {}) 
   function choose() {
     if (!maps) return;
     values = averaged(maps[maps.linear ? mode : "read"], chosenHeads());
+    heldNow = averaged(maps.held, chosenHeads());
     events = maps.linear ? overwrites(maps, chosenHeads()) : [];
     picked = null;
     drawMap();
@@ -137,9 +138,9 @@ export function memoryExplorer(element, sources, options = {}, told = () => {}) 
 
   function drawOver() {
     const {margin, cell, count} = layout(), at = reader.at, c = reader.run.characters, parts = [];
-    const every = Math.ceil(10 / cell), middle = (i) => margin + (i + 0.5) * cell;
+    const size = bound(1.15 * cell, 7, 11), every = Math.ceil(size / (1.2 * cell)), middle = (i) => margin + (i + 0.5) * cell;
     for (let i = 0; i < count; i++) {
-      const here = i === at ? ` style="fill:var(--ink);font-weight:700"` : "";
+      const here = ` style="font-size:${size}px${i === at ? ";fill:var(--ink);font-weight:700" : ""}"`;
       if (i % every === 0 || i === at) {
         const text = escaped(shown(c[i]));
         parts.push(`<text x="${middle(i)}" y="${margin - 7}" text-anchor="middle"${here}>${text}</text>`);
@@ -176,7 +177,7 @@ export function memoryExplorer(element, sources, options = {}, told = () => {}) 
       const style = share < 0 ? `fill="none" stroke="var(--accent)" stroke-width="1.2"` : `fill="var(--accent)"`;
       parts.push(`<rect x="${x}" y="${y + 1}" width="${Math.max(0.8, Math.abs(share) * scale)}" height="${row - 2.5}" ${style}/>`);
       if (s === picked) parts.push(`<rect x="24" y="${y}" width="${width - 26}" height="${row}" fill="none" stroke="var(--blue)" stroke-width="2"/>`);
-      parts.push(`<text x="18" y="${y + row / 2 + 4}" text-anchor="end">${escaped(shown(c[s]))}</text>`);
+      parts.push(`<text x="18" y="${y + row / 2 + 4}" text-anchor="end" style="font-size:${Math.min(11, row)}px">${escaped(shown(c[s]))}</text>`);
       if (Math.abs(share) > 0.04) {
         parts.push(`<text x="${left + Math.max(0, share) * scale + 5}" y="${y + row / 2 + 4}">${number(100 * share, 0)} %</text>`);
       }
@@ -195,6 +196,7 @@ export function memoryExplorer(element, sources, options = {}, told = () => {}) 
       return;
     }
     drawOver();
+    controls.hold(maps.linear ? heldNow[reader.at] : [], Math.max(...heldNow.flat(), 1e-9));
     const at = reader.at, c = reader.run.characters, found = drawBack();
     title.textContent = `What “${shown(c[at])}” (token ${at + 1}) reads, by the token that wrote it`;
     answersList.replaceChildren("The model answers ", ...guesses(reader.run.model, reader.run, at, 4)
@@ -231,7 +233,8 @@ export function memoryExplorer(element, sources, options = {}, told = () => {}) 
   });
 
   const key = h("div", {class: "key"});
-  key.innerHTML = `<span><svg viewBox="0 0 20 12"><rect width="6" height="12" fill="var(--accent)" fill-opacity=".15"/><rect x="7" width="6" height="12" fill="var(--accent)" fill-opacity=".5"/><rect x="14" width="6" height="12" fill="var(--accent)"/></svg>strength, from none to the most here</span>
+  key.innerHTML = `${HELD_KEY}
+<span><svg viewBox="0 0 20 12"><rect width="6" height="12" fill="var(--accent)" fill-opacity=".15"/><rect x="7" width="6" height="12" fill="var(--accent)" fill-opacity=".5"/><rect x="14" width="6" height="12" fill="var(--accent)"/></svg>strength, from none to the most here</span>
 <span><svg viewBox="0 0 20 12"><circle cx="10" cy="6" r="5" fill="none" stroke="var(--ink)" stroke-width="1.4"/></svg>written, by how much (β)</span>
 <span><svg viewBox="0 0 20 12"><path d="M5 1l10 10M15 1L5 11" stroke="var(--ink)" stroke-width="2"/></svg>overwritten here</span><span>fading down a column: forgotten</span>`;
   root.append(...controls.elements, h("div", {class: "bar"}, modes.element, heads.element),

@@ -6,6 +6,7 @@ import { readSafetensors } from "./safetensors.js";
 
 const FORMAT = "hmlcore model 1";
 export const LONGEST = 96; // tokens: beyond that a map of tokens cannot be read
+const BYTES = 256; // characters of an alphabet that stand for bytes, by which any text is read, as UTF-8
 
 /** The model in an ArrayBuffer; `alphabet` has the character of each token. */
 export function openModel(buffer, alphabet, name = "") {
@@ -23,7 +24,8 @@ export function openModel(buffer, alphabet, name = "") {
     throw new Error(`The alphabet has ${[...alphabet].length} characters, the model ${config.vocab_size} tokens.`);
   }
   const {spec = {}} = JSON.parse(metadata.extra ?? "{}");
-  return {name, config, tensors, spec, alphabet: [...alphabet], mixer: config.mixer};
+  const bytes = [...alphabet].length === BYTES && [...alphabet].every((c, i) => c.codePointAt(0) === i);
+  return {name, config, tensors, spec, alphabet: [...alphabet], mixer: config.mixer, bytes};
 }
 
 /** The weights below `path`, as a function of their name there; unknown names throw unless optional. */
@@ -35,20 +37,34 @@ function below(model, path) {
   };
 }
 
-/** The tokens of a text, or an error in words that the reader can act on. */
+const utf8 = (text) => [...new TextEncoder().encode(text)];
+
+/** The tokens of a text, or an error in words that the reader can act on; `foreign` if it is the characters'. */
 export function tokenize(model, text) {
-  const characters = [...text];
-  if (!characters.length) throw new Error("Type something: the memory is empty until it has read a character.");
-  if (characters.length > LONGEST) {
-    throw new Error(`The text has ${characters.length} characters; at most ${LONGEST} fit this picture.`);
+  const characters = [...text], tokens = model.bytes ? utf8(text) : characters.map((c) => model.alphabet.indexOf(c));
+  if (!tokens.length) throw new Error("Type something: the memory is empty until it has read a character.");
+  if (tokens.length > LONGEST) {
+    throw new Error(`The text has ${tokens.length} ${model.bytes ? "bytes" : "characters"}; at most ${LONGEST} fit this picture.`);
   }
-  const unknown = [...new Set(characters.filter((c) => !model.alphabet.includes(c)))];
+  const unknown = [...new Set(characters.filter((_, i) => tokens[i] < 0))];
   if (unknown.length) {
     const known = model.alphabet.join("").replace("abcdefghijklmnopqrstuvwxyz", "a–z ")
       .replace("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "A–Z ").replace(/^ /, "space, ");
-    throw new Error(`This model has not learned ${unknown.map((c) => `“${c}”`).join(", ")}; it reads ${known.trim()}.`);
+    const words = `This model has not learned ${unknown.map((c) => `“${c}”`).join(", ")}; it reads ${known.trim().replace(/\.$/, "and “.”")}.`;
+    throw Object.assign(new Error(words), {foreign: true});
   }
-  return characters.map((c) => model.alphabet.indexOf(c));
+  return tokens;
+}
+
+/** What stands on the page for each token of a text; of a character of several bytes, · for all but the first. */
+export function spelled(model, text) {
+  return model.bytes ? [...text].flatMap((c) => [c, ...utf8(c).slice(1).fill("·")]) : [...text];
+}
+
+/** What stands on the page for one token alone: a byte that is no character by itself has its number, in hex. */
+export function spell(model, token) {
+  const alone = !model.bytes || (token > 31 && token < 127) || token === 10;
+  return alone ? model.alphabet[token] : token.toString(16).padStart(2, "0").toUpperCase();
 }
 
 /** Run a model on tokens: {logits, probabilities, blocks}, blocks as their mixers trace them. */
@@ -76,6 +92,11 @@ export function runModel(model, tokens, knobs = {}) {
 /** The most probable characters after token t: [{character, probability}], the best first. */
 export function guesses(model, run, t, count = 3) {
   if (run.guesses) return run.guesses[t].slice(0, count);
-  return [...run.probabilities[t]].map((probability, i) => ({character: model.alphabet[i], probability}))
-    .sort((a, b) => b.probability - a.probability).slice(0, count);
+  const all = run.probabilities[t], found = [];
+  for (let rank = 0; rank < count; rank++) { // a few of many: a sort would take longer than the model
+    let best = -1;
+    for (let i = 0; i < all.length; i++) if (!found.includes(i) && (best < 0 || all[i] > all[best])) best = i;
+    if (best >= 0) found.push(best);
+  }
+  return found.map((i) => ({character: spell(model, i), probability: all[i]}));
 }

@@ -2,7 +2,8 @@
 
 import { energies } from "./energy.js";
 import { KNOBS } from "./mixers.js";
-import { Reader, readerControls } from "./reader.js";
+import { HELD_KEY, Reader, readerControls } from "./reader.js";
+import { heldOver } from "./readback.js";
 import { address, carried } from "./recurrence.js";
 import { dot } from "./arrays.js";
 import { STRIP_KEY, STRIP_LEFT, stripOf, tokenWidth, trail } from "./strip.js";
@@ -92,7 +93,7 @@ const KEY = `<span><svg viewBox="0 0 20 12"><path d="M0 6H13" stroke="var(--ink)
 export function phaseExplorer(element, sources, options = {}, told = () => {}) {
   const root = frame(element, "Phase space explorer: how each head of the memory moves");
   const reader = new Reader(sources, options);
-  let head = options.head ?? null, pair = null, frozen = options.frozen ?? 1, paths = [], balance = [], striped = {};
+  let head = options.head ?? null, pair = null, frozen = options.frozen ?? 1, paths = [], balance = [], held = [], striped = {};
   reader.knobs = {...KNOBS};
   const controls = readerControls(reader, (what) => {
     if (what === "run") prepare();
@@ -140,6 +141,7 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
     frozen = bound(frozen, 0, reader.run.tokens.length - 1);
     paths = heads.map((one) => orbit(one, one.tokens[frozen].k));
     balance = heads.map(energies);
+    held = heldOver(heads);
     // Until somebody chooses: the head whose plane shows most of the token that is read, and its pair that does.
     head = bound(head ?? mostOf(paths.map((path) => Math.max(...moved(path, reader.at)) / path.largest)), 0, heads.length - 1);
     pair ??= mostOf(moved(paths[head], reader.at));
@@ -172,12 +174,15 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
       const turns = token.turn === undefined || paths[i].two ? `γ ${number(token.gamma ?? 0)}` : `θ ${number(token.theta)}`;
       figure.querySelector("figcaption").textContent = `head ${i + 1} · β ${number(token.beta)} · ${turns}`;
     });
+    controls.hold(held[at], Math.max(...held.flat(), 1e-9));
     drawStrip();
     drawDials(phases, lattice);
     const {work, forgetting, step, energy} = balance[head], guess = reader.guess(at);
     const share = dot(heads[head].tokens[frozen].k, heads[head].tokens[at].k);
     const changed = Object.entries(KNOBS).some(([name, value]) => reader.knobs[name] !== value);
+    const most = [...held[at].keys()].sort((a, b) => held[at][b] - held[at][a]).slice(0, 3);
     words.textContent = `Token ${at + 1}, “${shown(c[at])}”: the model answers “${shown(guess.character)}” (${number(guess.probability)}). `
+      + `It holds most of ${most.map((s) => `token ${s + 1}, “${shown(c[s])}”`).join("; ")}. `
       + `In head ${head + 1} the new well does work ${signedBrief(work[at])}, forgetting changes ${signedBrief(forgetting[at])}, the step `
       + `${step[at] <= 0 ? "dissipates" : "adds"} ${brief(Math.abs(step[at]))}; energy ${brief(energy[at])} remains. `
       + `The address drawn is the key of token ${frozen + 1}, “${shown(c[frozen])}”; this token's key meets it at cos ${number(share)}.`
@@ -215,7 +220,7 @@ export function phaseExplorer(element, sources, options = {}, told = () => {}) {
   }
 
   const note = (html) => { const key = h("div", {class: "key"}); key.innerHTML = html; return key; };
-  root.append(...controls.elements, h("div", {class: "bar"}, freeze, pairs.element), planes, note(KEY), dials,
+  root.append(...controls.elements, note(HELD_KEY), h("div", {class: "bar"}, freeze, pairs.element), planes, note(KEY), dials,
     h("h3", {}, "Energy of the chosen head, ½‖P‖² + ½β‖kᵀQ − v‖²"), holder, note(STRIP_KEY), words,
     physics);
   prepare();

@@ -1,7 +1,8 @@
 // Explorer 4: the same text through several mixers, side by side: what they answer, and what their states do.
 
 import { dot } from "./arrays.js";
-import { EXAMPLES, Reader } from "./reader.js";
+import { EXAMPLES } from "./examples.js";
+import { Reader } from "./reader.js";
 import { bound, brief, drawing, escaped, frame, h, MIXER_LOOKS, modelLabel, number, onWidth, shown } from "./view.js";
 
 /** ‖state‖ after each token: of matrices all heads together, of attention its keys and values so far. */
@@ -92,6 +93,8 @@ export function raceExplorer(element, sources, options = {}, told = () => {}) {
       row.cells[row.cells.length - 1].textContent = `${hits} of ${asked.length}`;
       said.push(`${show(reader).label} ${hits} of ${asked.length}, with ${stateFloats(reader.run.blocks.at(-1), at)} numbers of state`);
     });
+    const here = table.tHead.rows[0].cells[at + 1]; // on a phone the table is wider than the page
+    table.parentElement.scrollLeft = here.offsetLeft + 3 * here.offsetWidth - table.parentElement.clientWidth;
     words.textContent = `After token ${at + 1}: ${said.join("; ")}.`;
     drawNorms();
   }

@@ -45,6 +45,12 @@ export function readBack(tokens) {
   return {weights, held};
 }
 
+/** How much of each token's write is held after token t, at its own key: held[t][s], the mean over `heads`. */
+export function heldOver(heads) {
+  const maps = heads.map(({tokens}) => readBack(tokens).held);
+  return maps[0].map((row, t) => row.map((_, s) => maps.reduce((sum, held) => sum + held[t][s], 0) / maps.length));
+}
+
 /** What of token s comes back at t: w_{t,s} v_s. */
 export const returned = (weight, value) => turned(weight.re, weight.im, value);
 

@@ -1,31 +1,10 @@
 // What every explorer of one model shares: a model, a text, a place in it, and what the model made of it.
 
-import { guesses, LONGEST, openModel, runModel, tokenize } from "./model.js";
+import { answers, EXAMPLES, SENTENCES, textFor } from "./examples.js";
+import { guesses, LONGEST, openModel, runModel, spell, spelled, tokenize } from "./model.js";
 import { isTrace, openTrace } from "./trace.js";
-import { fromBase64 } from "./safetensors.js";
+import { fromBase85 } from "./safetensors.js";
 import { bound, chooser, h, MIXER_LOOKS, modelLabel, number, shown } from "./view.js";
-
-export const EXAMPLES = {
-  recall: [["recall", "aKbTcMdR a c b d"], ["overwriting", "aKbTaMbRaX cD a b c"],
-    ["ten pairs", "aKbTcMdReXfDgHhJiLjP a c e g i"], ["a sentence", "the cat sat on the mat"]],
-  slots: [["cats", "the cat sat on the mat, the dog sat on the cat and the mat"], ["pairs", "aKbTcMdReXfD aKbTcMdReXfD a c e"],
-    ["a rare guest", "banana banana banana Quiz banana banana Quiz banana"]],
-  sums: [["ones", "1111111111111"], ["mixed", "35026143501264"], ["threes", "33333333333333"]],
-};
-
-/** What is right after each token, where the task says so: the newest value of a key, or the sum so far. */
-export function answers(task, characters) {
-  if (task === "sums") {
-    let sum = 0;
-    return characters.map((c) => { sum = (sum + Number(c)) % 7; return String(sum); });
-  }
-  if (task !== "recall") return characters.map(() => null);
-  const known = {}, isKey = (c) => c >= "a" && c <= "z", isValue = (c) => c >= "A" && c <= "Z";
-  return characters.map((c, t) => {
-    if (isValue(c) && isKey(characters[t - 1] ?? "")) known[characters[t - 1]] = c;
-    return isKey(c) && !isValue(characters[t + 1] ?? "") && known[c] ? known[c] : null;
-  });
-}
 
 /** The source of a model whose script the page left until somebody asks for it. */
 const brought = (name, later) => new Promise((resolve, reject) => {
@@ -40,6 +19,7 @@ export class Reader {
     this.opened = {};
     this.knobs = {};
     this.error = "";
+    this.foreign = false; // whether the error is that the model does not read this text's characters
     this.name = sources[model] ? model : Object.keys(sources)[0];
     this.text = text ?? EXAMPLES.recall[0][1];
     this.at = at ?? Infinity;
@@ -49,7 +29,7 @@ export class Reader {
   get model() {
     const {weights, alphabet} = this.sources[this.name];
     const open = () => {
-      const buffer = fromBase64(weights);
+      const buffer = fromBase85(weights);
       return isTrace(buffer) ? openTrace(buffer, this.name) : openModel(buffer, alphabet, this.name);
     };
     return (this.opened[this.name] ??= open());
@@ -68,11 +48,13 @@ export class Reader {
       if (!run.logits.at(-1).every(Number.isFinite)) {
         throw new Error("The memory has grown beyond all numbers: take a smaller time step or more friction.");
       }
-      this.run = {model, tokens, characters: [...this.text], ...run};
-      this.right = answers(this.task, this.run.characters);
+      this.run = {model, tokens, characters: spelled(model, this.text), ...run};
+      this.right = model.bytes ? tokens.map((_, t) => (t + 1 < tokens.length ? spell(model, tokens[t + 1]) : null))
+        : answers(this.task, this.run.characters);
       this.error = "";
     } catch (error) {
       this.error = error.message;
+      this.foreign = Boolean(error.foreign);
     }
     this.at = bound(this.at, 0, (this.run?.tokens.length ?? 1) - 1);
     return !this.error;
@@ -90,9 +72,14 @@ export class Reader {
   guess(t) { return guesses(this.run.model, this.run, t, 1)[0]; }
 }
 
+const WORD = /[a-z]{3}/; // which no pairs of keys and values are
+
+/** What the bars under the tokens say. */
+export const HELD_KEY = `<span><svg viewBox="0 0 20 12"><rect y="4" width="16" height="4" rx="2" fill="var(--accent)"/></svg>bar under a token: how much of it the memory still holds</span>`;
+
 /** Model, text, examples, tokens and the scrubber; `changed(what)` is told "run" or "at". */
 export function readerControls(reader, changed) {
-  const error = h("div", {class: "error", role: "alert", hidden: true});
+  const error = h("div", {class: "error", role: "alert", hidden: true}), hint = h("div", {class: "key", role: "status"});
   const type = h("input", {
     type: "text", value: reader.text, maxlength: LONGEST + 20, spellcheck: "false", autocomplete: "off",
     autocapitalize: "off", "aria-label": "Text that the memory reads", input: () => again({text: type.value}),
@@ -125,7 +112,7 @@ export function readerControls(reader, changed) {
   function bring(name) {
     brought(name, reader.sources[name].later).then((source) => {
       reader.sources[name] = source;
-      if (models.select.value === name) again({name});
+      if (models.select.value === name) again({name, text: type.value});
     }, ({message}) => {
       models.select.value = reader.name;
       reader.error = message;
@@ -138,12 +125,9 @@ export function readerControls(reader, changed) {
       bring(name);
       return;
     }
-    const task = reader.task, atEnd = reader.at >= (reader.run?.tokens.length ?? 1) - 1;
+    const atEnd = reader.at >= (reader.run?.tokens.length ?? 1) - 1;
+    if (name !== reader.name && text === reader.text) type.value = text = textFor(reader.sources[name], reader.task, text);
     Object.assign(reader, {text, name, at: atEnd || text !== reader.text ? Infinity : reader.at});
-    const other = reader.sources[name].task;
-    if (other !== task && EXAMPLES[other] && !reader.sources[name].alphabet.includes([...text][0])) {
-      reader.text = type.value = EXAMPLES[other][0][1];
-    }
     reader.read();
     refresh();
     changed("run");
@@ -176,13 +160,14 @@ export function readerControls(reader, changed) {
         move(t + by);
         tokens.children[reader.at].focus();
       },
-    }, shown(c), h("small", {}));
+    }, shown(c), h("small", {}), h("i", {hidden: true}));
   }
 
   /** What the model answers at a token: plain where nobody asked, with ✓ or ✗ where something is right. */
   function answer(element, t) {
-    const {character, probability} = reader.guess(t), right = reader.right[t], small = element.lastChild;
-    const verdict = right === null ? "" : character === right ? "right" : "wrong";
+    const {character, probability} = reader.guess(t), right = reader.right[t], small = element.querySelector("small");
+    // Of a text many continuations are right; only where the model has its own is worth a mark.
+    const wrong = reader.run.model.bytes ? "" : "wrong", verdict = right === null ? "" : character === right ? "right" : wrong;
     small.className = verdict;
     small.textContent = shown(character) + {right: " ✓", wrong: " ✗", "": ""}[verdict];
     small.style.opacity = verdict ? 1 : 0.25 + 0.5 * probability;
@@ -190,9 +175,30 @@ export function readerControls(reader, changed) {
     element.setAttribute("aria-label", `token ${t + 1}, ${shown(reader.run.characters[t])}; the model ${element.title}`);
   }
 
+  /** Choose the model that reads any text, for this one if it is given. */
+  function readSentences(text = type.value) {
+    type.value = text;
+    models.select.value = SENTENCES;
+    again({text, name: SENTENCES});
+  }
+
+  /** Under each token up to the one that is read a bar: `values`, how much of it is held now, over the most. */
+  function hold(values, most) {
+    [...tokens.children].forEach((cell, t) => {
+      const bar = cell.querySelector("i"), share = bound((values?.[t] ?? 0) / most, 0, 1);
+      bar.hidden = !(share > 0.01);
+      bar.style.width = `${100 * share}%`;
+    });
+  }
+
   function refresh() {
+    const sentences = reader.sources[SENTENCES] && reader.name !== SENTENCES;
     error.hidden = !reader.error;
     error.textContent = reader.error;
+    const offer = () => h("button", {type: "button", click: () => readSentences()}, `Read it with ${modelLabel(SENTENCES)}`);
+    if (reader.error && reader.foreign && sentences) error.append(" ", offer());
+    hint.hidden = Boolean(reader.error) || !sentences || reader.task !== "recall" || !WORD.test(reader.text);
+    hint.replaceChildren(...(hint.hidden ? [] : ["To this model small letters are keys, capitals values. ", offer()]));
     type.setAttribute("aria-invalid", Boolean(reader.error));
     if (!reader.run) return;
     type.readOnly = Boolean(reader.run.model.trace); // a trace has its text
@@ -204,10 +210,11 @@ export function readerControls(reader, changed) {
     [...tokens.children].forEach(answer);
     if (examples.dataset.task !== reader.task) {
       examples.dataset.task = reader.task;
-      const known = EXAMPLES[reader.task] ?? [];
-      examples.replaceChildren(known.length ? "Try " : "", ...known.map(([name, text]) => h("button", {
-        type: "button", click: () => { type.value = text; again({text}); },
-      }, name)));
+      const known = EXAMPLES[reader.task] ?? [], button = (name, click) => h("button", {type: "button", click}, name);
+      examples.replaceChildren(known.length ? "Try " : "",
+        ...known.map(([name, text]) => button(name, () => { type.value = text; again({text}); })));
+      const [name, text] = EXAMPLES.text[0];
+      if (sentences && known.length) examples.append(button(name, () => readSentences(text)));
     }
     place();
   }
@@ -215,5 +222,5 @@ export function readerControls(reader, changed) {
   refresh();
   const first = h("div", {class: "bar"}, ...(several ? [models.element] : []), h("label", {style: "flex:1 1 16rem"}, "Text", type));
   const second = h("div", {class: "bar"}, play, examples);
-  return {elements: [first, second, error, tokens, scrub], again, move, refresh, tokens, stop, type, models};
+  return {elements: [first, second, error, hint, tokens, scrub], again, move, refresh, hold, tokens, stop, type, models};
 }

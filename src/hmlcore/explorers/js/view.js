@@ -26,7 +26,7 @@ export const number = (x, digits = 2) => (Math.abs(x) < 0.5 * 10 ** -digits ? 0 
 export const brief = (x) => (Math.abs(x) < 5e-5 ? "0" : String(Number(x.toPrecision(2))).replace("-", "−"));
 export const signedBrief = (x) => (x >= 5e-5 ? "+" : "") + brief(x);
 export const signed = (x, digits = 2) => (x > 0 ? "+" : "") + number(x, digits);
-export const shown = (character) => (character === " " ? "␣" : character);
+export const shown = (character) => ({" ": "␣", "\n": "↵"})[character] ?? character;
 export const bound = (x, low, high) => Math.min(high, Math.max(low, x));
 
 /** One colour a mixer, as in every figure of the book (hmlcore.figures.style). */
@@ -37,7 +37,7 @@ export const MIXER_LOOKS = {
   gru: {label: "GRU", color: "#009E73"},
 };
 const MODEL_LABELS = {
-  hml: "HML, recall", "hml-start": "HML before training", "gated-deltanet-start": "Gated DeltaNet before training", "hml-leapfrog": "HML with leapfrog, recall", "hml-sums": "HML with rotors, sums modulo 7",
+  hml: "HML, recall", "hml-text": "HML, sentences", "hml-start": "HML before training", "gated-deltanet-start": "Gated DeltaNet before training", "hml-leapfrog": "HML with leapfrog, recall", "hml-sums": "HML with rotors, sums modulo 7",
   "gated-deltanet": "Gated DeltaNet, recall", gru: "GRU, recall", attention: "Attention, recall",
 };
 export const modelLabel = (name) => MODEL_LABELS[name] ?? name;
@@ -66,6 +66,7 @@ html[data-theme=dark] .hmlx,body[data-jp-theme-light=false] .hmlx,body.vscode-da
 .hmlx .tokens button[aria-current=true]{border-color:var(--accent);box-shadow:0 0 0 1px var(--accent)}
 .hmlx .tokens button.frozen{background:color-mix(in srgb,var(--blue) 26%,var(--paper))}
 .hmlx .tokens button.later{opacity:.5}
+.hmlx .tokens i{align-self:flex-start;height:4px;margin-top:auto;border-radius:2px;background:var(--accent)}
 .hmlx .tokens small{font-size:.72em;color:var(--soft);white-space:nowrap}
 .hmlx .tokens .right,.hmlx .tokens .wrong{color:var(--ink);font-weight:600}
 .hmlx .planes{display:grid;gap:.6rem;grid-template-columns:repeat(4,minmax(0,1fr))}
@@ -77,13 +78,14 @@ html[data-theme=dark] .hmlx,body[data-jp-theme-light=false] .hmlx,body.vscode-da
 .hmlx .dials{display:grid;grid-template-columns:repeat(auto-fit,minmax(4.2rem,5.6rem));gap:.8rem;margin:.6rem 0}
 .hmlx .words{margin:.5rem 0;min-height:3em;font-size:.95em}
 .hmlx .key{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.82em;color:var(--soft);margin:.2rem 0}
+.hmlx .key[role=status]{align-items:center}.hmlx [hidden]{display:none}
 .hmlx .key svg{display:inline-block;width:1.4em;height:.9em;vertical-align:-.08em;margin-right:.3em}
 .hmlx .error{border:1px solid var(--ink);border-left-width:5px;border-radius:6px;padding:.5rem .8rem;margin:.5rem 0}
 .hmlx .split{display:grid;gap:1.2rem;grid-template-columns:minmax(0,3fr) minmax(0,2fr);align-items:start}
 .hmlx .stack{position:relative}.hmlx .stack canvas{position:absolute;left:0;top:0}.hmlx .stack svg{position:relative}
 .hmlx table{border-collapse:collapse;width:100%;font-size:.88em}.hmlx td,.hmlx th{padding:.2rem .5rem;text-align:left;border-bottom:1px solid var(--faint)}
 .hmlx h3{font-size:1em;margin:.7rem 0 .2rem}
-.hmlx .scroll{overflow-x:auto}
+.hmlx .scroll{overflow-x:auto;position:relative}.hmlx .scroll th:first-child{position:sticky;left:0;background:var(--paper)}
 @container (max-width:640px){.hmlx .planes,.hmlx .planes{grid-template-columns:repeat(2,minmax(0,1fr))}.hmlx .split{grid-template-columns:minmax(0,1fr)}}
 `;
 

@@ -25,7 +25,7 @@ def explorer_models(results: ResultSet) -> Table:
                 "accuracy, most": f"{part['value'].max():.3f}",
             }
         )  # fmt: skip
-    note = f"{results.stamp()} · over the kinds of test a model was trained for"
+    note = f"{results.stamp()} · over the kinds of test a model was trained for; of text, the next byte"
     caption = "The models that the explorers open; one seed each, made to be looked into, not compared."
     return render(pd.DataFrame(lines), note=note, caption=caption)
 
