@@ -35,9 +35,10 @@ import plotly.io
 import torch
 
 from hmlcore.figures.tables import render
-from hmlcore.runner import results_of
+from hmlcore.runner import results_of, trace_of
 from hmlcore.studies.holographic.checklist import checklist
 from hmlcore.studies.holographic.figures import capacity_of_slots, learned_keys, stored_states
+from hmlcore.studies.holographic.slots import answer_chances, norms_by_block, slot_gates, slot_norms, slots_used
 
 plotly.io.renderers.default = "plotly_mimetype"
 
@@ -155,34 +156,36 @@ learned_keys(capacity)
 #
 # Two models were trained on recall, to be looked into: the layer of this package, and the system as its source describes it, each with the same number of slots of the same size.
 # One seed each: they are shown, not compared.
-#
-# ```{hml-figure} slot_norms
-# :awaited:
-# ```
-#
+# They read one sequence, pairs first; then keys are asked for.
+
+# %% tags=["hide-input"] figure="slot_norms"
+slots = trace_of("holographic_portrait", profile, run_missing)
+slot_norms(slots)
+
+# %% [markdown]
 # The source calls a slot used whose norm is large.
 # Its state is normalised slot by slot, so that all are large whatever they hold; how many different things are held says the effective rank of the slots' contents.
-#
-# ```{hml-figure} slots_used
-# :awaited:
-# ```
-#
-# In the layer a token is routed to one slot, and only that slot takes it; in the described system all slots are given the same, and differ by their gates alone.
-#
-# ```{hml-figure} slot_gates
-# :awaited:
-# ```
-#
-# ```{hml-figure} norms_by_block
-# :awaited:
-# ```
-#
+# In the layer a token goes to one slot, and a router that is trained to choose one may choose the same again and again: look at how few of its slots are not empty.
+
+# %% tags=["hide-input"] figure="slots_used"
+slots_used(slots)
+
+# %% [markdown]
+# Where a slot is not chosen it takes nothing; in the described system all slots are given the same, and differ by their gates alone.
+
+# %% tags=["hide-input"] figure="slot_gates"
+slot_gates(slots)
+
+# %% tags=["hide-input"] figure="norms_by_block"
+norms_by_block(slots)
+
+# %% [markdown]
 # What comes of it where an answer is asked for:
-#
-# ```{hml-figure} answer_chances
-# :awaited:
-# ```
-#
+
+# %% tags=["hide-input"] figure="answer_chances"
+answer_chances(slots)
+
+# %% [markdown]
 # ## What it learns
 #
 # The layer against attention, gated DeltaNet in the layout that matches it, the Hamiltonian memory and Mamba-2, at equal parameters and, where it can be set, equal floats of state; each at the learning rate that validation chose for it in each task, with seeds that no choice has seen.

@@ -15,6 +15,4 @@ AWAITED: tuple[str, ...] = (
     "holographic_tasks",
     "holographic_ablation",
     "holographic_text",
-    "holographic_portrait",
-    "holographic_sizes",
 )
