@@ -32,7 +32,11 @@ STORE = Store(paths.root() / "results")
 PUBLISHED = [name for name in experiments() if name not in AWAITED]
 BASE_RATES = {"rotor_starts": {3e-3, 1e-2, 3e-2}}
 # Where each runs at the one rate that it chose on another experiment's task.
-ELSEWHERE = ("synthetic_gradient", "rotor_counting", "rotor_counting_again")
+ELSEWHERE = (
+    "synthetic_gradient", "rotor_counting", "rotor_counting_again", "holographic_tasks", "holographic_ablation",
+)  # fmt: skip
+# One seed each: what is shown and not compared, and what chooses for others.
+ONE_SEED = ("explorer-models", "holographic_portrait", "holographic_tuning")
 TRAINED = [name for name in PUBLISHED if get_experiment(name).trained]
 FURTHER_SEEDS = {"synthetic_needle": set(HEADLINE), "rotor_counting": {"hml"}}
 
@@ -69,8 +73,8 @@ def test_laptop_results_come_from_committed_code(name):
     assert frame["device"].nunique() == 1
 
 
-# The books have tests of their own; the models of the explorers are shown, one seed each, and not compared.
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in ("pg19", "explorer-models")])
+# The books have tests of their own.
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in ("pg19", *ONE_SEED)])
 def test_mixers_face_equal_conditions(name):
     """Equal parameters (1%), equal learning rates tried, the same three seeds or more."""
     runs = stored(name).runs()

@@ -7,8 +7,9 @@ from made_up_results import fill_holographic
 
 from hmlcore.results import Store
 from hmlcore.runner.tune import tuned_rates
-from hmlcore.studies import protocol
+from hmlcore.studies import get_experiment, protocol
 from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, grid
+from hmlcore.studies.kit.comparison import task_from
 from hmlcore.studies.kit.study import PROFILES
 from hmlcore.studies.kit.tuning import as_stored
 
@@ -56,6 +57,18 @@ def test_what_tuning_chose_is_what_is_tested(tmp_path, monkeypatch):
     assert {rates["recall", v] for v in grid.PARTS if grid.PARTS[v][0] == LAYER} == {0.003}
     assert rates["recall", "as described and keys redrawn"] == 0.03
     assert rates["overwrite", "signs"] == 0.01
+
+
+@pytest.mark.parametrize("name", ["holographic_tuning", "holographic_tasks", "holographic_ablation"])
+def test_the_rows_of_a_run_can_be_told_apart_by_what_the_study_names(name):
+    named = set(get_experiment(name).conditions)
+    for spec in protocol(name).grid("laptop"):
+        tasks = [(e["split"], task_from(e)) for e in spec["evaluate"]]
+        places = [
+            (split, tuple((task.conditions() | {"length": task.length}).get(c) for c in sorted(named)))
+            for split, task in tasks
+        ]
+        assert len(set(places)) == len(places), spec["task"]
 
 
 def test_an_edge_that_wins_is_tried_beyond(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ RIVALS = {
 DESCRIBED = "as described"
 _CELL = ("task", "variant")
 _CHOOSES = ("score", "max")
-_PLACES = ("pairs", "writes", "keys", "payload", "delay", "length", "depth")
+_PLACES = ("pairs", "writes", "keys", "payload", "delay", "length", "queries")
 STUDY = Study(
     "holographic",
     "What do superposed bindings hold, and what do they cost?",
@@ -68,11 +68,12 @@ STUDY = Study(
         ),
         Experiment(
             "holographic_ablation", "What are bindings, slots, decays and a second loss worth?",
-            factors=_CELL, criterion=_CHOOSES, conditions=_PLACES, mixers=(LAYER, "holographic_legacy"),
+            factors=_CELL, criterion=_CHOOSES, conditions=("pairs", "writes", "keys", "length"),
+            mixers=(LAYER, "holographic_legacy"),
         ),
         Experiment(
             "holographic_portrait", "What do slots hold while pairs are read and asked for?",
-            factors=_CELL, conditions=_PLACES, mixers=(LAYER, "holographic_legacy"),
+            factors=_CELL, conditions=("pairs", "length"), mixers=(LAYER, "holographic_legacy"),
         ),
         Experiment(
             "holographic_text", "How far does a quick training on text come, with a second loss and without?",
