@@ -10,6 +10,7 @@ from hmlcore.errors import HmlcoreError
 from hmlcore.models import Backbone
 from hmlcore.results import Store
 from hmlcore.results.spec import canonical
+from hmlcore.results.tuning import tuned
 from hmlcore.runner.model import model_config
 from hmlcore.studies import protocol
 from hmlcore.studies.fair import GROWING, RIVALS, ROWS
@@ -48,6 +49,16 @@ def with_skills(tmp_path, skills, seeds=5):
                 here = skill[seed] if isinstance(skill, list) else skill
                 store.write(fair_run(ROWS[row], seed, row, task, skill=here - 0.002 * seed))
     return loaded(store, "fair")
+
+
+def test_rates_differ_from_case_to_case_as_tuning_chose_them(tmp_path, results):
+    """Each is the one rate of its row in its case, so that nothing is chosen by scores of the test."""
+    store = Store(tmp_path)
+    for task, row, seed in itertools.product(TESTED, ROWS, range(2)):
+        lr = {"copy": 0.003, "needle": 0.03}.get(task, 0.01)
+        store.write(fair_run(ROWS[row], seed, row, task, lr))
+    apart = loaded(store, "fair")
+    assert set(tuned(apart).hashes) == set(apart.hashes) and len(scoreboard(apart)) == len(scoreboard(results))
 
 
 def against(table, rival="Mamba"):

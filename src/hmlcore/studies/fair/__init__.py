@@ -63,7 +63,8 @@ STUDY = Study(
         ),
         Experiment(
             "fair", "Which memory is better at what, on one ground and with the same care?",
-            factors=("task", "variant", "configuration"), conditions=_CONDITIONS, mixers=_MIXERS,
+            factors=("task", "variant", "configuration"), conditions=_CONDITIONS, criterion=("score", "max"),
+            mixers=_MIXERS,
         ),
     ),
 )  # fmt: skip
