@@ -123,7 +123,7 @@ export function raceExplorer(element, sources, options = {}, told = () => {}) {
   const examples = EXAMPLES.recall.map(([name, text]) => h("button", {type: "button", click: () => { type.value = text; again(text); }}, name));
   root.parentElement.style.setProperty("--accent", MIXER_LOOKS.hml.color);
   root.append(h("div", {class: "bar"}, h("label", {style: "flex:1"}, "Text", type)),
-    h("div", {class: "bar"}, play, "Try ", ...examples), error, scrub, h("div", {class: "scroll"}, table),
+    h("div", {class: "bar"}, play, "Try ", ...examples), error, scrub, h("div", {class: "scroll race"}, table),
     h("h3", {}, "Norm of the state after each token"), holder, words);
   again(readers[0].text);
   const end = onWidth(holder, () => readers[0].run && drawNorms());

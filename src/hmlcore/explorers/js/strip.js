@@ -8,6 +8,12 @@ export const trail = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.
 export const STRIP_LEFT = 54; // room for a number of four digits, sign and point
 export const tokenWidth = (count, width) => (width - STRIP_LEFT - 8) / count;
 
+/** Whether the token t has room for its name: all, or the first letters of words, or some. */
+function labelled(characters, t, each) {
+  if (each > 9) return true;
+  return characters.includes(" ") ? t === 0 || characters[t - 1] === " " : t % Math.ceil(9 / each) === 0;
+}
+
 /** The strip of energies: work up or down in full colour, what is lost hatched, what is forgotten grey. */
 export function stripOf({energy, work, forgetting, step}, characters, width) {
   const top = 12, height = 130, left = STRIP_LEFT, each = tokenWidth(energy.length, width);
@@ -24,7 +30,7 @@ export function stripOf({energy, work, forgetting, step}, characters, width) {
     bar(work[t], t, 0, `fill="var(--accent)"`);
     bar(forgetting[t], t, 1, `fill="var(--soft)"`);
     bar(step[t], t, 2, `fill="url(#hmlx-hatch)" stroke="var(--ink)" stroke-width=".6"`);
-    if (each > 9 || t % Math.ceil(9 / each) === 0) {
+    if (labelled(characters, t, each)) {
       parts.push(`<text x="${left + each * (t + 0.5)}" y="${top + height + 18}" text-anchor="middle">${escaped(shown(characters[t]))}</text>`);
     }
   });

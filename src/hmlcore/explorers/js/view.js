@@ -85,7 +85,7 @@ html[data-theme=dark] .hmlx,body[data-jp-theme-light=false] .hmlx,body.vscode-da
 .hmlx .stack{position:relative}.hmlx .stack canvas{position:absolute;left:0;top:0}.hmlx .stack svg{position:relative}
 .hmlx table{border-collapse:collapse;width:100%;font-size:.88em}.hmlx td,.hmlx th{padding:.2rem .5rem;text-align:left;border-bottom:1px solid var(--faint)}
 .hmlx h3{font-size:1em;margin:.7rem 0 .2rem}
-.hmlx .scroll{overflow-x:auto;position:relative}.hmlx .scroll th:first-child{position:sticky;left:0;background:var(--paper)}
+.hmlx .scroll{overflow-x:auto;position:relative}.hmlx .race th:first-child{position:sticky;left:0;background:var(--paper)}
 @container (max-width:640px){.hmlx .planes,.hmlx .planes{grid-template-columns:repeat(2,minmax(0,1fr))}.hmlx .split{grid-template-columns:minmax(0,1fr)}}
 `;
 
