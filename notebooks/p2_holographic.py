@@ -34,9 +34,7 @@ run_missing = False
 import plotly.io
 import torch
 
-from hmlcore.figures.tables import render
 from hmlcore.runner import results_of, trace_of
-from hmlcore.studies.holographic.checklist import checklist
 from hmlcore.studies.holographic.figures import capacity_of_slots, learned_keys, stored_states
 from hmlcore.studies.holographic.slots import answer_chances, norms_by_block, slot_gates, slot_norms, slots_used
 
@@ -225,11 +223,10 @@ answer_chances(slots)
 #
 # Fifteen things are promised by the system's source.
 # Each is looked for by its name when this page is made, and each claim about it is read from the store.
-
-# %% tags=["hide-input"]
-render(checklist(profile), note=f"{profile} profile")
-
-# %% [markdown]
+#
+# ```{hml-capabilities} holographic
+# ```
+#
 # ## What this does not say
 #
 # - The law is one of random keys and clean-up among known values. A model that learns its keys need not follow it, and one whose values are no codebook cannot be measured by it.

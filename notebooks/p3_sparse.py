@@ -220,7 +220,7 @@ render(pd.DataFrame(lines))
 # What the system's description asks for, where it is, and what came of it.
 # *There* means built and held by tests; behind it stands what was measured.
 #
-# ```{hml-capabilities}
+# ```{hml-capabilities} sparse
 # ```
 #
 # What these measurements do not say:

@@ -847,14 +847,21 @@ SPARSE_GATES = {"random": 0.5, "rare": 0.8, "surprisal": 0.7, "redundancy": 0.6}
 
 
 def sparse_run(
-    mixer, seed, variant="everything written", experiment="sparse_recall", skill=None, alone=None, **changes
+    mixer,
+    seed,
+    variant="everything written",
+    experiment="sparse_recall",
+    skill=None,
+    alone=None,
+    between=(),
+    **changes,
 ) -> Run:
     """Recall falls with distance, and rises with density; every gate has its own skill. `alone`: what a model
-    that has no gates recalls."""
+    that has no gates recalls. `between`: further distances, each with its facts."""
     rng, skill = _rng("sparse", variant, seed), skill or SPARSE_GATES
     rows, named = _loss(rng, 6, 2), {"variant": variant}
     rows.append({"metric": "bits_per_token", "split": "validation", "value": 3 + rng.random(), "distance": 112})
-    for distance, facts in ((1024, 50), (10_240, 500), (524_288, 5000)):
+    for distance, facts in ((1024, 50), (10_240, 500), *between, (524_288, 5000)):
         writers = {("none", 0.0): 0.02 if alone is None else alone}
         if variant != "window alone" and alone is None:
             writers = {("masked", 0.0): 0.02, ("every", 1.0): 0.6}
@@ -922,7 +929,8 @@ def fill_sparse(store: Store, seeds=3, profile="laptop") -> Store:
         store.write(sparse_speed_run("window_attention", 0, variant, profile=profile))
     for seed in range(seeds):
         for variant in ("window alone", "everything written", "everything written by centroids"):
-            store.write(sparse_run("window_attention", seed, variant, profile=profile))
+            further = {"between": ((102_400, 2000),), "profile": profile}
+            store.write(sparse_run("window_attention", seed, variant, **further))
         for variant, mixer, alone in (("HML", "hml", 0.3), ("RMT", "attention", 0.1)):
             store.write(sparse_run(mixer, seed, variant, alone=alone, profile=profile))
         learned = {"skill": {"salience": 0.55}, "profile": profile}

@@ -12,12 +12,13 @@ from hmlbook import profile, read, store
 from sphinx.util.docutils import SphinxDirective
 
 from hmlcore import paths
-from hmlcore.figures.tables import render
+from hmlcore.figures.tables import Table, render
 from hmlcore.paper.claimed import claims_table
 from hmlcore.paper.pages import page_images
 from hmlcore.paper.verdicts import WAITS, Decided
 from hmlcore.results import Store
 from hmlcore.runner import ledger
+from hmlcore.studies.holographic.checklist import checklist
 from hmlcore.studies.sparse.capabilities import capabilities
 
 
@@ -49,16 +50,28 @@ class HmlLedger(SphinxDirective):
 
 
 class HmlCapabilities(SphinxDirective):
-    """``{hml-capabilities}``: what the sparse memory was asked to do, where it is, and what came of it."""
+    """``{hml-capabilities} NAME``: what a memory was asked to do, where it is, and what came of it.
+
+    NAME is `sparse`, or `holographic`. The page says it and not a cell: claims are decided only once all
+    chapters are executed.
+    """
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(store() / "claims.json"))
+        of = {"holographic": self._holographic, "sparse": self._sparse}
+        return [nodes.raw("", of[self.arguments[0]]().html, format="html")]
+
+    def _holographic(self) -> Table:
+        return render(checklist(profile()), note=f"{profile()} profile")
+
+    def _sparse(self) -> Table:
         self.env.note_dependency(str(store() / "sparse_ladder.parquet"))
         decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
         found, _ = ledger.read(Store(paths.results()), profile())
         verdicts = {entry.name: entry.standing.beside(entry.verdict) for entry in decided}
-        table = render(capabilities(verdicts, found), note=f"{profile()} profile")
-        return [nodes.raw("", table.html, format="html")]
+        return render(capabilities(verdicts, found), note=f"{profile()} profile")
 
 
 class HmlPaper(SphinxDirective):

@@ -17,7 +17,10 @@ PAGES = [
 CHAPTERS = [f"book/chapters/{name}.html" for name in book.chapter_names()]
 FIGURES = "[...document.querySelectorAll('.hml-plotly')]"
 # Traces that have marks on the screen, whatever their type.
-MARKS = ".scatterlayer path, .heatmaplayer image, .barlayer path, .contourlayer path, .imagelayer image"
+MARKS = (
+    ".scatterlayer path, .heatmaplayer image, .barlayer path, .boxlayer path, .contourlayer path,"
+    " .imagelayer image"
+)
 
 
 def draw_all(page) -> int:
@@ -33,7 +36,7 @@ def draw_all(page) -> int:
 @pytest.mark.parametrize("path", [path for path in CHAPTERS if "w09_10" not in path])
 def test_chapter_draws_its_figures(page, path):
     page.open(path)
-    assert draw_all(page) >= 3
+    assert draw_all(page) >= (1 if "p3_sparse" in path else 3)  # of whose recall nothing is measured yet
     drawn = page.js(
         f"return {FIGURES}.map(f => [f.querySelectorAll('svg').length, f.querySelectorAll(args[0]).length])",
         MARKS,

@@ -36,7 +36,11 @@ def test_explorers(explorer):
 def test_every_explorer_is_asked():
     others = {cls: list(signature(cls).parameters) for cls in EXPLORERS if cls not in OF_MODELS}
     del others[widgets.Explorer]
-    assert others == {widgets.SlotsExplorer: ["text", "at"], widgets.StoreExplorer: ["store", "profiles"]}
+    assert others == {
+        widgets.BindingExplorer: [],
+        widgets.SlotsExplorer: ["text", "at"],
+        widgets.StoreExplorer: ["store", "profiles"],
+    }
     assert answers(widgets.SlotsExplorer, ["text", "at"]) == []
 
 

@@ -132,7 +132,9 @@ def test_functions_are_named_where_they_lie(name):
 
 
 def test_every_experiment_has_a_figure_or_a_table():
-    assert {product.experiment for product in [*FIGURES.values(), *TABLES.values()]} == set(experiments())
+    unseen = {"holographic_tuning", "sparse_stream"}  # rates alone; and one number, which its claim tells
+    shown = {product.experiment for product in [*FIGURES.values(), *TABLES.values()]}
+    assert shown == set(experiments()) - unseen
 
 
 @pytest.mark.parametrize(("function", "experiment", "metric", "x", "conditions"), DOTTED, ids=NAMES)
@@ -190,7 +192,7 @@ def test_mixed_profiles_are_refused(tmp_path, name):
 def test_missing_and_unknown_figures(tmp_path):
     with pytest.raises(HmlcoreError, match="hml run recall --profile full"):
         draw("recall_curves", Store(tmp_path), "full")
-    with pytest.raises(HmlcoreError, match="unknown figure 'pie'; known: ablations, bakeoff_scores, bytes_by"):
+    with pytest.raises(HmlcoreError, match="unknown figure 'pie'; known: ablations, answer_chances, bake"):
         draw("pie", Store(tmp_path), "full")
 
 
