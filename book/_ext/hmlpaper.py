@@ -12,7 +12,7 @@ from hmlbook import profile, read, store
 from sphinx.util.docutils import SphinxDirective
 
 from hmlcore import paths
-from hmlcore.figures.tables import Table, render
+from hmlcore.figures.tables import render
 from hmlcore.paper.claimed import claims_table
 from hmlcore.paper.pages import page_images
 from hmlcore.paper.verdicts import WAITS, Decided
@@ -60,18 +60,14 @@ class HmlCapabilities(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(store() / "claims.json"))
-        of = {"holographic": self._holographic, "sparse": self._sparse}
-        return [nodes.raw("", of[self.arguments[0]]().html, format="html")]
-
-    def _holographic(self) -> Table:
-        return render(checklist(profile()), note=f"{profile()} profile")
-
-    def _sparse(self) -> Table:
-        self.env.note_dependency(str(store() / "sparse_ladder.parquet"))
-        decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
-        found, _ = ledger.read(Store(paths.results()), profile())
-        verdicts = {entry.name: entry.standing.beside(entry.verdict) for entry in decided}
-        return render(capabilities(verdicts, found), note=f"{profile()} profile")
+        if self.arguments[0] == "holographic":
+            table = checklist(profile())
+        else:
+            self.env.note_dependency(str(store() / "sparse_ladder.parquet"))
+            decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
+            found, _ = ledger.read(Store(paths.results()), profile())
+            table = capabilities({e.name: e.standing.beside(e.verdict) for e in decided}, found)
+        return [nodes.raw("", render(table, note=f"{profile()} profile").html, format="html")]
 
 
 class HmlPaper(SphinxDirective):

@@ -167,11 +167,11 @@ def test_an_address_that_is_none_is_refused(ext, monkeypatch):
 
 
 def test_capabilities_say_what_came_of_them(ext, tmp_path):
-    before = shown(ext.hmlpaper.HmlCapabilities)
+    before = shown(ext.hmlpaper.HmlCapabilities, "sparse")
     assert before.count("RSM-") == 22 and before.count(WAITS) == 14
     fill_sparse(Store(tmp_path), seeds=5)
     export_all(Store(tmp_path), "laptop", images=False)
-    after = shown(ext.hmlpaper.HmlCapabilities)
+    after = shown(ext.hmlpaper.HmlCapabilities, "sparse")
     assert after.count("there; confirmed") == 2 and "there; refuted" in after
     assert "there; gain" in after
 
