@@ -60,13 +60,13 @@ class HmlCapabilities(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(store() / "claims.json"))
+        decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
+        said = {entry.name: entry.standing.beside(entry.verdict) for entry in decided}
         if self.arguments[0] == "holographic":
-            table = checklist(profile())
+            table = checklist({entry.name: f"{said[entry.name]}, {entry.evidence}" for entry in decided})
         else:
             self.env.note_dependency(str(store() / "sparse_ladder.parquet"))
-            decided = [Decided(**entry) for entry in read("claims.json").get("claims", [])]
-            found, _ = ledger.read(Store(paths.results()), profile())
-            table = capabilities({e.name: e.standing.beside(e.verdict) for e in decided}, found)
+            table = capabilities(said, ledger.read(Store(paths.results()), profile())[0])
         return [nodes.raw("", render(table, note=f"{profile()} profile").html, format="html")]
 
 

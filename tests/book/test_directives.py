@@ -176,6 +176,19 @@ def test_capabilities_say_what_came_of_them(ext, tmp_path):
     assert "there; gain" in after
 
 
+def test_the_list_of_the_holographic_memory_says_what_came_of_it(ext, tmp_path):
+    before = shown(ext.hmlpaper.HmlCapabilities, "holographic")
+    assert before.count("HAMT") == 15 and WAITS in before and "refuted" not in before
+    entry = {
+        "name": "holographic_cost.described_is_cheaper", "statement": "It is cheaper", "verdict": "refuted",
+        "evidence": "it costs more", "rule": {"status": "exploratory"},
+    }  # fmt: skip
+    (tmp_path / "laptop").mkdir()
+    (tmp_path / "laptop" / "claims.json").write_text(json.dumps({"claims": [entry]}), "utf-8")
+    after = shown(ext.hmlpaper.HmlCapabilities, "holographic")
+    assert "described is cheaper: refuted (exploratory" in after and ", it costs more" in after
+
+
 def test_the_ledger_before_and_after_its_runs(ext, tmp_path):
     before = shown(ext.hmlpaper.HmlLedger)
     assert before.count(WAITS) == 17 and "0 of 11 versions are measured" in before

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from one_law import one_pass_as_cut
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.models import MemorizingConfig, RecurrentMemoryConfig
@@ -28,24 +29,9 @@ def model(request):
     return CONFIGS[request.param].build().eval()
 
 
-def same(one, other):
-    return all(torch.equal(x, y) for a, b in zip(one, other, strict=True) for x, y in zip(a, b, strict=True))
-
-
 @torch.no_grad()
 def test_one_pass_any_chunking_and_single_steps_agree_to_the_bit(model):
-    tokens = drawn()
-    logits, state = model(tokens)
-    parts, cut = [], None
-    for part in tokens.split([5, 1, 30, 7], 1):
-        said, cut = model(part, cut)
-        parts.append(said)
-    assert torch.equal(torch.cat(parts, 1), logits) and same(cut, state)
-    steps, stepped = [], model.init_state(3)
-    for token in tokens[:, :18].T:
-        said, stepped = model.step(token, stepped)
-        steps.append(said)
-    assert torch.equal(torch.stack(steps, 1), logits[:, :18])
+    one_pass_as_cut(model, drawn(), [5, 1, 30, 7], 18)
 
 
 @torch.no_grad()

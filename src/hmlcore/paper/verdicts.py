@@ -7,9 +7,7 @@ from hmlcore.paper.tex import code, escaped
 from hmlcore.studies import experiments_named
 from hmlcore.studies.export import claims
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED, Claim
-from hmlcore.studies.kit.standing import EXPLORATORY, Standing
-
-WAITS = "not measured yet"
+from hmlcore.studies.kit.standing import EXPLORATORY, WAITS, Standing
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
 """Tables of the holographic memory, and the list of what its source promises."""
 
-import json
 import re
 
 import pytest
 import torch
 from made_up_results import fill_holographic, loaded
 
-from hmlcore.errors import HmlcoreError
 from hmlcore.models import Backbone
 from hmlcore.results import Store
 from hmlcore.studies.holographic import checklist, sizes, tables
@@ -51,22 +49,13 @@ def test_sizes_are_what_they_are_called(millions):
     assert count == pytest.approx(millions * 10**6, rel=0.01)
 
 
-def test_fifteen_things_are_looked_for_and_what_was_decided_is_read(tmp_path, monkeypatch):
-    monkeypatch.setenv("HMLCORE_RESULTS", str(tmp_path))
-    before = checklist.checklist("laptop")
+def test_fifteen_things_are_looked_for_and_what_was_decided_stands_beside():
+    before = checklist.checklist({})
     assert list(before["item"]) == [f"HAMT‑{n}" for n in range(1, 16)]
     assert all(state.startswith("there") for state in before["state"])
     assert checklist.WAITS in before["state"][14]
-    decided = {
-        "name": "holographic_cost.described_is_cheaper", "verdict": "refuted", "evidence": "it costs more",
-        "rule": {"status": "exploratory"},
-    }  # fmt: skip
-    (tmp_path / "laptop").mkdir()
-    (tmp_path / "laptop" / "claims.json").write_text(json.dumps({"claims": [decided]}), "utf-8")
-    after = checklist.checklist("laptop")
-    assert "described is cheaper: refuted (exploratory), it costs more" in after["state"][14]
-    with pytest.raises(HmlcoreError, match="profile"):
-        checklist.checklist("huge")
+    after = checklist.checklist({"holographic_cost.described_is_cheaper": "refuted, it costs more"})
+    assert "described is cheaper: refuted, it costs more" in after["state"][14]
 
 
 def test_what_is_not_there_is_said():

@@ -1,22 +1,17 @@
 """HAMT-1 to HAMT-15, what the system's source promises: where each is, and what became of what it claims.
 
-Whether something is there is looked up, not typed: every place is imported by its name, and a verdict is read
-from the store's ``claims.json``.
+Whether something is there is looked up, not typed: every place is imported by its name.
 """
 
 import importlib
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from hmlcore import paths
 from hmlcore.errors import require
-from hmlcore.studies.kit.standing import EXPLORATORY
-from hmlcore.studies.kit.study import check_profile
+from hmlcore.studies.kit.standing import WAITS
 
-WAITS = "not measured yet"
 _LAYER = "hmlcore.layers.holographic.Holographic"
 _OURS = "hmlcore.studies.holographic"
 
@@ -69,13 +64,11 @@ ITEMS = (
 )  # fmt: skip
 
 
-def checklist(profile: str) -> pd.DataFrame:
+def checklist(decided: Mapping[str, str]) -> pd.DataFrame:
     """A row an item: its name, what is asked, where to look, and whether it is there or what was decided.
 
-    Raises: HmlcoreError for an unknown profile.
+    Args: decided, claim → what came of it, of those that are decided.
     """
-    check_profile(profile)
-    decided = _decided(profile)
     return pd.DataFrame(
         {
             "item": f"HAMT‑{number}", "asked": item.asked,  # a hyphen at which no line is broken
@@ -107,17 +100,3 @@ def is_there(place: str) -> bool:
             found = getattr(found, name, None)
         return found is not None
     return False
-
-
-def _decided(profile: str) -> dict[str, str]:
-    """Claim → its verdict and evidence, of those that are decided."""
-    path = paths.results() / profile / "claims.json"
-    if not path.is_file():
-        return {}
-    found = json.loads(path.read_text("utf-8"))["claims"]
-    return {
-        entry["name"]: entry["verdict"]
-        + (" (exploratory)" if entry.get("rule", {}).get("status") == EXPLORATORY else "")
-        + f", {entry['evidence']}"
-        for entry in found
-    }

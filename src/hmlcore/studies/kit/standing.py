@@ -19,6 +19,8 @@ from hmlcore.studies.kit.history import Commit, History, checkout_of
 from hmlcore.studies.kit.rule import Rule, Ruled, rule_of
 
 BEFORE, EXPLORATORY, UNKNOWN = "before the runs", "exploratory", "not known"
+WAITS = "not measured yet"
+"""What is said of a claim whose runs are not there."""
 
 
 class Standing(NamedTuple):

@@ -13,10 +13,11 @@ import pandas as pd
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import paired_difference
 from hmlcore.results.tuning import tuned
+from hmlcore.studies.kit.standing import WAITS
 from hmlcore.studies.sparse.claims import ENOUGH, FAST, ORACLE, TARGETS, asked, by_seed, seconds
 from hmlcore.studies.sparse.rungs import RUNGS, Rung
 
-GAIN, NO_GAIN, WORSE, FIRST, WAITS = "gain", "no gain", "worse", "the first", "not measured yet"
+GAIN, NO_GAIN, WORSE, FIRST = "gain", "no gain", "worse", "the first"
 IN_A_ROW = 3
 DENSEST = 0.15
 """What the source allows of written tokens."""
