@@ -114,11 +114,11 @@ class Memorizing(Chunked):
         numbers = {"device": weight.device, "dtype": weight.dtype}
         whole = {"device": weight.device, "dtype": torch.int32}
         shape = (batch, c.capacity, mixer.num_heads, mixer.head_dim)
-        own = MemorizingState(
+        memory = MemorizingState(
             torch.zeros(shape, **numbers), torch.zeros(shape, **numbers), torch.zeros(shape[:2], **numbers),
             torch.zeros(batch, c.chunk, **whole), torch.zeros(batch, **whole),
         )  # fmt: skip
-        return [*super().init_state(batch), own]
+        return [*super().init_state(batch), memory]
 
     def state_size(self, length: int) -> int:
         return super().state_size(length) + sum(x.numel() for x in self.init_state(1)[-1])

@@ -71,10 +71,12 @@ def text(found: "Sequence[Entry]", ticked: "Sequence[Criterion]", profile: str) 
 
 def roadmap(store: "Store", profile: str) -> str:
     """The same as a document."""
+    from hmlcore.studies.kit.standing import WAITS
+
     found, ticked = read(store, profile)
     table = [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
     table += [f"| {' | '.join(entry)} |" for entry in found]
-    boxes = [f"- [{_mark(c)}] {c.criterion}: {c.measured or 'not measured yet'}" for c in ticked]
+    boxes = [f"- [{_mark(c)}] {c.criterion}: {c.measured or WAITS}" for c in ticked]
     parts = [_HEAD, "## Versions\n", *table, f"\n{summary(found)[0].upper()}{summary(found)[1:]}."]
     return "\n".join([*parts, "\n## Criteria of the source\n", *boxes, f"\nOf the {profile} profile.\n"])
 
