@@ -213,7 +213,7 @@ render(pd.DataFrame(lines))
 # ```
 #
 # Rules and grids stood before any run.
-# The grids of recall and of the ladder were cut before their first run to what a laptop does in about two hours each; the number of seeds was not.
+# The grids of recall and of the ladder were cut before their first run, so that a laptop can make them; the number of seeds was not.
 #
 # ## What was asked for
 #
