@@ -105,7 +105,8 @@ class Sparse(Chunked):
 
     def _surprise(self, hidden: Tensor, ids: Tensor) -> Tensor:
         """−log p of ids [B, U] by the hidden states before each, in nats."""
-        return F.cross_entropy(self.logits(hidden).float().mT, ids, reduction="none")
+        logits = self.logits(hidden).float().flatten(0, 1)  # words last: a softmax over strides is slow
+        return F.cross_entropy(logits, ids.flatten(), reduction="none").view_as(ids)
 
     def _record(self, ids: Tensor, position: Tensor, surprise: Tensor, written: Written) -> None:
         if self.trace is None:
