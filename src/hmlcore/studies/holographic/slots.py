@@ -73,8 +73,8 @@ def slots_used(trace: pd.DataFrame) -> go.Figure:
             for values, dash, what in ((used, "solid", "in use"), (filled, "dot", "not empty")):
                 fig.add_trace(
                     go.Scatter(
-                        x=list(values.index), y=rounded(values, 4), mode="lines", legendgroup=mixer + what,
-                        name=f"{style.label}: {what}", showlegend=where == cells[0],
+                        x=list(values.index), y=rounded(values, 4), mode="lines", legendgroup=mixer,
+                        name=style.label, showlegend=where == cells[0] and dash == "solid",
                         line={"color": style.color if mixer == mixers[0] else "#0072B2", "dash": dash},
                         hovertemplate=f"{style.label}, token %{{x}}: %{{y:.2f}} {what}<extra></extra>",
                     ),
@@ -99,7 +99,7 @@ def slot_gates(trace: pd.DataFrame) -> go.Figure:
                 number = int(str(slot))
                 fig.add_trace(
                     go.Scatter(
-                        x=list(part["t"]), y=rounded(part[kind], 4), mode="lines", name=f"slot {number + 1}",
+                        x=list(part["t"]), y=rounded(part[kind], 4), mode="lines", name=f"{number + 1}",
                         legendgroup=f"slot {number}", showlegend=where == cells[0],
                         line={"color": _HUES[number % len(_HUES)], "width": 1.4},
                         hovertemplate=f"slot {number + 1}, token %{{x}}: %{{y:.3f}}<extra></extra>",
@@ -107,6 +107,7 @@ def slot_gates(trace: pd.DataFrame) -> go.Figure:
                     **where,
                 )  # fmt: skip
     fig.update_yaxes(range=[0, 1.02], showticklabels=True)
+    fig.update_layout(legend_title_text="slot")
     return _stamped(fig, trace)
 
 
