@@ -73,6 +73,16 @@ def test_rounds_of_tuning_end_and_say_what_to_run_meanwhile(store, capsys, monke
     assert found == Tuned(1e-1, (3e-3, 1e-2, 3e-2, 1e-1), (0, 1))
 
 
+def test_a_case_is_called_by_its_own_task_and_not_by_what_it_trains_on(monkeypatch):
+    specs = [recall_run("hml", 0, lr=3e-2, task="recall").spec]
+    assert {task["task"] for task in specs[0]["train"]} == {"mqar"}
+    monkeypatch.setattr(tuning, "protocol", lambda name: SimpleNamespace(grid=lambda profile: specs))
+    by_task = replace(get_experiment("recall"), factors=("task",))
+    monkeypatch.setattr(tuning, "get_experiment", lambda name: by_task)
+    (line,) = tuning.edges("laptop", "recall", {"recall": {"hml": Tuned(1e-2, (3e-3, 1e-2))}})
+    assert line.endswith("; hml run recall --profile laptop --only mixer=hml lr=0.03 task=recall")
+
+
 def test_a_rate_inside_is_written_without_a_word(store, capsys):
     for seed in (0, 1):
         store.write(scored(3e-2, seed, 0.2))

@@ -90,7 +90,7 @@ def edges(profile: str, name: str, rates: Rates) -> list[str]:
             tried = ", ".join(f"{lr:g}" for lr in found.tried)
             line = f"{name} {case}, {mixer}: {found.lr:g} is at the edge of {tried}".replace("  ", " ")
             own = [s for s in specs if s["mixer"] == mixer and s.get("lr") == next_rate(found)]
-            own = [s for s in own if ", ".join(v for f in factors for v in sorted(field_values(s, f))) == case]
+            own = [s for s in own if ", ".join(v for f in factors for v in _values(s, f)) == case]
             lines.append(f"{line}; {_command(own[0], factors) if own else 'its grid tries none beyond'}")
     return lines
 
@@ -98,6 +98,12 @@ def edges(profile: str, name: str, rates: Rates) -> list[str]:
 def _command(spec: dict, factors: tuple[str, ...]) -> str:
     """What makes the run of `spec` and its like, the other seeds that the grid asks for."""
     fields = {"mixer": spec["mixer"], "lr": spec["lr"]}
-    fields |= {factor: value for factor in factors for value in sorted(field_values(spec, factor))}
+    fields |= {factor: value for factor in factors for value in _values(spec, factor)}
     only = " ".join(shlex.quote(f"{key}={value}") for key, value in fields.items())
     return f"hml run {spec['experiment']} --profile {spec['profile']} --only {only}"
+
+
+def _values(spec: dict, factor: str) -> list[str]:
+    """What a run is told apart by: its own field, of which that of its training tasks may be another ("recall"
+    is trained on "mqar"); else theirs."""
+    return [str(spec[factor])] if factor in spec else sorted(field_values(spec, factor))
