@@ -11,6 +11,7 @@ from hmlcore.models import Backbone, Classifier
 from hmlcore.models.saved import save_model
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
+from hmlcore.runner.allocator import keep_freed_memory
 from hmlcore.runner.model import build_model, check_machine
 from hmlcore.studies import get_experiment, protocol
 from hmlcore.studies.kit.comparison import task_from
@@ -55,6 +56,8 @@ def execute(
     """
     device = default_device()
     check_machine(spec["profile"], device, source_revision()[1], force)
+    if device.type == "cpu":
+        keep_freed_memory()
     started = datetime.now(UTC)
     tasks = [task_from(t) for t in spec["train"]]
     model = group.on_each(lambda: build_model(spec, tasks[0]))
