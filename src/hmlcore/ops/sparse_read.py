@@ -32,7 +32,7 @@ def naive_sparse_read(
 
         w = softmax([⟨q, k_1⟩, …, ⟨q, k_top⟩, nothing] / τ),  and what falls to nothing adds nothing
 
-    Args: query [B, T, d] and keys [B, N, W, d] of length 1; values [B, N, W, e]; buckets [B, T, L], of which
+    Args: query [B, T, d] and keys [B, N, W, d] of length 1; values [B, N, W, e], of any dtype; buckets [B, T, L], of which
         one named twice counts once; occupied [B, N, W]; nothing, a cosine: less is worth less than no answer.
     Returns: [B, T, e], and [B, T], the weight of all slots together.
     """
@@ -43,7 +43,7 @@ def naive_sparse_read(
     least = scores.topk(min(top, scores.shape[2]), dim=-1)[0][..., -1:]
     scores = scores.masked_fill(scores < least, -torch.inf)
     weight = torch.cat((scores, nothing.expand_as(scores[..., :1])), -1).div(tau).softmax(-1)[..., :-1]
-    return weight @ values.flatten(1, 2), weight.sum(-1)
+    return weight @ values.flatten(1, 2).to(weight.dtype), weight.sum(-1)
 
 
 def gather_sparse_read(
@@ -61,7 +61,7 @@ def gather_sparse_read(
     ways = keys.shape[2]
     slot = buckets.gather(2, which // ways) * ways + which % ways
     stream = torch.arange(len(keys), device=keys.device)[:, None, None]
-    read = torch.einsum("btk,btke->bte", weight, values.flatten(1, 2)[stream, slot])
+    read = torch.einsum("btk,btke->bte", weight, values.flatten(1, 2)[stream, slot].to(weight.dtype))
     return read, weight.sum(-1)
 
 

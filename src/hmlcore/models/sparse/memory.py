@@ -83,7 +83,7 @@ class SlotMemory(nn.Module):
         keys = normalize(self.to_key(hidden))
         buckets = self.address.read(keys, ids)
         read, _ = sparse_read(
-            keys, buckets, slots.keys.to(keys.dtype), slots.values.to(keys.dtype), slots.time >= 0,
+            keys, buckets, slots.keys.to(keys.dtype), slots.values, slots.time >= 0,
             self.nothing.to(keys.dtype), self.config.top, self.config.tau,
         )  # fmt: skip
         return Seen(hidden, keys, self.address.write(keys, ids), read)

@@ -79,24 +79,20 @@ def _filled(slots: Slots, offers: Offers, own: Tensor, claims: Tensor, into: Ten
     """The slots after the write: each takes what comes from the one offer that has it, if there is one."""
     batch, buckets, ways = slots.time.shape
     size = buckets * ways
-    number = torch.arange(own.shape[1], device=own.device).expand_as(own)
-    source = own.new_full((batch, size + 1), -1).scatter_reduce(1, own % (size + 1), number, "amax")[:, :size]
-    source = source.view(batch, buckets, ways)
-    new, from_ = source >= 0, source.clamp_min(0).flatten(1)
-    merged = new & _at(claims, from_).view_as(new)
+    place = own % (size + 1)  # one slot more, for offers that have none
     count = torch.zeros_like(own).scatter_add(1, into, offers.open.long())
     novelty = torch.where(nearest > -torch.inf, 1 - nearest, 1)
 
     def put(name: str, given: Tensor) -> Tensor:
-        old = getattr(slots, name)
-        given = _at(given, from_).unflatten(1, (buckets, ways)).to(old.dtype)
-        if name == "priority":
-            given = torch.where(merged, torch.maximum(old, given), given)
-        if name == "hits":
-            given = torch.where(merged, old + given, given)
-        if name == "novelty":
-            given = torch.where(merged, old, given)
-        return torch.where(new[..., None] if old.ndim == 4 else new, given, old)
+        old = getattr(slots, name).flatten(1, 2)
+        given = given.to(old.dtype)
+        if name in ("priority", "hits", "novelty"):  # of what an offer is merged into
+            before = _at(old, own.clamp_min(0))
+            both = {"priority": torch.maximum(before, given), "hits": before + given, "novelty": before}
+            given = torch.where(claims, both[name], given)
+        at = place[..., None].expand_as(given) if given.ndim == 3 else place
+        made = torch.cat((old, old[:, :1]), 1).scatter_(1, at, given)
+        return made[:, :size].contiguous().unflatten(1, (buckets, ways))
 
     given = {
         "keys": offers.keys, "values": offers.values, "priority": offers.priority.detach(), "novelty": novelty,
