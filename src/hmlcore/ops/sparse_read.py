@@ -32,14 +32,17 @@ def naive_sparse_read(
 
         w = softmax([⟨q, k_1⟩, …, ⟨q, k_top⟩, nothing] / τ),  and what falls to nothing adds nothing
 
-    Args: query [B, T, d] and keys [B, N, W, d] of length 1; values [B, N, W, e], of any dtype; buckets [B, T, L], of which
+    Args: query [B, T, d] and keys [B, N, W, d] of length 1; values [B, N, W, e]; buckets [B, T, L], of which
         one named twice counts once; occupied [B, N, W]; nothing, a cosine: less is worth less than no answer.
+        Slots may be stored in another dtype than the query has.
     Returns: [B, T, e], and [B, T], the weight of all slots together.
     """
     _check(query, buckets, keys, top)
     visible = torch.zeros(*query.shape[:2], keys.shape[1], dtype=torch.bool, device=keys.device)
     visible = visible.scatter(2, buckets, True)[..., None] & occupied[:, None]
-    scores = torch.einsum("btd,bnwd->btnw", query, keys).masked_fill(~visible, -torch.inf).flatten(2)
+    scores = (
+        torch.einsum("btd,bnwd->btnw", query, keys.to(query.dtype)).masked_fill(~visible, -torch.inf).flatten(2)
+    )
     least = scores.topk(min(top, scores.shape[2]), dim=-1)[0][..., -1:]
     scores = scores.masked_fill(scores < least, -torch.inf)
     weight = torch.cat((scores, nothing.expand_as(scores[..., :1])), -1).div(tau).softmax(-1)[..., :-1]
@@ -55,7 +58,8 @@ def gather_sparse_read(
     again = (buckets[..., None] == buckets[..., None, :]).tril(-1).any(-1)
     seen = gather_buckets(occupied[..., None], buckets)[..., 0]
     seen = seen & ~again.repeat_interleave(keys.shape[2], -1)
-    scores = torch.einsum("btd,btsd->bts", query, gather_buckets(keys, buckets)).masked_fill(~seen, -torch.inf)
+    near = gather_buckets(keys, buckets).to(query.dtype)
+    scores = torch.einsum("btd,btsd->bts", query, near).masked_fill(~seen, -torch.inf)
     best, which = scores.topk(top, dim=-1)
     weight = torch.cat((best, nothing.expand_as(best[..., :1])), -1).div(tau).softmax(-1)[..., :-1]
     ways = keys.shape[2]

@@ -83,7 +83,7 @@ class SlotMemory(nn.Module):
         keys = normalize(self.to_key(hidden))
         buckets = self.address.read(keys, ids)
         read, _ = sparse_read(
-            keys, buckets, slots.keys.to(keys.dtype), slots.values, slots.time >= 0,
+            keys, buckets, slots.keys, slots.values, slots.time >= 0,
             self.nothing.to(keys.dtype), self.config.top, self.config.tau,
         )  # fmt: skip
         return Seen(hidden, keys, self.address.write(keys, ids), read)
@@ -114,7 +114,7 @@ class SlotMemory(nn.Module):
     def _chosen(self, cues: Cues, slots: Slots) -> Tensor:
         """Of the buckets of each cue the one that holds it, else the one with more empty slots: [B, U, 1]."""
         lanes = cues.buckets.long()
-        near = gather_buckets(slots.keys.to(cues.keys.dtype), lanes)
+        near = gather_buckets(slots.keys, lanes).to(cues.keys.dtype)
         there = gather_buckets((slots.time >= 0)[..., None], lanes)[..., 0]
         cosine = torch.einsum("bud,busd->bus", cues.keys, near).masked_fill(~there, -1.0)
         ways = self.config.ways
@@ -165,7 +165,7 @@ class SlotMemory(nn.Module):
     def _evidence(self, seen, cues, values, ids, position, surprise, slots) -> Evidence:
         """What is known of each token; the hidden state alone keeps its gradient."""
         first = cues.buckets[..., :1].long()
-        near = gather_buckets(slots.keys.to(cues.keys.dtype), first)
+        near = gather_buckets(slots.keys, first).to(cues.keys.dtype)
         there = gather_buckets((slots.time >= 0)[..., None], first)[..., 0]
         cosine = torch.einsum("bud,buwd->buw", cues.keys, near).masked_fill(~there, -1.0).amax(-1)
         values, read = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (values, cues.read))

@@ -79,6 +79,7 @@ def _filled(slots: Slots, offers: Offers, own: Tensor, claims: Tensor, into: Ten
     """The slots after the write: each takes what comes from the one offer that has it, if there is one."""
     batch, buckets, ways = slots.time.shape
     size = buckets * ways
+    stream = torch.arange(batch, device=own.device)[:, None]
     place = own % (size + 1)  # one slot more, for offers that have none
     count = torch.zeros_like(own).scatter_add(1, into, offers.open.long())
     novelty = torch.where(nearest > -torch.inf, 1 - nearest, 1)
@@ -90,8 +91,7 @@ def _filled(slots: Slots, offers: Offers, own: Tensor, claims: Tensor, into: Ten
             before = _at(old, own.clamp_min(0))
             both = {"priority": torch.maximum(before, given), "hits": before + given, "novelty": before}
             given = torch.where(claims, both[name], given)
-        at = place[..., None].expand_as(given) if given.ndim == 3 else place
-        made = torch.cat((old, old[:, :1]), 1).scatter_(1, at, given)
+        made = torch.cat((old, old[:, :1]), 1).index_put_((stream, place), given)
         return made[:, :size].contiguous().unflatten(1, (buckets, ways))
 
     given = {

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hmlcore.errors import require
@@ -73,7 +74,7 @@ def similarities(slots: Slots, offers: Offers) -> tuple[Tensor, Tensor]:
     keys = offers.keys.detach()
     width = torch.promote_types(keys.dtype, torch.float32)
     keys, rows = keys.to(width), offers.bucket[..., None].long()
-    near = gather_buckets(slots.keys.detach().to(width), rows)
+    near = gather_buckets(slots.keys.detach(), rows).to(width)
     occupied = gather_buckets((slots.time >= 0)[..., None], rows)[..., 0]
     stored = torch.einsum("bud,buwd->buw", keys, near).masked_fill(~occupied, -torch.inf)
     return keys @ keys.mT, stored
@@ -81,5 +82,7 @@ def similarities(slots: Slots, offers: Offers) -> tuple[Tensor, Tensor]:
 
 def gather_buckets(x: Tensor, buckets: Tensor) -> Tensor:
     """The slots of some buckets: x [B, N, W, d] at buckets [B, U, L] → [B, U, L · W, d]."""
-    stream = torch.arange(len(x), device=x.device)[:, None, None]
-    return x[stream, buckets].flatten(2, 3)
+    batch, count, ways, d = x.shape
+    rows = buckets + count * torch.arange(batch, device=x.device)[:, None, None]
+    # Whole rows: an index by two tensors is a fifth as fast.
+    return F.embedding(rows, x.reshape(batch * count, ways * d)).view(*rows.shape[:2], rows.shape[2] * ways, d)
