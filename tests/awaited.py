@@ -11,7 +11,6 @@ AWAITED: tuple[str, ...] = (
     "sparse_recall",
     "sparse_ladder",
     "holographic_cost",
-    "holographic_tasks",
     "holographic_ablation",
     "holographic_text",
 )
