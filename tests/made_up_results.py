@@ -742,6 +742,10 @@ def bound_part_run(seed, variant="unitary", task="recall", value=0.9, **changes)
     named = {"variant": variant, "task": task, "train": [{"task": task}], **changes}
     row = {"metric": "accuracy", "value": value + 0.001 * seed, "n": 100, "length": 32}
     rows = [row | {"variant": variant, "task": task}]
+    if variant.startswith("loss"):
+        named["auxiliary"] = 0.1
+        rows += [rows[0] | {"metric": "auxiliary_mixer", "split": "train", "step": step, "value": value}
+                 for step, value in ((20, 1.0), (40, 0.25))]  # fmt: skip
     return Run(spec("holographic_ablation", PARTS[variant], seed, lr=0.01, **named), provenance(), rows)
 
 

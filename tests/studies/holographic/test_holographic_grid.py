@@ -20,7 +20,8 @@ def test_everybody_tries_the_same_rates_with_a_seed_that_is_not_tested(profile):
     for spec in protocol("holographic_tuning").grid(profile):
         assert spec["seed"] == grid.TUNING and {e["split"] for e in spec["evaluate"]} == {"validation"}
         tried.setdefault((spec["task"], spec["variant"]), []).append(spec["lr"])
-    assert {tuple(rates) for rates in tried.values()} == {tuple(grid._SETTINGS[profile]["lrs"])}
+    # Alike at first; a best one at the edge is followed further.
+    assert all({*grid._SETTINGS[profile]["lrs"]} <= {*rates} for rates in tried.values())
     assert set(tried) == {(t, v) for t in grid.TASKS for v in (LAYER, *RIVALS)} | {("recall", DESCRIBED)}
     for name in ("holographic_tasks", "holographic_ablation"):
         seeds = {spec["seed"] for spec in protocol(name).grid(profile)}

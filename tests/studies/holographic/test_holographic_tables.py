@@ -39,7 +39,8 @@ def test_recall_from_a_stored_state_is_told_by_format(store):
 
 def test_variants_that_were_not_asked_have_an_empty_cell(store):
     told = words(tables.holographic_parts(loaded(store, "holographic_ablation")))
-    assert re.search(r"loss at lag 0 +0\.901 ± 0\.001 +16 KiB", told)
+    assert re.search(r"loss at lag 0 +0\.901 ± 0\.001 +0\.1 +0\.250 +16 KiB", told)
+    assert re.search(r"unitary +0\.901 ± 0\.001 +0\.901 ± 0\.001 +16 KiB", told)
 
 
 @pytest.mark.parametrize("millions", sizes.SIZES)

@@ -38,10 +38,17 @@ def holographic_tasks(results: ResultSet) -> Table:
 
 
 def holographic_parts(results: ResultSet) -> Table:
-    """The same for every variant of the layer, on recall and on overwriting."""
+    """The same for every variant of the layer, on recall and on overwriting; of a loss beside the task's, what
+    it came down to."""
     rows = results.metric("accuracy", split="test")
     variants = list(dict.fromkeys(rows["variant"]))
     frame = _cells(results, ["recall", "overwrite"], variants)
+    weights = {s["variant"]: s["auxiliary"] for s in results.specs() if "auxiliary" in s}
+    if weights:
+        beside = results.metric("auxiliary_mixer", split="train")
+        last = beside[beside["step"] == beside["step"].max()].groupby("variant")["value"].mean()
+        frame.insert(3, "its own loss, nats", [f"{last[v]:.3f}" if v in last else "" for v in variants])
+        frame.insert(3, "of weight", [f"{weights[v]:g}" if v in weights else "" for v in variants])
     return render(frame, note=results.stamp(), caption="Bindings, slots, decays and losses: accuracy.")
 
 
