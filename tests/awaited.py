@@ -7,10 +7,6 @@ AWAITED: tuple[str, ...] = (
     "options",
     "fair_tuning",
     "fair",
-    "sparse_speed",
     "sparse_recall",
     "sparse_ladder",
-    "holographic_cost",
-    "holographic_ablation",
-    "holographic_text",
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from hmlcore.models import Backbone
 from hmlcore.studies.holographic import DESCRIBED, LAYER, RIVALS, capacity, cost, portrait, sizes, text
+from hmlcore.studies.holographic.variants import PARTS, PARTS_OF
 from hmlcore.studies.kit.comparison import DEFAULT, case_spec, scored, task_from, task_spec
 from hmlcore.studies.kit.families import cases, measure
 from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
@@ -14,9 +15,6 @@ from hmlcore.studies.kit.tuning import Tuned, rates_due, rates_to_try, read_tune
 from hmlcore.tasks.needle import RULER
 
 TASKS = ("recall", "overwrite", "copy", "needle", "bytes")
-WEIGHT, LIGHTER = 0.1, 0.01
-"""Of the loss beside the task's: what was written down before any run, and what was added when that had kept
-recall from being learned; with it nothing is decided."""
 TUNING = 0
 """The seed that rates are chosen with; it is never tested."""
 SEEDS = {"smoke": [1, 2, 3], "laptop": [1, 2, 3, 4, 5], "full": [1, 2, 3, 4, 5]}
@@ -35,26 +33,6 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         overwrite=([(8, 32), (16, 64), (32, 128)], [(32, 128), (64, 256)]), books=dict(steps=20_000),
     ),
 }  # fmt: skip
-PARTS: dict[str, tuple[str, dict, float]] = {
-    "unitary": (LAYER, {}, 0.0),
-    "convolution": (LAYER, {"binding": "convolution"}, 0.0),
-    "signs": (LAYER, {"binding": "bipolar"}, 0.0),
-    "4 slots": (LAYER, {"slots": 4}, 0.0),
-    "4 slots shared": (LAYER, {"slots": 4, "routing": "soft"}, 0.0),
-    "no decay": (LAYER, {"decay": "none"}, 0.0),
-    "fast and slow": (LAYER, {"slots": 2, "decay": "fast_slow"}, 0.0),
-    "loss at lag 0": (LAYER, {"lag": 0}, WEIGHT),
-    "loss at random lags": (LAYER, {}, WEIGHT),
-    "loss at lag 0, lighter": (LAYER, {"lag": 0}, LIGHTER),
-    "loss at random lags, lighter": (LAYER, {}, LIGHTER),
-    "as described": ("holographic_legacy", {}, 0.0),
-    "as described with its loss": ("holographic_legacy", {}, WEIGHT),
-    "as described and keys redrawn": ("holographic_legacy", {"keys": "redrawn"}, 0.0),
-}
-"""Variant → mixer, what it is given beside `dim`, the weight of its loss."""
-MADE_OF = tuple(v for v, (mixer, _, weight) in PARTS.items() if mixer == LAYER and not weight)
-PARTS_OF = {"recall": tuple(PARTS), "overwrite": MADE_OF}
-"""Task → the variants that are asked there."""
 
 
 def floats(s: dict) -> int:

@@ -6,6 +6,7 @@ from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text
 from hmlcore.studies.holographic import LAYER, RIVALS
+from hmlcore.studies.holographic.variants import PARTS
 
 
 def _cells(results: ResultSet, tasks: list[str], variants: list[str]) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def holographic_parts(results: ResultSet) -> Table:
     """The same for every variant of the layer, on recall and on overwriting; of a loss beside the task's, what
     it came down to."""
     rows = results.metric("accuracy", split="test")
-    variants = list(dict.fromkeys(rows["variant"]))
+    variants = [name for name in PARTS if name in set(rows["variant"])]
     frame = _cells(results, ["recall", "overwrite"], variants)
     weights = {s["variant"]: s["auxiliary"] for s in results.specs() if "auxiliary" in s}
     if weights:
