@@ -7,6 +7,5 @@ AWAITED: tuple[str, ...] = (
     "options",
     "fair_tuning",
     "fair",
-    "sparse_recall",
     "sparse_ladder",
 )
