@@ -155,7 +155,8 @@ render(found.map("{:.3f}".format).rename_axis("control").reset_index(), note="of
 #
 # ## Distance and load
 #
-# At one density, over the distance between fact and question, with the heaviest load of each distance:
+# At one density, over the distance between fact and question, with the heaviest load of each distance.
+# At the longest, what is addressed by a hash has as many slots as the source gives it, many more than elsewhere, which is why recall rises there:
 #
 # ```{hml-figure} sparse_distance
 # :awaited:
