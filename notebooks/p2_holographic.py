@@ -196,7 +196,7 @@ answer_chances(slots)
 # A content that comes again has its old key before anything is trained, for one fixed map makes keys of contents.
 # What is left to learn is that the value stands one token behind, and so recall comes early, copying too.
 # A value that is written again is added to the old one.
-# Asked for the last of several the layer stays near chance; with as many steps so do all others but attention, and the gated delta rule, which takes back what it wrote, is only beginning to do better.
+# Asked for the last of several the layer stays near chance, and so does the Hamiltonian memory; Mamba-2 and the gated delta rule, which takes back what it wrote, are beginning to do better, and attention alone answers.
 # The needle is found in few of its seeds.
 #
 # So few steps tell what is learned soon and not what can be held.

@@ -170,7 +170,7 @@ render(found.map("{:.3f}".format).rename_axis("control").reset_index(), note="of
 #
 # ## Beside other memories
 #
-# Who was trained for so few steps may not have learned to use what it holds: a rival at chance is one that has not begun, not one that cannot.
+# Who was trained for so few steps may not have learned to use what it holds: a rival at chance has perhaps only not begun.
 #
 # A Memorizing Transformer {cite:p}`wu2022memorizing` attends to the nearest of many past keys, a Recurrent Memory Transformer {cite:p}`bulatov2022recurrent` hands a few tokens of memory from segment to segment, gated DeltaNet and the Hamiltonian layer keep matrices.
 # All have equal parameters, and all but the second equal bytes of state: its tokens are read in full by every segment, so that they have to be few.

@@ -109,7 +109,7 @@ def sparse_rivals(results: ResultSet) -> go.Figure:
 def _by_distance(results: ResultSet, rows: pd.DataFrame, apart: str, styles: Mapping) -> go.Figure:
     """Recall over distance, a panel a kind, a line for each value of the column `apart`."""
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
-    fig, cells = panels(kinds, "tokens between fact and question", "recall", height=240)
+    fig, cells = panels(kinds, "distance, tokens", "recall", height=240)
     for kind, where in zip(kinds, cells, strict=True):
         part = rows[rows["kind"] == kind]
         for name, style in styles.items():
