@@ -33,12 +33,8 @@ def check_channels(name: str, binding: str, channels: int) -> int:
     return channels
 
 
-def moduli(binding: str, key: Tensor) -> Tensor:
-    """What must be 1: |k| of each channel, pair or frequency, [..., D], [..., D/2] or [..., D//2 + 1]."""
-    return _squared_moduli(binding, key).sqrt()
-
-
 def _squared_moduli(binding: str, key: Tensor) -> Tensor:
+    """What must be 1: |k|² of each channel, pair or frequency, [..., D], [..., D/2] or [..., D//2 + 1]."""
     if binding == "convolution":
         key = torch.view_as_real(torch.fft.rfft(key)).flatten(-2)
     squares = key.square()
