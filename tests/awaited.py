@@ -7,5 +7,6 @@ AWAITED: tuple[str, ...] = (
     "options",
     "fair_tuning",
     "fair",
+    "sparse_far",
     "sparse_ladder",
 )

@@ -858,10 +858,12 @@ def sparse_run(
     skill=None,
     alone=None,
     between=(),
+    far=(0.12,),
     **changes,
 ) -> Run:
     """Recall falls with distance, and rises with density; every gate has its own skill. `alone`: what a model
-    that has no gates recalls. `between`: further distances, each with its facts."""
+    that has no gates recalls. `between`: further distances, each with its facts. `far`: densities of
+    the longest."""
     rng, skill = _rng("sparse", variant, seed), skill or SPARSE_GATES
     rows, named = _loss(rng, 6, 2), {"variant": variant}
     rows.append({"metric": "bits_per_token", "split": "validation", "value": 3 + rng.random(), "distance": 112})
@@ -869,13 +871,13 @@ def sparse_run(
         writers = {("none", 0.0): 0.02 if alone is None else alone}
         if variant != "window alone" and alone is None:
             writers = {("masked", 0.0): 0.02, ("every", 1.0): 0.6}
-            densities = (0.03, 0.12, 0.48) if distance == 10_240 else (0.12,)
+            densities = (0.03, 0.12, 0.48) if distance == 10_240 else far if distance > 200_000 else (0.12,)
             writers |= {(g, d): v + 0.2 * math.log10(d / 0.12) for g, v in skill.items() for d in densities}
-        far = 0.3 * math.log10(distance / 1024)
+        lost = 0.3 * math.log10(distance / 1024)
         for (gate, density), value in writers.items():
             at = {"gate": gate, "density": density, "distance": distance, "facts": facts, "n": facts // 5}
             for kind, easy in SPARSE_KINDS.items():
-                hit = min(1.0, max(0.0, value * easy * (1 - far) + 0.02 * rng.random()))
+                hit = min(1.0, max(0.0, value * easy * (1 - lost) + 0.02 * rng.random()))
                 rows.append({"metric": "recall", "kind": kind, "value": hit, **at})
                 rows.append({"metric": "legacy", "kind": kind, "value": 0.97, **at})
             for metric in ("gated", "written"):
@@ -925,7 +927,7 @@ def stream_run(mixer="window_attention", seed=0, growth=1.0, state=(1000, 1000, 
 
 
 def fill_sparse(store: Store, seeds=3, profile="laptop") -> Store:
-    """Every variant of all five experiments."""
+    """Every variant of all six experiments."""
     store.write(stream_run(profile=profile))
     for variant in ("random", "oldest", "collisions"):
         store.write(slots_run("slots", 0, variant, profile=profile))
@@ -937,6 +939,8 @@ def fill_sparse(store: Store, seeds=3, profile="laptop") -> Store:
             store.write(sparse_run("window_attention", seed, variant, **further))
         for variant, mixer, alone in (("HML", "hml", 0.3), ("RMT", "attention", 0.1)):
             store.write(sparse_run(mixer, seed, variant, alone=alone, profile=profile))
+        far = {"experiment": "sparse_far", "far": (0.03, 0.12, 0.48), "profile": profile}
+        store.write(sparse_run("window_attention", seed, **far))
         learned = {"skill": {"salience": 0.55}, "profile": profile}
         store.write(sparse_run("window_attention", seed, "learned salience", **learned))
         for number, rung in enumerate(RUNGS):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hmlcore.errors import HmlcoreError
 from hmlcore.evaluation.planted_recall import controls, recall
 from hmlcore.models import Backbone, BackboneConfig, SparseConfig
 from hmlcore.tasks.base import IGNORE
@@ -42,6 +43,20 @@ def test_all_of_an_answer_must_be_right():
     model.row.targets[0, at[0] + 7] = (model.row.targets[0, at[0] + 7] + 1) % TASK.vocab
     found = recall(model, TASK, "test", 1)
     assert found.hits["uuid"].tolist() == [False, True, True, True]
+
+
+def test_rows_from_another_first():
+    """The row that is known is found where it lies, and no other is."""
+    model = Knowing()
+    model.row = TASK.questions("test", 2)
+    assert all(recall(model, TASK, "test", 1, first=2).hits[kind].all() for kind in TASK.kinds)
+    assert not recall(model, TASK, "test", 1).hits["uuid"].any()
+    apart = [controls(TASK, "test", 1, first)["unigram"] for first in range(3)]
+    whole = controls(TASK, "test", 3)["unigram"]
+    assert whole == pytest.approx({kind: np.mean([one[kind] for one in apart]) for kind in TASK.kinds})
+    for asked in (recall, controls):
+        with pytest.raises(HmlcoreError, match="first must be at least 0, got -1"):
+            asked(*([model] if asked is recall else []), TASK, "test", 1, first=-1)
 
 
 def test_controls():

@@ -32,17 +32,19 @@ class Recalled(NamedTuple):
 
 
 @torch.no_grad()
-def recall(model: Backbone, task: Planted, split: str, rows: int, stretch: int = STRETCH) -> Recalled:
-    """Ask `model` for every fact of the first `rows` rows of `split`, each a stream read in constant memory.
+def recall(
+    model: Backbone, task: Planted, split: str, rows: int, stretch: int = STRETCH, first: int = 0
+) -> Recalled:
+    """Ask `model` for every fact of `rows` rows of `split` from `first` on, each read in constant memory.
 
     A fact is hit if the most likely token at each place of its answer is the right one.
-    Raises: HmlcoreError for another task, rows or stretch below 1.
+    Raises: HmlcoreError for another task, rows or stretch below 1, first below 0.
     """
     check_instance("task", task, Planted)
-    rows, stretch = check_int("rows", rows), check_int("stretch", stretch)
+    rows, stretch, first = check_int("rows", rows), check_int("stretch", stretch), check_int("first", first, 0)
     was, parts, marks = model.training, [], []
     model.eval()
-    for row in range(rows):
+    for row in range(first, first + rows):
         drawn = task.questions(split, row)
         right, density, ids = _read(model, drawn, stretch)
         parts.append(_hits(task, drawn, right))
@@ -93,8 +95,8 @@ def _by_kind(task: Planted, drawn: Drawn, values: np.ndarray) -> dict[str, np.nd
     return {kind: values[drawn.kind[0] == number] for number, kind in enumerate(task.kinds)}
 
 
-def controls(task: Planted, split: str, rows: int) -> dict[str, dict[str, float]]:
-    """What is had without a memory that is chosen well: control → kind → share of facts.
+def controls(task: Planted, split: str, rows: int, first: int = 0) -> dict[str, dict[str, float]]:
+    """What is had without a memory that is chosen well: control → kind → share of the facts of `rows` rows.
 
     chance   a guess within the right pool
     unigram  the answer that is most frequent among those of its kind, in hindsight
@@ -105,7 +107,7 @@ def controls(task: Planted, split: str, rows: int) -> dict[str, dict[str, float]
     found: dict[str, dict[str, list[bool]]] = {
         name: {k: [] for k in task.kinds} for name in ("unigram", "echo", "oracle")
     }
-    for row in range(check_int("rows", rows)):
+    for row in range(first, check_int("first", first, 0) + check_int("rows", rows)):
         drawn = task.questions(split, row)
         said = [tuple(a[a != IGNORE]) for a in drawn.answer[0]]
         kinds = [task.kinds[k] for k in drawn.kind[0]]

@@ -1,5 +1,7 @@
 """The study of the sparse memory: its grids, the laws, what its rules decide, and what is measured for real."""
 
+import json
+
 import pytest
 import torch
 from made_up_claims import decided
@@ -22,6 +24,7 @@ from hmlcore.studies.sparse.figures import sparse_frontier, sparse_ladder, spars
 from hmlcore.studies.sparse.grid import PROTOCOLS, UNLEARNED, examine
 from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
 from hmlcore.studies.sparse.rungs import RUNGS
+from hmlcore.tasks.planted import Planted
 
 MIXER = "window_attention"
 
@@ -178,6 +181,32 @@ def test_a_model_is_asked_with_every_gate_and_density():
         "oracle",
     }
     assert set(UNLEARNED) >= set(spec["ask"]["gates"])
+
+
+def test_far_away_every_seed_is_fresh_and_asked_for_facts_of_its_own():
+    near = PROTOCOLS["sparse_recall"].grid("laptop")
+    far = PROTOCOLS["sparse_far"].grid("laptop")
+    assert not {spec["seed"] for spec in near} & {spec["seed"] for spec in far} and len(far) == 5
+    longest = near[0]["ask"]["cases"][-1]
+    ((case,),) = {json.dumps(spec["ask"]["cases"]): spec["ask"]["cases"] for spec in far}.values()
+    assert case["distance"] == longest["distance"] == 524_288 and case["apart"]
+    assert min(spec["seed"] for spec in far) * case["rows"] >= longest["rows"]  # rows that nobody was asked yet
+    assert case["facts"] * case["rows"] * len(far) >= 1000  # of each kind
+    one = next(spec for spec in near if spec["variant"] == claims.EVERYTHING)
+    apart = {name for name in one if one[name] != far[0][name]}
+    assert apart == {"experiment", "seed", "ask"}
+
+
+@pytest.mark.parametrize(("apart", "rows"), [(True, [6, 7]), (False, [0, 1])])
+def test_which_rows_a_seed_is_asked(monkeypatch, apart, rows):
+    asked = []
+    questions = Planted.questions
+    monkeypatch.setattr(Planted, "questions", lambda *a: asked.append(a[2]) or questions(*a))
+    spec = PROTOCOLS["sparse_far"].grid("smoke")[0] | {"seed": 3}
+    case = spec["ask"]["cases"][0] | {"gates": ["random"], "densities": [0.5], "apart": apart}
+    model = model_config(spec, spec["ask"]["vocab"]).build()
+    examine(model, None, spec | {"ask": spec["ask"] | {"cases": [case]}})
+    assert asked == 4 * rows  # masked, everything, random, and the controls
 
 
 def test_rungs_are_named_once_and_configure_a_model():

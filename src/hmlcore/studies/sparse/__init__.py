@@ -1,7 +1,7 @@
 """A sparse memory that writes what surprises it: which gate finds most again, per token that it writes?
 
 Beside a window of attention lie slots. Every token reads them, few are written: a gate decides which, and a
-controller holds how many. Five experiments.
+controller holds how many. Six experiments.
 
 `sparse_laws` needs no model: slots that are driven out at random are gone after Δ tokens by e^{−ρΔ/S}, oldest
 first by a step, and cues that hash into N buckets of W ways are lost as Poisson's law says.
@@ -21,6 +21,10 @@ same density, the oracle that is told the rare ids, the same memory unread, chan
 nearest of all cues. The source's own metric, which presents the answer, is reported beside.
 
 At the headline's distance slots by hash are as many as the source has, with the same weights.
+
+`sparse_far` is that distance again, at several densities: models of fresh seeds, each asked for facts that no
+other was asked for (in `sparse_recall` all seeds are asked for the same), and among the gates the one by
+frequency, which came out ahead nearer by and had not been asked so far away.
 
 Rules and grids stand before any run. `sparse_recall` and the ladder were cut to what a laptop does in about two
 hours each: half of the steps (on training's own split the loss of another seed stood still by then), fewer
@@ -53,6 +57,10 @@ STUDY = Study(
         Experiment(
             "sparse_recall", "Which gate finds most again, per token that it writes?", factors=("variant",),
             conditions=_ASKED, criterion=("bits_per_token", "min"), mixers=(*_MIXERS, *_RIVALS),
+        ),
+        Experiment(
+            "sparse_far", "Does any gate find more again than random writing over half a million tokens?",
+            factors=("variant",), conditions=_ASKED, criterion=("bits_per_token", "min"), mixers=_MIXERS,
         ),
         Experiment(
             "sparse_ladder", "What does each version of the source find again?", factors=("variant",),

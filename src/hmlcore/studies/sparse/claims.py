@@ -274,6 +274,8 @@ _LAWS = (Effect("survival", CLOSE), Effect("held", CLOSE))
 CLAIMS = [
     Claim("Some gate finds more again than random writing at the same density", "sparse_recall",
           a_gate_beats_random, effects=_EFFECTS),
+    Claim("Some gate finds more again than random writing over half a million tokens", "sparse_far",
+          a_gate_beats_random, effects=_EFFECTS),
     Claim("Slots beside a window answer what the window alone cannot", "sparse_recall",
           memory_reaches_beyond_the_window, effects=_EFFECTS),
     Claim("Answers come out of the memory: masked, the same weights lose them", "sparse_recall",

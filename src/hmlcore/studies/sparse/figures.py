@@ -265,6 +265,11 @@ FIGURES = {
         "The frontier of gates: recall against the density that is written, a panel a kind of fact. All gates "
         f"write into the memory of the same weights. Dashed grey: chance. {SEEDS}",
     ),
+    "sparse_far": Figure(
+        "sparse_far", sparse_frontier,
+        "The frontier of gates over half a million tokens: recall against the density that is written, a panel "
+        f"a kind of fact. Every seed was asked for facts of its own. Dashed grey: chance. {SEEDS}",
+    ),
     "sparse_distance": Figure(
         "sparse_recall", sparse_distance,
         "Recall against the distance between a fact and its question, a panel a kind, at one density; the "

@@ -20,6 +20,8 @@ UNLEARNED = (
 )  # fmt: skip
 AT_LENGTH = ("random", "rare", "surprisal", "redundancy")
 """Gates that are asked at the longer distances, and of centroids at every one."""
+FAR = ("random", "rare", "surprisal", "redundancy", "frequency")
+"""Gates of the frontier over the longest distance: those, and the one that was found to help nearer by."""
 _MEMORY = {
     WINDOW: None,
     EVERYTHING: {"gate": "every"},
@@ -28,13 +30,16 @@ _MEMORY = {
 }
 _LARGE = {"buckets": 512, "ways": 32}
 """The source's slots: what by hash is asked with at the headline's distance, where a small memory is full."""
-# `cases`: distance, facts of each kind and rows; densities; chunk, when asked, and what else of the memory.
+# `cases`: distance, facts of each kind and rows; densities; chunk, when asked, and what else of the memory;
+# apart: every seed is asked rows of its own.
+# `far`: the densities of the frontier over the longest of these distances, and its seeds.
 _SETTINGS = {
     "smoke": dict(
         d_model=16, layers=1, heads=2, window=32, chunk=32, buckets=8, ways=4, top=4, vocab=64, seeds=[0, 1],
         lr=1e-2, steps=3, batch_size=4, examples=4, train=[56], gates=["random", "surprisal"],
         rivals=dict(head_dim=16, capacity=16, memory_tokens=2),
         cases=[dict(distance=216, facts=1, rows=2, densities=[0.12], chunk=32)],
+        far=([0.12, 0.48], [0, 1]),
     ),
     "laptop": dict(
         d_model=64, layers=2, heads=4, window=64, chunk=64, buckets=64, ways=12, top=8, vocab=512,
@@ -48,6 +53,7 @@ _SETTINGS = {
             dict(distance=524_288, facts=200, rows=1, densities=[0.12], chunk=512, gates=list(AT_LENGTH),
                  large=_LARGE),
         ],
+        far=([0.03, 0.12, 0.48], [5, 6, 7, 8, 9]),
     ),
     "full": dict(
         d_model=512, layers=8, heads=8, window=1024, chunk=1024, buckets=512, ways=32, top=32, vocab=16_384,
@@ -58,6 +64,7 @@ _SETTINGS = {
             dict(distance=102_400, facts=1000, rows=1, densities=[0.12], chunk=1024),
             dict(distance=524_288, facts=1000, rows=1, densities=[0.12], chunk=1024),
         ],
+        far=([0.03, 0.06, 0.12, 0.24, 0.48], [5, 6, 7, 8, 9]),
     ),
 }  # fmt: skip
 
@@ -82,6 +89,15 @@ def ladder_grid(profile: str) -> list[dict]:
     return [
         _spec("sparse_ladder", profile, s, rung.name, rung.memory, seed) for seed in seeds for rung in RUNGS
     ]
+
+
+def far_grid(profile: str) -> list[dict]:
+    """The frontier over the longest distance: models of fresh seeds, each asked for facts of its own."""
+    s = _SETTINGS[profile]
+    densities, seeds = s["far"]
+    gates = list(UNLEARNED if profile == "full" else FAR if profile == "laptop" else s["gates"])
+    own = s | {"cases": [s["cases"][-1] | {"densities": densities, "gates": gates, "apart": True}]}
+    return [_spec("sparse_far", profile, own, EVERYTHING, _MEMORY[EVERYTHING], seed) for seed in seeds]
 
 
 def _planted(s: dict, distance: int, facts: int = 2, **more) -> dict:
@@ -132,9 +148,9 @@ def examine(model: Backbone, _untrained, spec: dict) -> list[dict]:
         facts = {"facts": case["facts"], "distance": case["distance"], "vocab": spec["ask"]["vocab"]}
         task = build_task("planted", **facts)
         assert isinstance(task, Planted)
-        at = task.conditions()
+        at, first = task.conditions(), spec["seed"] * case["rows"] if case.get("apart") else 0
         for gate, density, asked in _asked(model, case, spec["ask"]["gates"]):
-            found = recall(asked, task, "test", case["rows"], 16 * case["chunk"])
+            found = recall(asked, task, "test", case["rows"], 16 * case["chunk"], first)
             here = at | {"gate": gate, "density": density}
             for kind, hits in found.hits.items():
                 rows.append(
@@ -147,7 +163,7 @@ def examine(model: Backbone, _untrained, spec: dict) -> list[dict]:
             tokens = case["rows"] * task.length
             rows.append(here | {"metric": "gated", "kind": "all", "value": found.gated, "n": tokens})
             rows.append(here | {"metric": "written", "kind": "all", "value": found.written, "n": tokens})
-        for name, by in controls(task, "test", case["rows"]).items():
+        for name, by in controls(task, "test", case["rows"], first).items():
             n = case["rows"] * case["facts"]
             rows += [
                 at | {"gate": name, "density": 0.0, "metric": "control", "kind": kind, "value": value, "n": n}
@@ -183,5 +199,6 @@ PROTOCOLS = {
     "sparse_speed": Protocol(speed.grid, side_by_side=speed.side_by_side, report=speed.report),
     "sparse_stream": Protocol(stream.grid, side_by_side=stream.side_by_side),
     "sparse_recall": Protocol(recall_grid, measure, examine=examine),
+    "sparse_far": Protocol(far_grid, measure, examine=examine),
     "sparse_ladder": Protocol(ladder_grid, measure, examine=examine),
 }
