@@ -8,5 +8,4 @@ AWAITED: tuple[str, ...] = (
     "fair_tuning",
     "fair",
     "sparse_far",
-    "sparse_ladder",
 )
