@@ -6,8 +6,15 @@ import torch
 
 from hmlcore.evaluation.planted_recall import controls, recall
 from hmlcore.models import Backbone, Sparse
-from hmlcore.studies.kit.comparison import measure, parameters_of, scored, task_spec, training_spec
-from hmlcore.studies.kit.ground import DEFAULT, ROTORS, model_ground, norm_ground
+from hmlcore.studies.kit.comparison import (
+    DEFAULT,
+    measure,
+    parameters_of,
+    scored,
+    task_spec,
+    training_spec,
+)
+from hmlcore.studies.kit.ground import ROTORS, model_ground, norm_ground
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.sparse import laws, speed, stream
 from hmlcore.studies.sparse.claims import CENTROIDS, EVERYTHING, LEARNED, RIVALS, WINDOW
@@ -133,7 +140,7 @@ def _rival(s: dict, variant: str, window: dict) -> tuple[str, dict, dict]:
     far = {"chunk": s["chunk"], "capacity": size["capacity"], "top": min(s["top"], size["capacity"])}
     segments = {"chunk": s["chunk"], "memory_tokens": size["memory_tokens"]}
     own = {
-        "HML": ("hml", matrix | DEFAULT | ROTORS, {}),
+        "HML": ("hml", matrix | dict(DEFAULT.hml) | ROTORS, {}),
         "gated DeltaNet": ("gated_deltanet", matrix | {"expand_v": 1, "gate_init": "slow"}, {}),
         "Memorizing Transformer": ("window_attention", window, {"neighbours": far}),
         "RMT": ("attention", {"num_heads": s["heads"]}, {"segments": segments}),
