@@ -103,10 +103,11 @@ def test_every_number_names_an_experiment_whose_runs_are_listed(exported, source
 
 def test_every_claim_is_decided_on_the_runs_that_its_conditions_leave(made_up_store, decided):
     assert set(decided) == {claim.name for claim in claims()}
-    for claim in claims():
-        found, results = decided[claim.name], loaded(made_up_store, claim.experiment)
-        decision = claim.decide(results)
-        (rule,) = dated([(results, decision)], made_up_store)
+    own = [(results, claim.decide(results)) for claim in claims()
+           for results in [loaded(made_up_store, claim.experiment)]]  # fmt: skip
+    rules = dated(own, made_up_store)  # all at once: the history is read once
+    for claim, (results, decision), rule in zip(claims(), own, rules, strict=True):
+        found = decided[claim.name]
         assert found == json.loads(json_text(decision._asdict() | {"rule": rule._asdict()}))
         assert rule.digest and rule.status in (BEFORE, EXPLORATORY, UNKNOWN)
         assert found["verdict"] in (CONFIRMED, REFUTED, UNDECIDED) and found["evidence"]
