@@ -16,7 +16,7 @@
 #
 # Three findings, before all else.
 #
-# 1. *One choice beats chance, and it is not surprise.* Written by how rare a word is, slots find far more rare words again than as many tokens written at random; written by how much a word surprises the model, they find fewer. The frontier below has all gates.
+# 1. *One choice beats chance, and it is not surprise.* Written by how rare a word is, slots find far more rare words again than as many tokens written at random; written by how much a word surprises the model, they find fewer. Over half a million tokens it is the same, and there leaving out what the memory holds already helps as well, though by less. The frontiers below have all gates.
 # 2. *Slots answer where no other memory here does, and far less than was promised.* With everything written they find facts that the window alone, two memories of matrices and two of tokens do not find after as few steps; of the source's targets at half a million tokens none is met.
 # 3. *How long a slot lasts is a law.* Which slot is driven out decides between a slow fading and a step, and how many cues collide follows from Poisson's law ({numref}`fig-sparse-laws`).
 #
@@ -167,6 +167,9 @@ render(found.map("{:.3f}".format).rename_axis("control").reset_index(), note="of
 # ```{hml-figure} sparse_far
 # :awaited:
 # ```
+#
+# What is gained has its price: who writes the rare does not find the common, and the more it writes, the less it finds of what it was good at, because its own later choices drive out the earlier ones.
+# Reading before writing leaves slots to what is not held yet, and helps with the common, of which random writing stores the same again and again.
 #
 # The longest distance with all who write, with intervals and controls:
 #

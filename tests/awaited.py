@@ -7,5 +7,4 @@ AWAITED: tuple[str, ...] = (
     "options",
     "fair_tuning",
     "fair",
-    "sparse_far",
 )
