@@ -15,8 +15,16 @@ from hmlcore.runner.model import model_config
 from hmlcore.studies import protocol
 from hmlcore.studies.fair import GROWING, RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, options_pay
+from hmlcore.studies.fair.curves import fair_books, fair_carried, fair_expressions, fair_kept
 from hmlcore.studies.fair.figures import fair_scoreboard, fair_strip
-from hmlcore.studies.fair.gate import at_chance, counting_scores, is_own, reached, scores_by_condition
+from hmlcore.studies.fair.gate import (
+    CHANCE,
+    at_chance,
+    counting_scores,
+    is_own,
+    reached,
+    scores_by_condition,
+)
 from hmlcore.studies.fair.grid import GATE_TRIAL, RATES, SEEDS, chosen, given
 from hmlcore.studies.fair.scoreboard import BETTER, NOT_MEASURED, NOT_WORSE, OPEN, WORSE, scoreboard
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
@@ -147,8 +155,11 @@ def test_rotors_count_as_they_are_snapped(tmp_path):
 
 def test_cases_that_are_not_there_are_named(tmp_path):
     store = fill_fair(Store(tmp_path), seeds=1, cases=CASES[:3])
-    with pytest.raises(HmlcoreError, match="lack the cases parity, sums modulo 5, recurrences, expressions"):
-        scoreboard(loaded(store, "fair"))
+    for shown in (scoreboard, fair_kept, fair_books):
+        with pytest.raises(
+            HmlcoreError, match="lack the cases parity, sums modulo 5, recurrences, expressions"
+        ):
+            shown(loaded(store, "fair"))
 
 
 def test_claims_follow_the_scoreboard(results, tmp_path):
@@ -231,6 +242,61 @@ def test_the_strip_for_print_is_the_scoreboard_and_lower(results):
     drawn, as_wide = ([(t.name, list(t.x), list(t.y)) for t in fig.data] for fig in (strip, wide))
     assert drawn == as_wide
     assert strip.layout.height <= 0.5 * wide.layout.height and strip.layout.height < 0.55 * 760
+
+
+@pytest.mark.parametrize(
+    ("figure", "tasks"),
+    [(fair_kept, ("copy", "recall", "needle")), (fair_carried, ("parity", "sums modulo 5", "recurrences"))],
+)
+def test_curves_are_the_scores_by_condition(results, figure, tasks):
+    """Every seed a dot; training ends where the longest of its conditions lies."""
+    fig, scores = figure(results), scores_by_condition(results)
+    scores = scores[scores["task"].isin(tasks)]
+    for meta, wanted in (
+        ("seeds", scores),
+        ("mean", scores.groupby(["task", "variant", "within"])["score"].mean()),
+    ):
+        traces = [t for t in fig.data if t.meta == meta]
+        drawn = sorted((t.name, y) for t in traces for y in t.y)
+        table = wanted.reset_index()
+        assert drawn == [
+            (row, pytest.approx(y, abs=1e-4))
+            for row, y in sorted(zip(table["variant"], table["score"], strict=True))
+        ]
+    assert [t.x[0] for t in fig.data if t.meta == "limit"] == [
+        {"copy": 8, "recall": 4}.get(task, 64) for task in tasks
+    ]
+    assert [t.y[0] for t in fig.data if t.meta == "chance"] == pytest.approx(
+        [CHANCE[t] for t in tasks], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("figure", "best", "level"), [(fair_expressions, "HML", CHANCE["expressions"]), (fair_books, "HML", 2.3)]
+)
+def test_rows_stand_in_the_order_of_their_means(results, figure, best, level):
+    fig = figure(results)
+    means = {t.name: t.x[0] for t in fig.data if t.meta == "mean"}
+    order = list(fig.layout.yaxis.categoryarray)
+    assert set(order) == set(means) == set(ROWS) and best in order[-1]
+    better = 1 if figure is fair_expressions else -1  # plotly begins below
+    assert [means[row] for row in order] == sorted(means.values(), key=lambda value: better * value)
+    assert all(len(t.x) == 5 for t in fig.data if t.meta == "seeds")
+    assert all(t.error_x.array[0] > 0 for t in fig.data if t.meta == "mean")
+    (line,) = [t for t in fig.data if t.meta == "chance"]
+    assert set(line.x) == {level}
+    low, high = fig.layout.xaxis.range
+    assert all(low < x < high for t in fig.data for x in t.x)
+
+
+def test_a_diverged_run_is_drawn_as_nothing_learned(tmp_path):
+    store = fill_fair(Store(tmp_path), seeds=1)
+    run = fair_run("mamba", 1, "Mamba", "copy")
+    for row in run.rows:
+        row["value"] = float("nan") if row["metric"] == "score" else row["value"]
+    store.write(run)
+    drawn = [t for t in fair_kept(loaded(store, "fair")).data if t.meta == "seeds" and t.name == "Mamba"]
+    assert sorted(drawn[0].y)[:2] == [0, 0] and len(drawn[0].y) == 4
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -13,7 +13,7 @@ from hmlcore.figures.style import GREY, mixer_style, stamp
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import at_edge, tuned
-from hmlcore.studies.fair import RIVALS, ROWS
+from hmlcore.studies.fair import RIVALS, ROWS, curves
 from hmlcore.studies.fair.gate import reached, scores_by_condition
 from hmlcore.studies.fair.scoreboard import (
     BETTER,
@@ -198,7 +198,7 @@ _CAPTION = (
 FIGURES = {
     "fair_scoreboard": Figure("fair", fair_scoreboard, _CAPTION),
     "fair_strip": Figure("fair", fair_strip, _CAPTION),
-}
+} | curves.FIGURES
 TABLES = {
     "fair_verdicts": TableOf("fair", fair_verdicts),
     "fair_scores": TableOf("fair", fair_scores),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from hmlcore.errors import require
 from hmlcore.results import ResultSet
 from hmlcore.studies.fair import OWN, RIVALS, ROWS
 from hmlcore.studies.kit.scores import CONDITIONS, FAMILIES, FAMILY, condition_scores, family_scores
@@ -81,7 +82,8 @@ def at_chance(results: ResultSet) -> set[tuple[str, str]]:
     return {key for key, value in found if value <= ABOVE_CHANCE and key[1] in RIVALS}
 
 
-def missing(results: ResultSet) -> list[str]:
-    """Cases that no run has measured."""
+def check_whole(results: ResultSet) -> None:
+    """Raises: HmlcoreError naming the cases that no run has measured."""
     there = set(results.runs()["task"])
-    return [case for cases in FAMILIES.values() for case in cases if case not in there]
+    lacking = [case for cases in FAMILIES.values() for case in cases if case not in there]
+    require(not lacking, f"results of {results.experiment!r} lack the cases {', '.join(lacking)}")

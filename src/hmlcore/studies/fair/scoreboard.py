@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from hmlcore.errors import require
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import paired_difference
 from hmlcore.studies.fair import OWN, RIVALS
-from hmlcore.studies.fair.gate import at_chance, counting_scores, missing
+from hmlcore.studies.fair.gate import at_chance, check_whole, counting_scores
 from hmlcore.studies.kit.paired import LEVEL, holm, p_above
 from hmlcore.studies.kit.scores import FAMILIES
 
@@ -26,8 +25,7 @@ def scoreboard(results: ResultSet, own: str = OWN, rivals: tuple[str, ...] = RIV
     Args: own, whose verdicts they are; rivals, whom it meets.
     Raises: HmlcoreError naming the cases that are not there yet.
     """
-    lacking = missing(results)
-    require(not lacking, f"results of {results.experiment!r} lack the cases {', '.join(lacking)}")
+    check_whole(results)
     scores, guessing = counting_scores(results), at_chance(results)
     by = {key: part.set_index("seed")["score"] for key, part in scores.groupby(["family", "variant"])}
     pairs = {
