@@ -6,7 +6,7 @@ from hmlcore.studies.kit.families import cases, examine, family_spec, measure
 from hmlcore.studies.kit.ground import ROTORS, norm_ground
 from hmlcore.studies.kit.scores import FAMILY
 from hmlcore.studies.kit.study import Protocol
-from hmlcore.studies.kit.tuning import rates_due, read_tuned
+from hmlcore.studies.kit.tuning import Tuned, rates_due, read_tuned
 from hmlcore.studies.options import BESIDE, CANDIDATES
 
 RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2], "full": [3e-3, 1e-2]}
@@ -43,8 +43,13 @@ def grid(profile: str) -> list[dict]:
         for case, s in found.items()
         for variant in (*CANDIDATES, *BESIDE)
         for mixer, given in [arguments(variant, s["d_model"], s["heads"])]
-        for lr in rates_due(RATES[profile], stored.get(f"{case}, {variant}", {}).get(mixer), i == 0)
+        for lr in _rates(profile, stored.get(f"{case}, {variant}", {}).get(mixer), first=i == 0)
     ]  # fmt: skip
+
+
+def _rates(profile: str, tuned: Tuned | None, first: bool) -> list[float]:
+    """Of two rates one is always at the edge; none is tried beyond it here."""
+    return RATES[profile] if first else rates_due(RATES[profile], tuned, tunes=False)
 
 
 PROTOCOLS = {"options": Protocol(grid, measure, examine=examine)}
