@@ -168,6 +168,10 @@ render(found.map("{:.3f}".format).rename_axis("control").reset_index(), note="of
 # :awaited:
 # ```
 #
+# ```{hml-table} sparse_far_targets
+# :awaited:
+# ```
+#
 # What is gained has its price: who writes the rare does not find the common, and the more it writes, the less it finds of what it was good at, because its own later choices drive out the earlier ones.
 # Reading before writing leaves slots to what is not held yet, and helps with the common, of which random writing stores the same again and again.
 #

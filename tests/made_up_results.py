@@ -887,7 +887,8 @@ def sparse_run(
             rows += [{"metric": "control", "kind": kind, "value": value, **at} for kind in SPARSE_KINDS]
     train = [{"task": "planted", "distance": 112, "facts": 2}]
     rows = [row | named for row in rows]
-    return Run(spec(experiment, mixer, seed, train=train, **named, **changes), provenance(), rows)
+    ask = {"cases": [{"apart": experiment == "sparse_far"}]}
+    return Run(spec(experiment, mixer, seed, train=train, ask=ask, **named, **changes), provenance(), rows)
 
 
 def slots_run(mixer, seed, variant="random", off=0.0, **changes) -> Run:

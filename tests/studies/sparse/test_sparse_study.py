@@ -1,6 +1,7 @@
 """The study of the sparse memory: its grids, the laws, what its rules decide, and what is measured for real."""
 
 import json
+from html import unescape
 
 import pytest
 import torch
@@ -20,10 +21,11 @@ from hmlcore.results import Store
 from hmlcore.results.tuning import tuned
 from hmlcore.runner.model import model_config
 from hmlcore.studies.sparse import claims, laws, stream
-from hmlcore.studies.sparse.figures import sparse_frontier, sparse_ladder, sparse_laws, sparse_targets
+from hmlcore.studies.sparse.figures import sparse_frontier, sparse_laws
 from hmlcore.studies.sparse.grid import PROTOCOLS, UNLEARNED, examine
 from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
 from hmlcore.studies.sparse.rungs import RUNGS
+from hmlcore.studies.sparse.tables import sparse_ladder, sparse_targets
 from hmlcore.tasks.planted import Planted
 
 MIXER = "window_attention"
@@ -40,6 +42,11 @@ def recalls(folder, skills, seeds=5, **window):
         store.write(sparse_run(MIXER, seed, skill=skills))
         store.write(sparse_run(MIXER, seed, "window alone", **window))
     return loaded(store, "sparse_recall")
+
+
+def asked_at(results, **where):
+    rows = claims.asked(tuned(results), distance=524_288, **where)
+    return rows["value"].mean()
 
 
 def test_a_gate_is_above_random_or_is_not(store, tmp_path):
@@ -229,4 +236,13 @@ def test_what_figures_and_tables_show(store):
     assert sum(trace.meta == "law" for trace in laws_drawn.data) == 3
     html = sparse_targets(results).html
     assert "learned salience" in html and "oracle" in html and "524,288 tokens between" in html
+    assert "the same facts for every seed" in html
+    far = loaded(store, "sparse_far")
+    html = sparse_targets(far).html
+    assert "facts of its own for every seed" in unescape(html)
+    at = asked_at(far, gate="surprisal", kind="rare", density=claims.HEADLINE)  # of three densities the one
+    assert (
+        f"{at:.3f} (" in html
+        and f"{asked_at(far, gate='surprisal', kind='rare', density=0.48):.3f}" not in html
+    )
     assert "what the memory did not help to expect" in sparse_ladder(loaded(store, "sparse_ladder")).html

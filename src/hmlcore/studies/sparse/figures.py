@@ -15,26 +15,22 @@ from hmlcore.figures.marks import (
     room_for_legend,
 )
 from hmlcore.figures.style import GREY, MixerStyle, mixer_style, stamp
-from hmlcore.figures.tables import Table, render, rows_of
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import wilson_interval
 from hmlcore.results.tuning import tuned
-from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
+from hmlcore.studies.kit.figure import SEEDS, Figure
+from hmlcore.studies.sparse import tables
 from hmlcore.studies.sparse.claims import (
     EVERYTHING,
     HEADLINE,
     LEARNED,
     RIVALS,
-    TARGETS,
     WINDOW,
     asked,
     frontier,
-    seconds,
 )
 from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
-from hmlcore.studies.sparse.rungs import RUNGS
 
-KINDS = ("rare", "common", "semantic", "dictionary", "uuid")
 _BLUE, _GREEN, _PINK, _SKY, _GOLD, _RED = (
     mixer_style(m).color for m in ("attention", "gru", "mamba", "hyena", "gated_deltanet", "hml")
 )
@@ -68,7 +64,7 @@ def sparse_frontier(results: ResultSet) -> go.Figure:
     results = tuned(results)
     rows = frontier(results)
     rows = rows[rows["density"] > 0]
-    kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
+    kinds = [kind for kind in tables.KINDS if kind in set(rows["kind"])]
     fig, cells = panels(kinds, "density", "recall", height=240)
     for kind, where in zip(kinds, cells, strict=True):
         part = rows[rows["kind"] == kind]
@@ -108,7 +104,7 @@ def sparse_rivals(results: ResultSet) -> go.Figure:
 
 def _by_distance(results: ResultSet, rows: pd.DataFrame, apart: str, styles: Mapping) -> go.Figure:
     """Recall over distance, a panel a kind, a line for each value of the column `apart`."""
-    kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
+    kinds = [kind for kind in tables.KINDS if kind in set(rows["kind"])]
     fig, cells = panels(kinds, "distance, tokens", "recall", height=240)
     for kind, where in zip(kinds, cells, strict=True):
         part = rows[rows["kind"] == kind]
@@ -201,64 +197,6 @@ def sparse_speed(results: ResultSet) -> go.Figure:
     return room_for_legend(stamp(fig, results, rows["n"]))
 
 
-def sparse_costs(results: ResultSet) -> Table:
-    """Tokens a second by length, beside the window alone, and what the process held."""
-    times, held = (
-        seconds(results).sort_index(),
-        results.metric("resident_bytes").groupby("length")["value"].max(),
-    )
-    lines = [
-        {"tokens": int(length), "variant": variant, "tokens a second": f"{1 / value:,.0f}",
-         "of the window alone": f"{row[WINDOW] / value:.2f}" if WINDOW in row else "",
-         "resident MB": f"{held[length] / 1e6:.0f}"}
-        for length, row in rows_of(times) for variant, value in row.items()
-    ]  # fmt: skip
-    note = f"{results.stamp()} · one stream, gates, logits and writes on"
-    return render(pd.DataFrame(lines), note=note, caption="A sparse memory beside its window alone.")
-
-
-def sparse_targets(results: ResultSet) -> Table:
-    """At the longest distance: recall of every writer with its interval, densities, and the controls."""
-    results = tuned(results)
-    rows, control = asked(results), asked(results, "control")
-    longest = rows["distance"].max()
-    rows, control = rows[rows["distance"] == longest], control[control["distance"] == longest]
-    written = asked(results, "written").groupby(["variant", "gate", "distance"])["value"].mean()
-    lines = []
-    for (variant, gate), part in rows.groupby(["variant", "gate"], sort=False):
-        line = {"weights": variant, "gate": gate}
-        for kind in KINDS:
-            own = part[part["kind"] == kind]
-            if len(own):
-                value, n = float(own["value"].mean()), int(own["n"].sum())
-                low, high = wilson_interval(value, n)
-                line[kind] = f"{value:.3f} ({low:.3f}–{high:.3f})"
-        lines.append(line | {"slots a token": f"{written[variant, gate, longest]:.3f}"})
-    for name, part in control.groupby("gate", sort=False):
-        means = part.groupby("kind")["value"].mean()
-        lines.append({"weights": "control", "gate": name} | {k: f"{means[k]:.3f}" for k in KINDS if k in means})
-    aims = ", ".join(f"{kind} {target:g}" for kind, target in TARGETS.items())
-    note = f"{results.stamp()} · {longest:,.0f} tokens between fact and question · Wilson 95% over all facts"
-    caption = f"Recall at the longest distance; the source's targets are {aims}."
-    return render(pd.DataFrame(lines).fillna(""), note=note, caption=caption)
-
-
-def sparse_ladder(results: ResultSet) -> Table:
-    """The versions of the source, each made again, beside what the source says of them."""
-    results = tuned(results)
-    rows = asked(results)
-    means = rows[rows["gate"] != "masked"].groupby(["variant", "kind"])["value"].mean()
-    lines = []
-    for rung in RUNGS:
-        if rung.name in means:
-            line = {"version": rung.name, "goal": rung.goal}
-            line |= {kind: f"{means[rung.name][kind]:.3f}" for kind in KINDS if kind in means[rung.name]}
-            said = ", ".join(f"{kind} {value:g}" for kind, value in rung.reported.items())
-            lines.append(line | {"reported": said})
-    note = f"{results.stamp()} · reported: by a metric that presents the answer"
-    return render(pd.DataFrame(lines), note=note, caption="The ladder of versions, made again.")
-
-
 FIGURES = {
     "sparse_frontier": Figure(
         "sparse_recall", sparse_frontier,
@@ -291,8 +229,4 @@ FIGURES = {
         "measured in turns in one process.",
     ),
 }  # fmt: skip
-TABLES = {
-    "sparse_costs": TableOf("sparse_speed", sparse_costs),
-    "sparse_targets": TableOf("sparse_recall", sparse_targets),
-    "sparse_ladder": TableOf("sparse_ladder", sparse_ladder),
-}
+TABLES = tables.TABLES
