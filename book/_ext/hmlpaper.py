@@ -39,7 +39,7 @@ class HmlLedger(SphinxDirective):
     """``{hml-ledger}``: the versions of the sparse memory with verdict and date, and the criteria, ticked."""
 
     def run(self) -> list[nodes.Node]:
-        for name in ("sparse_ladder", "sparse_recall", "sparse_speed"):
+        for name in ledger.READ:
             self.env.note_dependency(str(store() / f"{name}.parquet"))
         found, ticked = ledger.read(Store(paths.results()), profile())
         marks = {True: "☑", False: "☐", None: f"☐ {WAITS}"}

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from hmlcore.studies.sparse.ledger import Criterion, Entry
 
 ROADMAP = "ROADMAP.md"
+READ = ("sparse_ladder", "sparse_recall", "sparse_far", "sparse_speed")
+"""Experiments that the ledger reads."""
 _HEAD = """# Roadmap of the sparse memory
 
 Written by `hml ledger --write` out of the results store.
@@ -50,11 +52,9 @@ def read(store: "Store", profile: str) -> "tuple[list[Entry], list[Criterion]]":
     from hmlcore.studies import get_experiment
     from hmlcore.studies.sparse.ledger import criteria, entries
 
-    ladder, recall, speed = (
-        get_experiment(name).load(store, profile) if store.has_any(profile, name) else None
-        for name in ("sparse_ladder", "sparse_recall", "sparse_speed")
-    )
-    return entries(ladder), criteria(recall, speed)
+    found = {name: get_experiment(name).load(store, profile) for name in READ if store.has_any(profile, name)}
+    recall = [found[name] for name in ("sparse_recall", "sparse_far") if name in found]
+    return entries(found.get("sparse_ladder")), criteria(recall, found.get("sparse_speed"))
 
 
 def text(found: "Sequence[Entry]", ticked: "Sequence[Criterion]", profile: str) -> str:

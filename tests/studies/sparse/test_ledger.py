@@ -38,20 +38,24 @@ def test_a_version_is_held_against_the_best_before_it(tmp_path):
 
 def test_nothing_measured_says_so():
     assert {entry.verdict for entry in entries(None)} == {WAITS} and pivots(entries(None)) == []
-    assert {found.met for found in criteria(None, None)} == {None}
+    assert {found.met for found in criteria([], None)} == {None}
 
 
 def test_criteria_are_ticked_by_what_was_measured(tmp_path):
     store = fill_sparse(Store(tmp_path / "low"))
-    low = criteria(loaded(store, "sparse_recall"), loaded(store, "sparse_speed"))
+    low = criteria([loaded(store, "sparse_recall")], loaded(store, "sparse_speed"))
     assert [found.met for found in low] == [False, False, False, False, True, True]
     high, speed = Store(tmp_path / "high"), Store(tmp_path / "slow")
     for seed in range(3):
         high.write(sparse_run(MIXER, seed, skill=SPARSE_GATES | {"surprisal": 12.0}))
     speed.write(sparse_speed_run(MIXER, 0, slower=2.5))
-    found = criteria(loaded(high, "sparse_recall"), loaded(speed, "sparse_speed"))
-    assert [one.met for one in found] == [True, True, True, True, True, False]
-    assert found[0].measured.endswith("(surprisal, everything written)")
+    both = [loaded(store, "sparse_far"), loaded(high, "sparse_recall")]
+    for recall in (both, both[::-1], both[1:]):  # the best of all speaks
+        found = criteria(recall, loaded(speed, "sparse_speed"))
+        assert [one.met for one in found] == [True, True, True, True, True, False]
+        assert found[0].measured.endswith("(surprisal, everything written)")
+    # Of several densities those below the source's, and of them the best.
+    assert criteria(both[:1], None)[4].measured.startswith("0.108 (")
 
 
 def test_what_the_terminal_and_the_document_say(tmp_path):

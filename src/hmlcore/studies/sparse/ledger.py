@@ -6,7 +6,7 @@ else *no gain*. What is no gain is a failure; the third failure in a row says *p
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -82,13 +82,17 @@ def _judged(own: dict, best: tuple[Rung, dict] | None) -> tuple[str, str]:
     return verdict, f"recall {mean:.3f}, {gap:+.3f} of {best[0].name}"
 
 
-def criteria(recall: ResultSet | None, speed: ResultSet | None) -> list[Criterion]:
-    """The source's targets, ticked by computation. Args: results of `sparse_recall` and `sparse_speed`, None
-    where there are none; of gates the one that recalls most at the longest distance, no oracle, speaks."""
+def criteria(recall: Sequence[ResultSet], speed: ResultSet | None) -> list[Criterion]:
+    """The source's targets, ticked by computation; of gates the one that recalls most at the longest distance
+    speaks, and no oracle.
+
+    Args: recall, results of `sparse_recall` and `sparse_far`, those that there are; speed, of `sparse_speed`,
+    None where there are none.
+    """
     words = {kind: f"{kind} facts at the longest distance: {target:g}" for kind, target in TARGETS.items()}
     fast = f"more than {FAST:,.0f} tokens a second"
     sparse = f"less than {DENSEST:g} of tokens written"
-    best = _best(recall)
+    best = max((found for results in recall if (found := _best(results))), key=_mean, default=None)
     if best is None:
         found = [Criterion(text, None, "") for text in (*words.values(), sparse)]
     else:
@@ -102,20 +106,23 @@ def criteria(recall: ResultSet | None, speed: ResultSet | None) -> list[Criterio
     return [*found, Criterion(fast, rate > FAST, f"{rate:,.0f}")]
 
 
-def _best(results: ResultSet | None) -> tuple[str, pd.Series, float] | None:
+def _mean(best: tuple[str, pd.Series, float]) -> float:
+    return float(best[1].mean())
+
+
+def _best(results: ResultSet) -> tuple[str, pd.Series, float] | None:
     """The gate with the most recall at the longest distance, kind → recall, and its density as it was held."""
-    if results is None:
-        return None
     seen = tuned(results)
     longest = asked(seen)["distance"].max()
     rows, gated = (asked(seen, metric, distance=longest) for metric in ("recall", "gated"))
     rows = rows[(rows["density"] > 0) & (rows["density"] < DENSEST) & (rows["gate"] != ORACLE)]
     if rows.empty:
         return None
-    means = rows.groupby(["variant", "gate", "kind"])["value"].mean().unstack("kind")
-    variant, gate = means.mean(axis=1).idxmax()  # pyright: ignore[reportGeneralTypeIssues] # a pair
-    own = gated[(gated["variant"] == variant) & (gated["gate"] == gate)]
-    return f"{gate}, {variant}", means.loc[(variant, gate)], float(own["value"].mean())
+    by = ["variant", "gate", "density"]
+    means = rows.groupby([*by, "kind"])["value"].mean().unstack("kind")
+    at: Any = means.mean(axis=1).idxmax()
+    held = gated.groupby(by)["value"].mean()
+    return f"{at[1]}, {at[0]}", means.loc[at], float(held[at])
 
 
 def pivots(found: Sequence[Entry]) -> list[str]:
