@@ -402,6 +402,25 @@ render(losses.rename_axis("variant").reset_index(), note=bakeoff.stamp())
 # The tasks are also not neutral. One of the five can be solved by rotation only, one favours whatever corrects errors, and none needs a conserved energy.
 
 # %% [markdown]
+# ## Which options pay? A second bake-off
+#
+# The first one ranked dynamics by test scores, before memories had one start and one training.
+# The second asks on validation data alone, in the six families of {doc}`../results_at_a_glance`: what should the layer be when nobody asks?
+# Eight candidates have equal parameters, equal floats of memory, the same two rates to choose from and the same fresh seeds.
+# The lowest mean rank over the families leads; but an option has to pay for its words, and of those that come near the leader the one with the fewest is the default.
+#
+# ```{hml-table} option_standings
+# :awaited:
+# ```
+#
+# Each option over the same without it, seed by seed.
+# The last three are given to gated DeltaNet: what an option brings it has nothing to do with mechanics.
+#
+# ```{hml-table} option_effects
+# :awaited:
+# ```
+
+# %% [markdown]
 # ## Other potentials
 #
 # The proposal that this layer came from let the state fall in a potential $V(q)$ of its own, learned by a small network and the same for every token; a token only struck it.
