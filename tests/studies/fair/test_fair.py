@@ -13,8 +13,8 @@ from hmlcore.results.spec import canonical
 from hmlcore.results.tuning import tuned
 from hmlcore.runner.model import model_config
 from hmlcore.studies import protocol
-from hmlcore.studies.fair import GROWING, RIVALS, ROWS
-from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, options_pay
+from hmlcore.studies.fair import GROWING, OPTIONS, RIVALS, ROWS
+from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, option_pays
 from hmlcore.studies.fair.curves import fair_books, fair_carried, fair_expressions, fair_kept
 from hmlcore.studies.fair.figures import fair_scoreboard, fair_strip
 from hmlcore.studies.fair.gate import (
@@ -85,7 +85,7 @@ def test_a_case_counts_where_another_row_reaches_nine_tenths_or_is_below_the_flo
     assert set(gate.index) == set(TESTED)
     assert not any(is_own(row) for row in gate["best"])
     assert gate["counts"].to_dict() == {case: case != "sums modulo 5" for case in TESTED}
-    assert gate.loc["bytes", "needed"] == -2.3 and gate.loc["copy", "needed"] == 0.9
+    assert gate.loc["bytes", "needed"] == pytest.approx(-2.3) and gate.loc["copy", "needed"] == 0.9
     sums = counting_scores(results).query("family == 'sums' and variant == 'HML' and seed == 0")["score"]
     assert list(sums) == pytest.approx([0.97 - 0.15])  # modulo 5 left out
 
@@ -163,23 +163,36 @@ def test_cases_that_are_not_there_are_named(tmp_path):
 
 
 def test_claims_follow_the_scoreboard(results, tmp_path):
-    assert len(CLAIMS) == len(FAMILIES) + 1
+    assert len(CLAIMS) == len(FAMILIES) + len(OPTIONS) == 8
     assert not_worse_in("copy")(results)[0] == CONFIRMED
     worse = with_skills(tmp_path / "worse", {"needle": 1.0})
     assert not_worse_in("needle")(worse)[0] == REFUTED and not_worse_in("copy")(worse)[0] == CONFIRMED
     open_ = with_skills(tmp_path / "open", {"copy": [0.6, 1.0, 0.8, 1.0, 1.0]})
     assert not_worse_in("copy")(open_)[0] == UNDECIDED
-    assert not any(row in not_worse_in("copy")(results)[1] for row in GROWING)
+    assert not any(row in not_worse_in("copy")(results)[1] for row in (*GROWING, *OPTIONS))
 
 
-@pytest.mark.parametrize(("delta", "verdict"), [(0.9, CONFIRMED), (0.95, REFUTED), (None, UNDECIDED)])
-def test_what_options_pay(tmp_path, delta, verdict):
+@pytest.mark.parametrize(("skill", "verdict"), [(1.0, CONFIRMED), (0.95, REFUTED), (None, UNDECIDED)])
+def test_what_an_option_pays(tmp_path, skill, verdict):
+    """Better somewhere and worse nowhere; as good everywhere; better here and worse there."""
     store = Store(tmp_path)
     for task, seed in itertools.product(TESTED, range(5)):
-        other = delta if delta is not None else {"copy": 0.9, "recall": 1.0}.get(task, 0.95)
-        for row, skill in {"HML": 0.95, "HML (delta)": other, "attention": 0.95}.items():
-            store.write(fair_run(ROWS[row], seed, row, task, skill=skill - 0.002 * seed))
-    assert options_pay(loaded(store, "fair"))[0] == verdict
+        other = skill if skill is not None else {"copy": 0.9, "recall": 1.0}.get(task, 0.95)
+        for row, here in {"HML": 0.95, "HML (rotors)": other, "attention": 0.95}.items():
+            store.write(fair_run(ROWS[row], seed, row, task, skill=here - 0.002 * seed))
+    assert option_pays("HML (rotors)")(loaded(store, "fair"))[0] == verdict
+
+
+def test_rows_that_are_hml_differ_in_what_they_are_given():
+    s = cases("laptop")["copy"]
+    own = [row for row in ROWS if is_own(row)]
+    assert own == ["HML", *OPTIONS]
+    arguments = [given(row, s) for row in own]
+    assert all(len(found) == 1 for found in arguments)
+    distinct = [next(iter(found.values())) for found in arguments]
+    assert len({canonical(found) for found in distinct}) == len(own)
+    assert [found["dynamics"] for found in distinct] == ["delta", "oscillator", "delta"]
+    assert [found.get("rotors", 0) for found in distinct] == [0, 0, 4]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

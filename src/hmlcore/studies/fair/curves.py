@@ -22,7 +22,8 @@ _OVER = {
 }
 """Case → the column that it is drawn over, and what its axis says."""
 _OWN_MARKS = {
-    "HML (delta)": ("circle-open", "dash"),
+    "HML (oscillator)": ("circle-open", "dash"),
+    "HML (rotors)": ("diamond", "dot"),
     "matched gated DeltaNet": ("star-open", "dash"),
     "Mamba-2 + rotation": ("triangle-left", "dot"),
 }

@@ -16,7 +16,7 @@ TUNING = 0
 """The seed that every row is tuned with."""
 SEEDS = {"smoke": [1, 2], "laptop": [40, 41, 42, 43, 44], "full": [40, 41, 42, 43, 44]}
 RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2, 3e-2], "full": [1e-3, 3e-3, 1e-2]}
-GATE_TRIAL = {"byte pairs": ("HML (delta)", "matched gated DeltaNet", "Mamba", "attention")}
+GATE_TRIAL = {"byte pairs": ("HML", "matched gated DeltaNet", "Mamba", "attention")}
 """Cases of no family, and who reads them, on validation at the middle rate: is the floor reached at all?"""
 
 

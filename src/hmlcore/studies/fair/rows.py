@@ -1,6 +1,6 @@
 """What each row of the comparison is given: configuration → the arguments of its mixer."""
 
-from hmlcore.studies.kit.ground import DEFAULT, norm_ground
+from hmlcore.studies.kit.ground import DEFAULT, ROTORS, norm_ground
 
 Configurations = dict[str, dict]
 _SLOW = {"gate_init": "slow"}
@@ -26,7 +26,8 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
         filters |= {"filter_features": 33, "filter_frequency": 14, "filter_width": min(64, d_model)}
     return {
         "HML": {_ONLY: one_row | DEFAULT},
-        "HML (delta)": {_ONLY: one_row | {"dynamics": "delta"}},
+        "HML (oscillator)": {_ONLY: one_row | {"dynamics": "oscillator", "theta": "few"}},
+        "HML (rotors)": {_ONLY: one_row | DEFAULT | ROTORS},
         "gated DeltaNet": {
             "published start": published | norm_ground(),
             "slow start": published | norm_ground() | _SLOW,

@@ -10,8 +10,8 @@ NORM = "soft"
 """Of the reads of gated memories."""
 ROTORS = {"rotors": 4}
 """HML's rotors, from .01 to .5 turns a token at the start."""
-DEFAULT = {"dynamics": "oscillator", "theta": "few"}
-"""What HML is when nobody asks, beside its size: of the first bake-off, until `options` has been run."""
+DEFAULT = {"dynamics": "delta"}
+"""What HML is when nobody asks, beside its size, as the rule of `options` made it."""
 
 
 def model_ground() -> dict:
