@@ -4,7 +4,6 @@ Once there are results a test fails until the name is gone from here.
 """
 
 AWAITED: tuple[str, ...] = (
-    "options",
     "fair_tuning",
     "fair",
 )
