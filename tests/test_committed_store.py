@@ -23,6 +23,9 @@ from hmlcore.studies.kit.comparison import HEADLINE, read_rates
 from hmlcore.studies.kit.standing import BEFORE, EXPLORATORY
 from hmlcore.studies.kit.study import field_values
 from hmlcore.studies.kit.tuning import Tuned, read_tuned
+from hmlcore.studies.options.grid import arguments
+from hmlcore.studies.options.standings import default
+from hmlcore.studies.options.standings import standings as options_standings
 from hmlcore.studies.rotors.claims import COUNTERS
 from hmlcore.studies.rotors.grid import CHOSEN
 from hmlcore.studies.rotors.memories import ROTORS
@@ -248,6 +251,12 @@ def test_committed_images_are_those_that_were_drawn_from_the_committed_figures()
     assert [line for line in kept.splitlines() if line.startswith("!results")] == [
         f"!results/laptop/figures/{name}" for name in DRAWN
     ]
+
+
+def test_the_default_is_the_one_that_the_options_chose():
+    chosen = default(options_standings(get_experiment("options").load(STORE, "laptop")))
+    mixer, given = arguments(chosen, d_model=32, heads=4)
+    assert mixer == "hml" and given == {"num_heads": 8, "head_dim": 8} | ground.norm_ground() | ground.DEFAULT
 
 
 def test_the_rotors_are_those_that_tuning_chose():
