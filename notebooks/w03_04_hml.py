@@ -413,6 +413,8 @@ render(losses.rename_axis("variant").reset_index(), note=bakeoff.stamp())
 # :awaited:
 # ```
 #
+# The comparison takes the rule's choice for the layer; `HML()` without arguments is still the oscillator that won the first bake-off.
+#
 # Each option over the same without it, seed by seed.
 # The last three are given to gated DeltaNet: what an option brings it has nothing to do with mechanics.
 #
