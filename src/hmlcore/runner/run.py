@@ -11,7 +11,6 @@ from hmlcore.models import Backbone, Classifier
 from hmlcore.models.saved import save_model
 from hmlcore.ops.backend import default_device
 from hmlcore.results import Run, Store, collect_provenance, source_revision, spec_hash
-from hmlcore.runner.allocator import keep_freed_memory
 from hmlcore.runner.model import build_model, check_machine
 from hmlcore.studies import get_experiment, protocol
 from hmlcore.studies.kit.comparison import task_from
@@ -19,6 +18,7 @@ from hmlcore.tasks import Task
 from hmlcore.tasks.bpe import BPE
 from hmlcore.tasks.text import Text
 from hmlcore.training import SINGLE_PROCESS, ProcessGroup, Progress, TrainingConfig, autocast, train
+from hmlcore.training.allocator import keep_freed_memory
 from hmlcore.training.trackers import open_tracker
 
 

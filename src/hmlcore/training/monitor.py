@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from hmlcore.training.allocator import give_back_freed_memory
 from hmlcore.training.settings import Progress, TrainingConfig, cooling_down
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -25,6 +26,7 @@ class Monitor:
             torch.cuda.reset_peak_memory_stats(device)
             return
         # Linux starts the peak anew, so that an earlier run's in this process is not taken for ours.
+        give_back_freed_memory()
         try:
             _CLEAR.write_text("5")
         except OSError:
