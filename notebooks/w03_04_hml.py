@@ -358,8 +358,8 @@ render(means.reset_index(), note=reading.stamp())
 # %% [markdown]
 # ## Which dynamics? A bake-off
 #
-# The family has a default, and a default is a claim.
-# It was decided by a rule that was written down before the runs: nine variants, five tasks, equal parameters, equal bytes of memory, the same learning rates to choose from, the same seeds; the lowest mean rank over the tasks wins.
+# A family needs a default, and a default is a claim.
+# The first was decided by a rule that was written down before the runs: nine variants, five tasks, equal parameters, equal bytes of memory, the same learning rates to choose from, the same seeds; the lowest mean rank over the tasks wins.
 #
 # The tasks ask for different things.
 # *Recall* has more pairs than a head has key channels.
@@ -413,7 +413,7 @@ render(losses.rename_axis("variant").reset_index(), note=bakeoff.stamp())
 # :awaited:
 # ```
 #
-# The comparison takes the rule's choice for the layer; `HML()` without arguments is still the oscillator that won the first bake-off.
+# The rule's choice is what `HML()` is without arguments, and what the comparison takes for the layer.
 #
 # Each option over the same without it, seed by seed.
 # The last three are given to gated DeltaNet: what an option brings it has nothing to do with mechanics.

@@ -22,7 +22,7 @@
 # ```{hml-figure} counting_by_length
 # ```
 #
-# All mixers have the same number of parameters and, where it can be set, the same bytes of state; the Hamiltonian memory is its default, the oscillator that won the bake-off of {doc}`w03_04_hml`.
+# All mixers have the same number of parameters and, where it can be set, the same bytes of state; the Hamiltonian memory is the oscillator, which won the first bake-off of {doc}`w03_04_hml`.
 # Rest the pointer on a dot and it names its run: `hml show` with those digits prints the file, the settings and the command that makes the number again.
 #
 # ```{admonition} Made before the fair start
@@ -101,7 +101,7 @@ ruler_table(prose)
 # %% [markdown]
 # ## Counting by turning
 #
-# The state of the default layer is complex, and a token may turn it.
+# The state of an oscillator is complex, and a token may turn it.
 # That is enough to count: a phase that advances by a third of a turn for every one, and by two thirds for every two, is the sum of all tokens modulo three, however many they were.
 # In plain torch it is one line; the op of the package, given that angle and nothing to write, must do the same.
 

@@ -1,6 +1,7 @@
 """What the repository publishes: the committed results are whole, clean, and exactly what the grids ask for."""
 
 import hashlib
+import inspect
 import json
 from collections import defaultdict
 from functools import cache
@@ -10,6 +11,7 @@ from awaited import AWAITED
 
 from hmlcore import paths
 from hmlcore.evaluation.op_candidates import CANDIDATES
+from hmlcore.layers.hml import HML
 from hmlcore.results import Store, spec_hash
 from hmlcore.results.tuning import tuned
 from hmlcore.runner.tune import tune, tuned_rates
@@ -257,6 +259,8 @@ def test_the_default_is_the_one_that_the_options_chose():
     chosen = default(options_standings(get_experiment("options").load(STORE, "laptop")))
     mixer, given = arguments(chosen, d_model=32, heads=4)
     assert mixer == "hml" and given == {"num_heads": 8, "head_dim": 8} | ground.norm_ground() | ground.DEFAULT
+    own = {name: p.default for name, p in inspect.signature(HML).parameters.items()}
+    assert {name: own[name] for name in ground.DEFAULT} == ground.DEFAULT, "of `HML()` itself"
 
 
 def test_the_rotors_are_those_that_tuning_chose():

@@ -16,10 +16,12 @@ from hmlcore.models.saved import save_model
 
 ALPHABET = "abcdefgh"
 TEXT = "abcahgfeddcbabab"
+OSCILLATOR = {"dynamics": "oscillator"}
 CASES = {
-    "oscillator, few": ("hml", {"num_heads": 4, "norm": "soft", "skip": True}),
-    "oscillator, token, rotors": ("hml", {"num_heads": 2, "theta": "token", "rotors": 3}),
-    "oscillator, head": ("hml", {"num_heads": 2, "theta": "head", "norm": "none", "damping": 0.9}),
+    "oscillator, few": ("hml", OSCILLATOR | {"num_heads": 4, "norm": "soft", "skip": True}),
+    "oscillator, token, rotors": ("hml", OSCILLATOR | {"num_heads": 2, "theta": "token", "rotors": 3}),
+    "oscillator, head": ("hml", OSCILLATOR | {"num_heads": 2, "theta": "head", "norm": "none", "damping": 0.9}),
+    "nothing said": ("hml", {}),
     "delta": ("hml", {"num_heads": 2, "dynamics": "delta", "head_dim": 5}),
     "leapfrog": ("hml", {"num_heads": 2, "dynamics": "leapfrog"}),
     "euler": ("hml", {"num_heads": 2, "dynamics": "euler", "damping": 1.0}),

@@ -81,7 +81,7 @@ def test_the_front_end_makes_of_a_trace_what_it_makes_of_the_model(tmp_path, nam
 
 @needs_node
 def test_heads_that_turn_keep_what_they_hold_and_how_long_it_is(tmp_path):
-    given = {"num_heads": 2, "theta": "head", "rotation_heads": 1, "rotors": 2}
+    given = {"num_heads": 2, "dynamics": "oscillator", "theta": "head", "rotation_heads": 1, "rotors": 2}
     torch.manual_seed(1)
     model = Backbone(BackboneConfig(8, "hml", d_model=16, layers=2, d_ff=12, mixer_args=given))
     with torch.no_grad():

@@ -84,8 +84,8 @@ def test_unknown_names_are_refused_with_the_known_ones():
     assert {"attention", "gru", "hml"} <= set(MIXERS)
     with pytest.raises(
         HmlcoreError,
-        match="unknown argument of mixer 'hml' 'heads'; known: conv_size, corrections, damping, decay, "
-        r"dynamics, head_dim, norm, num_heads, rotation_heads, rotor_start, rotors, skip, theta$",
+        match="unknown argument of mixer 'hml' 'heads'; known: conv_size, corrections, decay, "
+        r"dynamics, head_dim, norm, num_heads, rotation_heads, rotor_start, rotors, skip$",
     ):
         build_mixer("hml", 8, heads=2)
     with pytest.raises(

@@ -84,7 +84,7 @@ def test_a_module_spares_the_modules_and_shared_parameters_it_names():
 
 
 def test_only_matrices_decay_and_what_moves_the_memory_does_not():
-    model = make_model("hml")
+    model = make_model("hml", mixer_args={"num_heads": 2, "dynamics": "oscillator"})
     decay, keep = parameter_groups(model, 0.3)
     assert (decay["weight_decay"], keep["weight_decay"]) == (0.3, 0.0)
     names = {id(p): n for n, p in model.named_parameters()}

@@ -175,7 +175,7 @@ def test_it_is_built_by_name_and_what_moves_the_memory_knows_no_decay(dynamics):
         ({"head_dim": 0}, "head_dim must be at least 1, got 0"),
         ({"conv_size": 0}, "conv_size must be at least 1, got 0"),
         ({"d_model": 0}, "d_model must be at least 1, got 0"),
-        ({"theta": "layer"}, "unknown theta 'layer'; known: few, head, token"),
+        ({"dynamics": "oscillator", "theta": "layer"}, "unknown theta 'layer'; known: few, head, token"),
         ({"rotation_heads": 5}, "rotation_heads must be between 0 and num_heads = 4, got 5"),
         ({"rotation_heads": -1}, "rotation_heads must be at least 0, got -1"),
         (

@@ -6,7 +6,7 @@ import {
 } from "./arrays.js";
 import { deltaToken, oscillatorToken, runHead, steppedToken } from "./recurrence.js";
 
-const DYNAMICS = ["oscillator", "delta", "leapfrog", "euler"];
+const DYNAMICS = ["delta", "oscillator", "leapfrog", "euler"]; // the first where a model does not say
 const SLOWNESS = 0.1; // of the rotors' weights, as in hmlcore.layers.hml.rotation
 
 /** How a step of the memory is changed: all as the model learned it. */
@@ -64,7 +64,7 @@ function matrixMemory(weights, xs, heads, size, width, norm, token) {
 
 function hml(weights, given, xs, d_model, knobs) {
   const heads = given.num_heads ?? 4, size = given.head_dim ?? d_model / heads;
-  const dynamics = given.dynamics ?? "oscillator", gateNames = ["beta", "alpha", "gamma"];
+  const dynamics = given.dynamics ?? DYNAMICS[0], gateNames = ["beta", "alpha", "gamma"];
   const raw = xs.map((x) => linear(weights("gate_proj.weight"), x, weights("gate_proj.bias")));
   const gate = (t, name, h) => raw[t][gateNames.indexOf(name) * heads + h];
   const theta = weights("rule.theta", true), still = theta ? heads - theta.shape[0] : 0;
@@ -171,7 +171,7 @@ export function checkMixer(mixer, given) {
   if ((given.decay ?? "head") !== "head") throw not("decay");
   if (given.rotation_heads) throw not("rotation_heads");
   if ((given.injection ?? "momentum") !== "momentum") throw not("injection");
-  if (mixer === "hml" && !DYNAMICS.includes(given.dynamics ?? "oscillator")) throw not("dynamics");
+  if (mixer === "hml" && !DYNAMICS.includes(given.dynamics ?? DYNAMICS[0])) throw not("dynamics");
 }
 
 export function runMixer(mixer, weights, given, xs, d_model, knobs) {

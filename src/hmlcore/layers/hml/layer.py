@@ -32,7 +32,7 @@ from hmlcore.ops.packing import at_ends, check_cu_seqlens
 from hmlcore.ops.short_conv import short_conv
 from hmlcore.ops.turns import START, rotate_last, spread
 
-DEFAULT = "oscillator"  # the winner of the bake-off of the family, `studies.bakeoff`
+DEFAULT = "delta"  # what the bake-off of options chose, `studies.options`: no option paid for its words
 # What dynamics learn was once the layer's own.
 FORMER_NAMES = {name: f"rule.{name}" for name in ("log_h", "mu", "theta", "log_omega")}
 FORMER_NAMES |= {f"well_{name}": f"rule.net.{name}" for name in ("weight", "bias", "out")}
@@ -44,8 +44,10 @@ class HML(Mixer):
         H_t(Q, P) = ½‖P‖² + ½ β_t‖k_tᵀQ − v_tᵀ‖²      with friction γ_t at the kick,
 
     by drift–kick–drift leapfrog of size h, and reads o_t = r_tᵀ(Q + μP). That is the layer as first proposed,
-    `dynamics` "leapfrog"; the default is the exact flow of an oscillator about the association, which won
-    the bake-off of the family (`studies.bakeoff`): S ← αS, S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ), ρ = 1 − β.
+    `dynamics` "leapfrog". Over-damped, γ → 0, it has no momentum left: S ← αS, S ← S − β k(kᵀS − vᵀ), the
+    gated delta rule. That is the default, since nothing that was added to it paid for itself
+    (`studies.options`). The exact flow of an oscillator about the association turns what it corrects,
+    S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ) with ρ = 1 − β; it won the bake-off of the family (`studies.bakeoff`).
 
         r, k, v = SiLU(conv(W x)), ‖r‖ = ‖k‖ = 1;   β = σ(w_β·x − 2)
         γ = σ(w_γ·x − 2);   α = exp(−a·softplus(w_α·x − 4)), a = 0.05 e^A;   h = e^ℓ
