@@ -7,6 +7,7 @@ import torch
 from made_up_results import CASES, fair_run, fill_fair, loaded
 
 from hmlcore.errors import HmlcoreError
+from hmlcore.layers import build_mixer
 from hmlcore.models import Backbone
 from hmlcore.results import Store
 from hmlcore.results.spec import canonical
@@ -163,7 +164,7 @@ def test_cases_that_are_not_there_are_named(tmp_path):
 
 
 def test_claims_follow_the_scoreboard(results, tmp_path):
-    assert len(CLAIMS) == len(FAMILIES) + len(OPTIONS) == 8
+    assert len(CLAIMS) == len(FAMILIES) + len(OPTIONS) == 9
     assert not_worse_in("copy")(results)[0] == CONFIRMED
     worse = with_skills(tmp_path / "worse", {"needle": 1.0})
     assert not_worse_in("needle")(worse)[0] == REFUTED and not_worse_in("copy")(worse)[0] == CONFIRMED
@@ -191,8 +192,8 @@ def test_rows_that_are_hml_differ_in_what_they_are_given():
     assert all(len(found) == 1 for found in arguments)
     distinct = [next(iter(found.values())) for found in arguments]
     assert len({canonical(found) for found in distinct}) == len(own)
-    assert [found["dynamics"] for found in distinct] == ["delta", "oscillator", "delta"]
-    assert [found.get("rotors", 0) for found in distinct] == [0, 0, 4]
+    assert [found["dynamics"] for found in distinct] == ["delta", "oscillator", "delta", "leapfrog"]
+    assert [found.get("rotors", 0) for found in distinct] == [0, 0, 4, 0]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -222,7 +223,9 @@ def test_memories_whose_size_can_be_set_have_equally_many_floats(profile):
         for row in ROWS:
             for arguments in given(row, s).values():
                 if "expand_v" in arguments or "dynamics" in arguments:
-                    assert arguments["num_heads"] * arguments["head_dim"] ** 2 == 2 * n * s["d_model"]
+                    with torch.device("meta"):
+                        memory = build_mixer(ROWS[row], s["d_model"], **arguments).init_state(1).memory
+                    assert memory.numel() == 2 * n * s["d_model"]
                 if "d_state" in arguments:
                     assert 2 * s["d_model"] * arguments["d_state"] == 2 * n * s["d_model"]
 

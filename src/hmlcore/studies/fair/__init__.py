@@ -26,6 +26,9 @@ HML is what the bake-off of options made the default (`kit.ground.DEFAULT`): the
 beat by enough to pay for its words. So that what dynamics and rotors add can be told, two more rows are HML's:
 "HML (oscillator)", whom ranks put first there, and "HML (rotors)", the default with rotors that count. The row
 "HML (delta)" that stood in this rule before the bake-off would have been HML once more. Changed before any run.
+"HML (leapfrog)" is the layer as first proposed, position and momentum: half the heads, each with two matrices.
+It came when tuning had begun and before a score of it was looked at, so that the comparison holds the memory
+that gave the layer its name, and copy, recall, books and lists need no older one of it.
 """
 
 from hmlcore.studies.kit.study import Experiment, Study
@@ -35,6 +38,7 @@ ROWS: dict[str, str] = {
     OWN: "hml",
     "HML (oscillator)": "hml",
     "HML (rotors)": "hml",
+    "HML (leapfrog)": "hml",
     "gated DeltaNet": "gated_deltanet",
     "matched gated DeltaNet": "gated_deltanet",
     "Mamba": "mamba",

@@ -82,7 +82,12 @@ CLAIMS = [
           not_worse_in(family), effects=_EFFECTS)
     for family in FAMILIES
 ]  # fmt: skip
+_GIVEN = {
+    "HML (oscillator)": "An oscillator in place of the delta rule",
+    "HML (rotors)": "A set of rotors",
+    "HML (leapfrog)": "A momentum, with half the heads,",
+}
 CLAIMS += [
     Claim(f"{given} is worth something to HML and costs it nothing", "fair", option_pays(row), effects=_EFFECTS)
-    for row, given in zip(OPTIONS, ("An oscillator in place of the delta rule", "A set of rotors"), strict=True)
+    for row, given in _GIVEN.items()
 ]

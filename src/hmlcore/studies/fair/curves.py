@@ -24,6 +24,7 @@ _OVER = {
 _OWN_MARKS = {
     "HML (oscillator)": ("circle-open", "dash"),
     "HML (rotors)": ("diamond", "dot"),
+    "HML (leapfrog)": ("square-open", "dashdot"),
     "matched gated DeltaNet": ("star-open", "dash"),
     "Mamba-2 + rotation": ("triangle-left", "dot"),
 }

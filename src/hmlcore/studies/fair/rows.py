@@ -28,6 +28,7 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
         "HML": {_ONLY: one_row | DEFAULT},
         "HML (oscillator)": {_ONLY: one_row | {"dynamics": "oscillator", "theta": "few"}},
         "HML (rotors)": {_ONLY: one_row | DEFAULT | ROTORS},
+        "HML (leapfrog)": {_ONLY: published | {"head_dim": n} | norm_ground() | {"dynamics": "leapfrog"}},
         "gated DeltaNet": {
             "published start": published | norm_ground(),
             "slow start": published | norm_ground() | _SLOW,
