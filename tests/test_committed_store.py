@@ -41,7 +41,7 @@ ELSEWHERE = (
     "synthetic_gradient", "rotor_counting", "rotor_counting_again", "holographic_tasks", "holographic_ablation",
 )  # fmt: skip
 # One seed each: what is shown and not compared, and what chooses for others.
-ONE_SEED = ("explorer-models", "holographic_portrait", "holographic_tuning")
+ONE_SEED = ("explorer-models", "holographic_portrait", "holographic_tuning", "portraits", "orbit")
 TRAINED = [name for name in PUBLISHED if get_experiment(name).trained]
 FURTHER_SEEDS = {"synthetic_needle": set(HEADLINE), "rotor_counting": {"hml"}}
 

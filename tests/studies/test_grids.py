@@ -37,9 +37,10 @@ SEED_0_TUNED = [name for name in TRAINED if name in read_rates(folder_of(name)).
 each = pytest.mark.parametrize(("name", "profile"), list(GRIDS))
 # The books' grid has parts of several kinds (tuning, all mixers, the headline pair), that of the comparison
 # chooses before it tests: they have tests of their own.
-# The models of the explorers and of the portrait are shown, one seed each, and compared by nobody.
+# The models of the explorers and of portraits are shown, one seed each, and compared by nobody.
 SEVERAL_KINDS = (
-    "pg19", "fair_tuning", "fair", "holographic_tuning", "holographic_portrait", "explorer-models",
+    "pg19", "fair_tuning", "fair", "holographic_tuning", "holographic_portrait", "explorer-models", "portraits",
+    "orbit",
 )  # fmt: skip
 each_of_one_kind = pytest.mark.parametrize(
     ("name", "profile"), [key for key in GRIDS if key[0] not in SEVERAL_KINDS]

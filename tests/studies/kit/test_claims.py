@@ -216,6 +216,8 @@ def test_every_claim_is_of_its_study_and_named_once():
         "options",
         "fair_tuning",
         "explorer-models",
+        "portraits",
+        "orbit",
         "holographic_tuning",  # to here made on validation data; the rest is shown or counted
         "holographic_portrait",
         "holographic_sizes",
