@@ -35,7 +35,8 @@ from hmlcore.results.tuning import tuned
 from hmlcore.runner import results_of, trace_of
 from hmlcore.studies.export import verdicts
 from hmlcore.studies.ground.figures import ground_losses, ground_standings
-from hmlcore.studies.lra.figures import listops_by_length, listops_ranking, listops_table, memory_states
+from hmlcore.studies.lra.figures import listops_by_length, listops_ranking, listops_table
+from hmlcore.studies.portraits.figures import memory_states
 from hmlcore.studies.speed.figures import memory_table, speed_decode, speed_memory, speed_paths_table
 from hmlcore.studies.speed.figures import speed_train, state_size_figure
 
@@ -167,11 +168,11 @@ for name, (fast, slow) in pairs.items():
 # %% [markdown]
 # ## One picture of each state
 #
-# Every mixer below was trained on the task of the next section and then read the same expression, token by token from left to right.
+# Every mixer below was trained to evaluate nested expressions, on the ground of the section after this one, and then read one of them, token by token from left to right.
 # {numref}`fig-memory-states` shows the state of its last block: what grows, what is rewritten at every token, and what lingers.
 
 # %% tags=["hide-input"] figure="memory_states"
-memory_states(trace_of("lra_listops", profile, run_missing))
+memory_states(trace_of("portraits", profile, run_missing))
 
 # %% [markdown]
 # What a state costs is arithmetic, and the table computes it from the single layers that were timed for this chapter (in whole models the width of the MLP makes parameters equal).

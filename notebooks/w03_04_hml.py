@@ -41,11 +41,12 @@ from hmlcore.results.tuning import tuned
 from hmlcore.runner import results_of, trace_of
 from hmlcore.studies.bakeoff.claims import behind, winner
 from hmlcore.studies.bakeoff.figures import bakeoff_models, bakeoff_scores, bakeoff_table
-from hmlcore.studies.bytes.figures import bytes_by_context, bytes_position, phase_portrait
+from hmlcore.studies.bytes.figures import bytes_by_context, bytes_position
 from hmlcore.studies.copy.figures import copy_curves, copy_heatmaps
 from hmlcore.studies.export import verdicts
 from hmlcore.studies.physics.figures import energy_by_token, gradient_by_lag, lyapunov_map
 from hmlcore.studies.physics.figures import phase_portraits, reversal_error
+from hmlcore.studies.portraits.figures import phase_portrait
 from hmlcore.studies.potentials.figures import potentials, potentials_table
 from hmlcore.studies.recall.figures import recall_curves, recall_frontier
 from hmlcore.studies.speed.figures import op_decode, op_goals_table, op_train
@@ -279,7 +280,7 @@ gradient_by_lag(mechanics)
 # Move the slider, or press play, to follow the text.
 
 # %% tags=["hide-input"] figure="phase_portrait"
-phase_portrait(trace_of("bytes", profile, run_missing), corpus="stdlib")
+phase_portrait(trace_of("orbit", profile, run_missing))
 
 # %% [markdown]
 # The orbit is a sequence of kicks and decays, not a closed curve: the trained layer uses friction.

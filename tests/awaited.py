@@ -6,6 +6,4 @@ Once there are results a test fails until the name is gone from here.
 AWAITED: tuple[str, ...] = (
     "fair_tuning",
     "fair",
-    "portraits",
-    "orbit",
 )

@@ -101,9 +101,19 @@ def bytes_run(mixer, seed, lr=0.003, **changes) -> Run:
         at = {"corpus": "stdlib", "context": 2048, "position": position}
         rows.append({"metric": "bits_per_byte_at", "value": value, "n": 4096, **at})
     train = [{"task": "bytes", "corpus": "stdlib", "length": 256}]
-    trace = portrait_rows(seed) if mixer == "hml" else None
     made = provenance(data_version="3.11.0")
-    return Run(spec("bytes", mixer, seed, lr=lr, train=train, **changes), made, rows, trace)
+    return Run(spec("bytes", mixer, seed, lr=lr, train=train, **changes), made, rows)
+
+
+def orbit_run(mixer="hml", seed=0, lr=0.01, bits=2.5, **changes) -> Run:
+    """One head's way through a text."""
+    train = [{"task": "bytes", "corpus": "stdlib", "length": 128}]
+    rows = [
+        {"metric": "bits_per_byte", "split": split, "value": bits, "n": 8192, "length": 128}
+        for split in ("validation", "test")
+    ]
+    made = spec("orbit", mixer, seed, lr=lr, **{"train": train, **changes})
+    return Run(made, provenance(data_version="3.11.0"), rows, portrait_rows(seed))
 
 
 def portrait_rows(seed, tokens=256) -> list[dict]:
@@ -150,9 +160,8 @@ def listops_run(mixer, seed, lr=0.003, direction="causal", **changes) -> Run:
     train = [{"task": "listops", "max_length": length} for length in LENGTHS[:3]]
     floats = state_floats(mixer, 128)
     made = provenance(state_floats=floats, state_bytes=4 * floats)
-    trace = state_trace(mixer) if direction == "causal" and seed == 0 else None
     named = {"direction": direction, "train": train, **changes}
-    return Run(spec("lra_listops", mixer, seed, lr=lr, **named), made, rows, trace)
+    return Run(spec("lra_listops", mixer, seed, lr=lr, **named), made, rows)
 
 
 READS = (128, 256, 512)  # bytes of a review; trained on the middle one
@@ -179,6 +188,16 @@ def review_run(mixer, seed, lr=0.003, direction="causal", **changes) -> Run:
     made = provenance(state_floats=floats, state_bytes=4 * floats, wall_s=30.0 + rank)
     named = {"direction": direction, "train": [{"task": "imdb", "max_length": READS[1]}], **changes}
     return Run(spec("lra_text", mixer, seed, lr=lr, **named), made, rows)
+
+
+def portrait_run(mixer, seed=0, lr=0.01, **changes) -> Run:
+    """What a mixer holds while it reads."""
+    rows = [
+        {"metric": "score", "split": split, "value": 0.5, "n": 256, "length": 64, "task": "expressions"}
+        for split in ("validation", "test")
+    ]
+    named = {"task": "expressions", "train": [{"task": "listops", "max_length": 64}], **changes}
+    return Run(spec("portraits", mixer, seed, lr=lr, **named), provenance(), rows, state_trace(mixer))
 
 
 def state_trace(mixer, tokens=60, components=48) -> list[dict]:
@@ -970,11 +989,13 @@ def fill(store: Store, seeds=3, profile="laptop") -> Store:
                     store.write(bakeoff_run("hml", seed, lr, variant, task, profile=profile))
     for mixer in ALL_MIXERS:
         store.write(speed_run(mixer, 0, profile=profile))
+        store.write(portrait_run(mixer, profile=profile))
         for seed in range(seeds):
             for run in (listops_run, review_run):
                 store.write(run(mixer, seed, direction="bidirectional", profile=profile))
                 for lr in (0.001, 0.003):
                     store.write(run(mixer, seed, lr, profile=profile))
+    store.write(orbit_run(profile=profile))
     for mixer in OPS:
         store.write(op_run(mixer, 0, profile=profile))
     for dynamics in FAMILY:

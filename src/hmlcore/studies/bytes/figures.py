@@ -14,7 +14,6 @@ from hmlcore.figures.style import in_order, stamp
 from hmlcore.figures.tables import models_table
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import tuned
-from hmlcore.studies.bytes.portrait import phase_portrait
 from hmlcore.studies.kit.figure import SEEDS, Figure, TableOf
 
 
@@ -82,14 +81,6 @@ FIGURES = {
     ),
     "bytes_learning": Figure(
         "bytes", learning_curves, "Real text: training loss against steps, one line a seed."
-    ),
-    "phase_portrait": Figure(
-        "bytes",
-        phase_portrait,
-        "One trained head reading real text. Left: its state in phase space, position q against momentum p. "
-        "Right: its energy, and the gates that each token sets: what it writes (β), and what it keeps of the "
-        "momentum (γ) and of the state (α). The slider moves through the text.",
-        traced=True,
     ),
 }
 

@@ -3,7 +3,6 @@
 from hmlcore.figures.tables import models_table
 from hmlcore.studies.kit.figure import CROWD, SEEDS, Figure, TableOf
 from hmlcore.studies.lra.listops import listops_by_length, listops_learning, listops_ranking, listops_table
-from hmlcore.studies.lra.states import memory_states
 from hmlcore.studies.lra.text import text_by_length, text_costs, text_learning, text_scores
 
 FIGURES = {
@@ -23,15 +22,6 @@ FIGURES = {
     ),
     "listops_learning": Figure(
         "lra_listops", listops_learning, "ListOps: training loss of causal models, one line a seed."
-    ),
-    "memory_states": Figure(
-        "lra_listops",
-        memory_states,
-        "What each mixer's last block holds while it reads the expression on top: up to 48 components of its "
-        "state, evenly spread, after every token. Each panel has its own scale of color. Where a panel is "
-        "empty the state has not grown so far.",
-        traced=True,
-        every_mixer=True,
     ),
     "lra_text_by_length": Figure(
         "lra_text",

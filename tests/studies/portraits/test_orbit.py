@@ -4,13 +4,13 @@ import json
 
 import pandas as pd
 import pytest
-from made_up_results import SENTENCE, bytes_run, loaded, portrait_rows
+from made_up_results import SENTENCE, loaded, orbit_run, portrait_rows
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.results import Run, Store
-from hmlcore.studies.bytes.figures import FIGURES
-from hmlcore.studies.bytes.portrait import phase_portrait
 from hmlcore.studies.kit.figure import one_trace
+from hmlcore.studies.portraits.figures import FIGURES
+from hmlcore.studies.portraits.orbit import phase_portrait
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,10 @@ def test_bad_traces_are_refused(trace):
 def test_choice_among_corpora(tmp_path):
     store = Store(tmp_path)
     for corpus, beta in (("pg19", 0.25), ("stdlib", 0.5)):
-        run = bytes_run("hml", 0)
+        run = orbit_run()
         spec = {**run.spec, "train": [{"task": "bytes", "corpus": corpus, "length": 256}]}
         store.write(Run(spec, run.provenance, run.rows, [{**row, "beta": beta} for row in run.trace]))
-    traces = store.trace("laptop", "bytes", mixer="hml", seed=0)
+    traces = store.trace("laptop", "orbit", mixer="hml", seed=0)
     assert len(traces) == 512
     assert set(one_trace(traces)["beta"]) == {0.5}
     assert set(one_trace(traces, "pg19")["beta"]) == {0.25}
@@ -108,13 +108,7 @@ def test_the_portrait_shows_the_chosen_learning_rate(tmp_path):
     """Every rate that was tried leaves a trace; validation chooses which one is drawn."""
     store = Store(tmp_path)
     for lr, bits, beta in ((0.001, 3.0, 0.25), (0.003, 2.0, 0.5)):
-        run = bytes_run("hml", 0, lr=lr)
-        rows = [
-            {**row, "value": bits}
-            if row["metric"] == "bits_per_byte" and row.get("split") == "validation"
-            else row
-            for row in run.rows
-        ]
-        store.write(Run(run.spec, run.provenance, rows, [{**row, "beta": beta} for row in run.trace]))
-    _, trace = FIGURES["phase_portrait"].draw(loaded(store, "bytes"), store)
+        run = orbit_run(lr=lr, bits=bits)
+        store.write(Run(run.spec, run.provenance, run.rows, [{**row, "beta": beta} for row in run.trace]))
+    _, trace = FIGURES["phase_portrait"].draw(loaded(store, "orbit"), store)
     assert set(trace["beta"]) == {0.5} and set(trace["lr"]) == {0.003}
