@@ -170,6 +170,7 @@ for name, (fast, slow) in pairs.items():
 #
 # Every mixer below was trained to evaluate nested expressions, on the ground of the section after this one, and then read one of them, token by token from left to right.
 # {numref}`fig-memory-states` shows the state of its last block: what grows, what is rewritten at every token, and what lingers.
+# The training is short and none of them follows the nesting yet; HML is its default here, the delta rule, and the leapfrog of the first proposal in the costs, timings and lists below.
 
 # %% tags=["hide-input"] figure="memory_states"
 memory_states(trace_of("portraits", profile, run_missing))

@@ -132,7 +132,7 @@ lra_setup(
 
 # %% [markdown]
 # Within a column all mixers have the same parameters, see the same sequences in the same order and tried the same learning rates, chosen on validation; the matrix memories hold equal state.
-# HML has its first dynamics, the leapfrog, on ListOps, and the oscillator, which {doc}`w03_04_hml` chose, on reviews.
+# HML has its first dynamics, the leapfrog, on ListOps, and the oscillator, which the first bake-off of {doc}`w03_04_hml` chose, on reviews.
 
 # %% tags=["remove-input"]
 listops = results_of("lra_listops", profile, run_missing)

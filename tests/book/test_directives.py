@@ -86,7 +86,7 @@ def test_the_page_fills_itself_once_the_runs_are_in(ext, tmp_path):
 def test_the_page_asks_for_all_that_the_comparison_shows(ext):
     for name in ("fair_scoreboard", "fair_verdicts", "fair_scores", "fair_solved", "fair_given"):
         assert f"}} {name}\n:awaited:\n```" in PAGE
-    words = {11: "eleven other rows", 6: "six families"}
+    words = {12: "twelve other rows", 6: "six families"}
     assert words[len(RIVALS)] in PAGE and words[len(FAMILIES)] in PAGE
 
 

@@ -24,7 +24,7 @@ from hmlcore.tasks import IGNORE
 MODELS = [(mixer, {}) for mixer in sorted(MIXERS)] + [
     ("hml", {"dynamics": "leapfrog"}),
     ("hml", {"dynamics": "kick", "num_heads": 2}),
-    ("hml", {"rotation_heads": 1}),
+    ("hml", {"dynamics": "oscillator", "rotation_heads": 1}),
 ]
 NAMES = ["-".join([m, *map(str, a.values())]) for m, a in MODELS]
 

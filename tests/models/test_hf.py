@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 import re
 import textwrap
 
@@ -303,6 +304,17 @@ def test_missing_weights_are_refused(tmp_path):
     del weights["backbone.norm.weight"]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(HmlcoreError, match=rf"{tmp_path} lacks weights: backbone.norm.weight"):
+        AutoModelForCausalLM.from_pretrained(tmp_path)
+
+
+def test_weights_of_a_layer_that_was_once_the_default_are_refused(tmp_path):
+    """The delta rule has a place for all that an oscillator learns but its angles."""
+    wrapped(dynamics="oscillator").save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    said = json.loads(config.read_text())
+    assert said["mixer_args"].pop("dynamics") == "oscillator"
+    config.write_text(json.dumps(said))
+    with pytest.raises(HmlcoreError, match=rf"{tmp_path} has weights that .* no place for: .*rule.theta"):
         AutoModelForCausalLM.from_pretrained(tmp_path)
 
 

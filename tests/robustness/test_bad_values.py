@@ -48,8 +48,8 @@ WIDTH = 8
 MIXERS_AND_DYNAMICS = {
     **{name: (name, {}) for name in MIXERS},
     **{f"hml-{dynamics}": ("hml", {"dynamics": dynamics}) for dynamics in FAMILY},
-    "hml-corrections": ("hml", {"corrections": 2}),
-    "hml-channel": ("hml", {"decay": "channel"}),
+    "hml-corrections": ("hml", {"dynamics": "oscillator", "corrections": 2}),
+    "hml-channel": ("hml", {"dynamics": "oscillator", "decay": "channel"}),
     "mamba2-rotation": ("mamba2", {"rotation": True}),
     "linoss-im": ("linoss", {"dynamics": "im"}),
     "hml-rotors": ("hml", {"rotors": 2}),

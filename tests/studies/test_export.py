@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from made_up_results import MIXERS, bytes_run, copy_run, loaded, recall_run
+from made_up_results import MIXERS, bytes_run, copy_run, loaded, orbit_run, recall_run
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.figures.images import chromium, draw_images
@@ -49,6 +49,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     for mixer in MIXERS:
         for run in (copy_run(mixer, 0), recall_run(mixer, 0), bytes_run(mixer, 0)):
             store.write(run)
+    store.write(orbit_run())
     export_all(store, "laptop", tmp_path / "first", images=False)
     export_all(store, "laptop", tmp_path / "again", images=False)
     first = contents(tmp_path / "first")
@@ -87,7 +88,7 @@ def test_sources_say_where_each_figure_and_table_comes_from(made_up_store, sourc
 
 
 def test_a_figure_of_traces_names_the_runs_that_it_shows(made_up_store, sources):
-    trace = made_up_store.trace("laptop", "bytes", mixer="hml", seed=0)
+    trace = made_up_store.trace("laptop", "orbit", mixer="hml", seed=0)
     entry = sources["figures"]["phase_portrait"]
     assert entry["specs"] == sorted(set(trace["spec_hash"])) and len(entry["specs"]) == 1
     assert entry["stamp"] == "laptop profile · CPU · 1 seed" and entry["caption"]

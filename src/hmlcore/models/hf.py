@@ -144,8 +144,8 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
     def from_pretrained(cls, *arguments, output_loading_info: bool = False, **options):
         """As of transformers.
 
-        Raises: HmlcoreError where the file lacks weights, instead of drawing them; in a folder, before a model
-            is built that has other numbers of layers.
+        Raises: HmlcoreError where the file lacks weights, instead of drawing them, or has others than the
+            config says; in a folder, before a model is built that has other numbers of layers.
         """
         folder = Path(str((*arguments, options.get("pretrained_model_name_or_path"))[0]))
         if folder.is_dir():
@@ -159,10 +159,11 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
             )
             model, info = loaded
             del model._weight_conversions  # or a save would write the former names
-        missing = sorted(info["missing_keys"])
-        require(
-            not missing, f"{arguments[0] if arguments else 'the model'} lacks weights: {', '.join(missing)}"
-        )
+        name = arguments[0] if arguments else "the model"
+        missing, unknown = (sorted(info[kind]) for kind in ("missing_keys", "unexpected_keys"))
+        require(not missing, f"{name} lacks weights: {', '.join(missing)}")
+        # Of another layer than its config says, such as one that was the default when it was saved.
+        require(not unknown, f"{name} has weights that its config has no place for: {', '.join(unknown)}")
         return (model, info) if output_loading_info else model
 
     def _init_weights(self, module) -> None:

@@ -61,7 +61,7 @@ def grid(profile: str) -> list[dict]:
                             *(scored(corpus, context, "test") for context in s["contexts"]),
                         ],
                     )  # fmt: skip
-                    if mixer == "hml" and seed == 0:
+                    if mixer == "hml" and seed == 0:  # drawn no more; part of what stored runs are
                         spec["trace"] = task_spec("bytes", corpus=corpus, length=s["trace"])
                     specs.append(spec)
     return specs

@@ -23,12 +23,14 @@ t-test at .05 after Holm's correction over all families and rivals that count. W
 well, and is called better; what is worse but not by the margin is called not worse. Else *undecided*.
 
 HML is what the bake-off of options made the default (`kit.ground.DEFAULT`): the delta rule, which no option
-beat by enough to pay for its words. So that what dynamics and rotors add can be told, two more rows are HML's:
-"HML (oscillator)", whom ranks put first there, and "HML (rotors)", the default with rotors that count. The row
-"HML (delta)" that stood in this rule before the bake-off would have been HML once more. Changed before any run.
+beat by enough to pay for its words. So that what dynamics and rotors add can be told, three more rows are
+HML's: "HML (oscillator)", whom ranks put first there, and "HML (rotors)", the default with rotors that count.
+The row "HML (delta)" that stood in this rule before the bake-off would have been HML once more. Changed before
+any run.
 "HML (leapfrog)" is the layer as first proposed, position and momentum: half the heads, each with two matrices.
 It came when tuning had begun and before a score of it was looked at, so that the comparison holds the memory
-that gave the layer its name, and copy, recall, books and lists need no older one of it.
+that gave the layer its name, and copy, recall, books and lists need no older one of it. As one rival more it
+counts in Holm's correction.
 """
 
 from hmlcore.studies.kit.study import Experiment, Study
@@ -51,7 +53,7 @@ ROWS: dict[str, str] = {
 }
 """Row → its mixer. Matched gated DeltaNet has HML's layout: one value row, twice the heads."""
 OPTIONS = tuple(row for row, mixer in ROWS.items() if mixer == ROWS[OWN] and row != OWN)
-"""Rows that are HML with an option."""
+"""Rows that are HML with other dynamics, or with an option."""
 GROWING = ("Hyena", "attention")
 """Rows that keep everything: no bounded memories."""
 RIVALS = tuple(row for row in ROWS if row != OWN)

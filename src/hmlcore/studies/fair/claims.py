@@ -1,4 +1,7 @@
-"""The claims of the comparison: one a family, and what two options bring HML. Rules fixed before the runs."""
+"""The claims of the comparison: one a family, and what other dynamics and rotors bring HML.
+
+Rules fixed before the runs.
+"""
 
 from collections.abc import Callable
 

@@ -11,8 +11,8 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
     """Name → arguments of every configuration that `row` is tuned over, at a width and number of heads.
 
     Where a memory's size can be set it is 2·N·d_model floats, N = d_model / heads: in H heads of N × 2N, in 2H
-    of N × N, or in E = 2·d_model channels of N. Mamba keeps the sixteen of its authors, attention and Hyena
-    everything.
+    of N × N, in H of two N × N (the leapfrog), or in E = 2·d_model channels of N. Mamba keeps the sixteen of
+    its authors, attention and Hyena everything.
 
     Args: length, the longest that is trained on, which is the unit of time of Hyena's filters. text, whether
         the case is text, for which Hyena's authors draw wider filters than for recall.
