@@ -11,7 +11,7 @@
 #
 # A recurrent layer must decide what to do with a state of fixed size.
 # The layer of this chapter treats that state as a mechanical system: a position $Q$, a momentum $P$, and an energy that each token shapes.
-# The chapter derives the update, checks it against the package, measures what its mechanics do, looks at one trained head, compares the layer with attention and a classical recurrent unit on three tasks, lets nine members of its family race for the default, and times the result.
+# The chapter derives the update, checks it against the package, measures what its mechanics do, looks at one trained head, compares the layer with attention and a classical recurrent unit, lets nine members of its family race for the default and asks once more which options pay, and times the result.
 #
 # Every figure and every number below is read from the results store; the stamp under a figure says which profile, device and number of seeds made it.
 #
@@ -19,11 +19,11 @@
 #
 # 1. *Symplectic is not stable.* With keys that change, the undamped leapfrog grows; friction makes it stable, up to a line that theory gives for wide keys ({numref}`fig-lyapunov-map`).
 # 2. *The exact flow of an oscillator neither grows nor fades.* It finds its way back over a hundred thousand tokens, and without friction its gradient is the same at every lag.
-# 3. *A momentum is not what pays.* At equal bytes one row that oscillates recalls more than a position with its momentum, and wells of any other shape recall no more than quadratic ones.
+# 3. *Dynamics do not pay for themselves.* At equal bytes one row recalls more than a position with its momentum, wells of any other shape recall no more than quadratic ones, and the plain delta rule, the limit without momentum, is what the layer is when nobody asks.
 #
 # ```{admonition} Made before the fair start
 # :class: warning
-# The comparisons with other mixers in this chapter were made before every memory had the same start, layout and training.
+# Text, the first bake-off and the potentials were measured before every memory had the same start, layout and training.
 # {doc}`../erratum` says what does not hold and what takes their place.
 # ```
 
@@ -288,22 +288,22 @@ phase_portrait(trace_of("orbit", profile, run_missing))
 # The layer *can* conserve energy; whether it learns to is what the gates show.
 
 # %% [markdown]
-# ## Three questions
+# ## Two questions
 #
-# HML is the leapfrog here, the layer as first proposed; the next section asks whether it should be.
-# Every mixer stands in the same backbone, with the same short convolution, the same number of parameters (the MLP's width makes them equal), the same learning rates to choose from on validation data, and the same seeds.
+# HML is its default here, the delta rule, which the second bake-off below chose; attention and a classical unit stand beside it.
+# Every mixer stands on the ground of {doc}`w01_02_baselines`: the same backbone and training, the same number of parameters (the MLP's width makes them equal), the same learning rates to choose from on validation data with the first seed, and the same seeds.
 # State is **not** equal between mixers, and it cannot be for attention, whose cache grows with the sequence; the table says what each one uses.
+# All memories, in more families and with the leapfrog among them: {doc}`../results_at_a_glance`.
 
 # %%
 copying = results_of("copy", profile, run_missing)
 recalling = results_of("recall", profile, run_missing)
-reading = results_of("bytes", profile, run_missing)
 
 # %% [markdown]
-# The models of the text experiment:
+# The models of recall:
 
 # %% tags=["remove-input"]
-models_table(reading)
+models_table(recalling)
 
 # %% [markdown]
 # ### Copy: is it the load or the lag?
@@ -333,12 +333,14 @@ recall_frontier(recalling)
 recall_curves(recalling)
 
 # %% [markdown]
-# ### Text: what does a bounded state cost?
+# ### Text, as it was asked first: what does a bounded state cost?
 #
+# Here HML is the leapfrog, the layer as first proposed, and all are trained by AdamW from the older start.
 # Byte-level language modelling, scored in bits per byte at the context of training and at a longer one.
 # The corpora are the standard library's source text, split by module, and a subset of PG-19 {cite:p}`rae2020compressive`; because it is a subset, no number here compares with published PG-19 perplexities.
 
 # %% tags=["hide-input"] figure="bytes_by_context"
+reading = results_of("bytes", profile, run_missing)
 bytes_by_context(reading)
 
 # %% tags=["hide-input"] figure="bytes_position"

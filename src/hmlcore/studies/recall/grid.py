@@ -1,4 +1,4 @@
-"""The grids of recall: few mixers over two widths (weeks 3 and 4), and all mixers on the frontier.
+"""The grids of recall: few mixers over two widths, on today's ground, and all mixers on an older frontier.
 
 In a row with `length` tokens and `pairs` pairs; the vocabulary is smaller below `full`, so that two CPU cores
 can learn it. The rate is chosen per mixer and width.
@@ -9,22 +9,24 @@ from typing import Any
 
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.kit import comparison as kit
-from hmlcore.studies.kit.comparison import PROPOSED, read_rates, scored, task_spec, training_spec
+from hmlcore.studies.kit.comparison import TODAY, read_rates, scored, task_spec, training_spec
+from hmlcore.studies.kit.ground import model_ground
 from hmlcore.studies.kit.study import COMPARED, Protocol
+from hmlcore.studies.kit.tuning import rates_due, read_tuned
 from hmlcore.tasks import Task
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "smoke": dict(
-        seeds=3, lrs=[3e-3], steps=30, batch_size=16, vocab=128, widths=[(16, 2), (32, 2)],
+        seeds=3, lrs=[1e-2], steps=30, batch_size=16, vocab=128, widths=[(16, 2), (32, 2)],
         train=[(32, 2), (32, 4)], test=[(32, 2), (32, 4), (64, 8)], examples=32,
     ),
     "laptop": dict(
-        seeds=3, lrs=[2e-3, 5e-3], steps=2000, batch_size=32, vocab=256, widths=[(32, 2), (64, 4)],
+        seeds=5, lrs=[3e-3, 1e-2, 3e-2], steps=2000, batch_size=32, vocab=256, widths=[(32, 2), (64, 4)],
         train=[(64, 4), (64, 8), (64, 16)],
         test=[(64, 4), (64, 8), (64, 16), (128, 32)], examples=256,
     ),
     "full": dict(
-        seeds=5, lrs=[3e-4, 1e-3, 3e-3], steps=12_500, batch_size=256, vocab=8192,
+        seeds=5, lrs=[1e-3, 3e-3, 1e-2], steps=12_500, batch_size=256, vocab=8192,
         widths=[(64, 2), (128, 4), (256, 4)],
         train=[(64, 4), (128, 8), (256, 16), (256, 32), (256, 64)],
         test=[(64, 4), (64, 8), (64, 16), (128, 32), (256, 64), (512, 128), (1024, 256)], examples=1024,
@@ -48,7 +50,7 @@ _FRONTIER: dict[str, dict[str, Any]] = {
 
 def grid(profile: str) -> list[dict]:
     """All runs of the profile: seeds outermost, so that an early stop leaves complete comparisons."""
-    s = _SETTINGS[profile]
+    s, stored = _SETTINGS[profile], read_tuned(Path(__file__).parent).get(profile, {}).get("recall", {})
 
     def tasks(part: list[tuple[int, int]]) -> list[dict]:
         return [task_spec("mqar", length=t, pairs=n, vocab=s["vocab"]) for t, n in part]
@@ -57,12 +59,16 @@ def grid(profile: str) -> list[dict]:
     return [
         training_spec(
             "recall", profile, mixer, seed=seed, lr=lr, steps=s["steps"], batch_size=s["batch_size"],
-            model=PROPOSED.model(mixer, s["vocab"], longest, {"d_model": width, "layers": 2, "heads": heads}),
-            train=tasks(s["train"]),
+            model=TODAY.model(mixer, s["vocab"], longest, {"d_model": width, "layers": 2, "heads": heads})
+            | model_ground(),
+            optimizer="muon", solved_at=0.99, train=tasks(s["train"]),
             evaluate=scored(tasks(s["train"]), "validation", s["examples"])
             + scored(tasks(s["test"]), "test", s["examples"]),
         )
-        for seed in range(s["seeds"]) for width, heads in s["widths"] for lr in s["lrs"] for mixer in COMPARED
+        for seed in range(s["seeds"]) for width, heads in s["widths"] for mixer in COMPARED
+        for lr in rates_due(
+            s["lrs"], stored.get(str(width), {}).get(mixer), tunes=profile != "laptop" or seed == 0
+        )
     ]  # fmt: skip
 
 
