@@ -191,7 +191,7 @@ state_size_figure(timings)
 # Before memories are compared, all of them need a start from which they can learn: how wide the embedding begins, and whether a gated memory gives every read unit size (*head*), leaves small reads small (*soft*), or leaves all as they are (*none*).
 # Every pair of these was tried with all memories at once, trained by Muon, on recall and on books, and judged on validation data by a rule that was fixed before; when two pairs turned out equal it was completed: the one that changes less.
 # The first row of the table is what it takes; the last column is the training step at which the last memory did better than a code that knows only how frequent tokens are, which the rule wants within twenty.
-# Comparisons in this edition were made before, with AdamW, a narrow embedding and a norm a head; those that follow stand on the first row.
+# The second bake-off, copy and recall of {doc}`w03_04_hml`, counting in {doc}`w05_06_synthetic` and the comparison of {doc}`../results_at_a_glance` stand on the first row; the lists below and what else is marked so were made before, with AdamW and a norm a head.
 
 # %% tags=["hide-input"]
 ground = results_of("ground", profile, run_missing)

@@ -19,7 +19,7 @@
 #
 # 1. *Symplectic is not stable.* With keys that change, the undamped leapfrog grows; friction makes it stable, up to a line that theory gives for wide keys ({numref}`fig-lyapunov-map`).
 # 2. *The exact flow of an oscillator neither grows nor fades.* It finds its way back over a hundred thousand tokens, and without friction its gradient is the same at every lag.
-# 3. *Dynamics do not pay for themselves.* At equal bytes one row recalls more than a position with its momentum, wells of any other shape recall no more than quadratic ones, and the plain delta rule, the limit without momentum, is what the layer is when nobody asks.
+# 3. *Dynamics do not pay for themselves.* At equal bytes one row recalls more than a position with its momentum, no fixed or learned well recalls what an oscillator does whose well the token sets, and the plain delta rule, the limit without momentum, is what the layer is when nobody asks.
 #
 # ```{admonition} Made before the fair start
 # :class: warning
@@ -274,7 +274,7 @@ gradient_by_lag(mechanics)
 # %% [markdown]
 # ## One trained head on real text
 #
-# A small byte-level language model was trained on the source text of Python's standard library.
+# A small byte-level language model with the leapfrog of the first proposal was trained on the source text of Python's standard library.
 # {numref}`fig-phase-portrait` follows one head of its last layer through a text it has not seen.
 # The head's matrices are seen along one pair of directions $(a, b)$, the leading singular pair of the last $Q$: the orbit is $q_t = a^\top Q_t b$ and $p_t = a^\top P_t b$.
 # Move the slider, or press play, to follow the text.
@@ -291,7 +291,7 @@ phase_portrait(trace_of("orbit", profile, run_missing))
 # ## Two questions
 #
 # HML is its default here, the delta rule, which the second bake-off below chose; attention and a classical unit stand beside it.
-# Every mixer stands on the ground of {doc}`w01_02_baselines`: the same backbone and training, the same number of parameters (the MLP's width makes them equal), the same learning rates to choose from on validation data with the first seed, and the same seeds.
+# Every mixer stands on the ground of {doc}`w01_02_baselines`: the same backbone and training, the same number of parameters (the MLP's width makes them equal) and the same seeds; three learning rates are tried on validation data with the first seed, and further ones where an edge wins.
 # State is **not** equal between mixers, and it cannot be for attention, whose cache grows with the sequence; the table says what each one uses.
 # All memories, in more families and with the leapfrog among them: {doc}`../results_at_a_glance`.
 
@@ -311,7 +311,7 @@ models_table(recalling)
 # A message of a few symbols, a silence, a signal, and then the message must be said again, one symbol a step.
 # The number of symbols (the load) and the length of the silence (the lag) are separate knobs, because a long message fills any finite state while a long silence need not.
 # The models are trained on short silences and on two loads, and tested on longer ones.
-# The claim: *what limits a conserved state is the load, not the lag*.
+# The claim, hoped of a state that is conserved and asked here of the default, which forgets where tokens ask it to: *what limits copying is the load, not the lag*.
 
 # %% tags=["hide-input"] figure="copy_heatmaps"
 copy_heatmaps(copying)
@@ -495,7 +495,7 @@ render(verdicts(copying, recalling, reading, bakeoff, wells, mechanics, costs), 
 # What these measurements do not say:
 #
 # - The models are small and were trained for minutes; the laptop profile shows mechanisms and orderings, not the best that any of these layers can do.
-# - Parameters and tuning are equal, state bytes are not: a recurrent unit of equal width holds far less state than either matrix memory, so its losses on recall are losses of state as much as of mechanism.
+# - Parameters are equal and the rates of each are chosen in the same way, state bytes are not equal: a recurrent unit of equal width holds far less state than either matrix memory, so its losses on recall are losses of state as much as of mechanism.
 # - The bake-off is at a few hundred to two thousand steps of small models; a variant that learns slowly loses it, whatever it could hold.
 # - With a constant step the leapfrog differs from a momentum delta rule only in what is read {cite:p}`huang2026mdn`; nothing here shows that the symplectic step itself, rather than the matrix state and its gates, earns the result.
 # - Exponents, reversal and gradients are of memories with constant gates under random keys; trained gates and real keys are neither.

@@ -8,7 +8,7 @@ from hmlcore.runner.model import check_machine
 from hmlcore.runner.select import select
 from hmlcore.studies import protocol
 
-COPY = protocol("copy").grid("laptop")
+COPY = protocol("copy").grid("full")
 RECALL = protocol("recall").grid("laptop")
 BYTES = protocol("bytes").grid("laptop")
 
@@ -26,7 +26,7 @@ def test_conditions_are_met_together_and_values_are_alternatives():
 def test_fields_of_model_and_task_count():
     assert {s["model"]["d_model"] for s in select(RECALL, {"d_model": ["32"]})} == {32}
     assert {s["train"][0]["corpus"] for s in select(BYTES, {"corpus": ["stdlib"]})} == {"stdlib"}
-    assert select(COPY, {"payload": ["4"]}) == COPY
+    assert select(COPY, {"payload": ["8"]}) == COPY
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_fields_of_model_and_task_count():
         ),
         (COPY, {"corpus": ["stdlib"]}, None, "unknown field in --only 'corpus'; known: d_model, layers"),
         (BYTES, {"x": ["1"]}, None, "known: corpus, d_model, layers, lr, mixer, seed$"),
-        (COPY, {}, [0, 9], r"seed 9 is not in the grid; known: \[0, 1, 2\]"),
+        (COPY, {}, [0, 9], r"seed 9 is not in the grid; known: \[0, 1, 2, 3, 4\]"),
         (COPY, {"seed": ["0"]}, [1], r"seed 1 is not in the grid; known: \[0\]"),
         (COPY, {}, [], "no run of the grid matches"),
     ],

@@ -30,7 +30,7 @@ FURTHER_SEEDS = {("synthetic_needle", "laptop"): HEADLINE}
 for _profile in ("laptop", "full"):
     FURTHER_SEEDS |= {("rotor_counting", _profile): (CHOSEN,)}
 # Where some seeds try all rates, and more of them where an edge won.
-MORE_RATES = ("options", "rotor_starts")
+MORE_RATES = ("options", "rotor_starts", "copy", "recall")
 GRIDS = {(name, profile): protocol(name).grid(profile) for name in TRAINED for profile in PROFILES}
 # At `laptop` these try all rates with the first seed, and run the others at the better one.
 SEED_0_TUNED = [name for name in TRAINED if name in read_rates(folder_of(name)).get("laptop", {})]

@@ -1,11 +1,10 @@
-"""The grid of copy: every mixer at two rates, on short delays and two payloads; and how it is scored."""
+"""The grid of copy: short delays and two payloads, rates tried with the first seed; and how it is scored."""
 
 from pathlib import Path
 from typing import Any
 
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.kit.comparison import TODAY, scored, task_from, task_spec, training_spec
-from hmlcore.studies.kit.ground import model_ground
 from hmlcore.studies.kit.study import COMPARED, Protocol
 from hmlcore.studies.kit.tuning import rates_due, read_tuned
 from hmlcore.tasks import Task
@@ -45,7 +44,7 @@ def grid(profile: str) -> list[dict]:
     return [
         training_spec(
             "copy", profile, mixer, seed=seed, lr=lr, steps=s["steps"], batch_size=s["batch_size"],
-            model=TODAY.model(mixer, vocabulary, length, {**s, "layers": 2}) | model_ground(),
+            model=TODAY.model(mixer, vocabulary, length, {**s, "layers": 2}),
             optimizer="muon", solved_at=0.99, train=tasks(s["train"]),
             evaluate=scored(tasks(s["train"]), "validation", s["examples"])
             + scored(tasks(s["test"]), "test", s["examples"]),

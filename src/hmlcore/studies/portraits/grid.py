@@ -8,9 +8,8 @@ from hmlcore.evaluation.metrics import Scores
 from hmlcore.evaluation.physics import phase_portrait
 from hmlcore.evaluation.states import state_rows
 from hmlcore.models import Backbone
-from hmlcore.studies.kit.comparison import DEFAULT, case_spec, task_spec
+from hmlcore.studies.kit.comparison import TODAY, case_spec, task_spec
 from hmlcore.studies.kit.families import cases, measure
-from hmlcore.studies.kit.ground import DEFAULT as OWN
 from hmlcore.studies.kit.ground import model_ground, norm_ground
 from hmlcore.studies.kit.study import ALL_MIXERS, Protocol, Rows
 from hmlcore.tasks import LabelledTask, Task
@@ -38,16 +37,13 @@ def states_grid(profile: str) -> list[dict]:
     """One run of every mixer, on the comparison's expressions."""
     s = cases(profile)["expressions"]
     s = s | {"steps": _STEPS.get(profile, s["steps"])}
-    return [_spec("portraits", profile, "expressions", s, mixer, _given(mixer, s)) for mixer in ALL_MIXERS]
-
-
-def _given(mixer: str, s: dict) -> dict:
-    """As in comparisons: today's default, equal floats of memory, the norm of the ground."""
-    if mixer == "hml":
-        return {"num_heads": 2 * s["heads"], "head_dim": s["d_model"] // s["heads"]} | norm_ground() | OWN
-    longest = s["train"][0]["max_length"]
-    given = DEFAULT.arguments(mixer, s["d_model"], s["heads"], longest)
-    return given | (norm_ground() if mixer == "gated_deltanet" else {})
+    return [
+        _spec(
+            "portraits", profile, "expressions", s, mixer,
+            TODAY.arguments(mixer, s["d_model"], s["heads"], s["train"][0]["max_length"]),
+        )
+        for mixer in ALL_MIXERS
+    ]  # fmt: skip
 
 
 def orbit_grid(profile: str) -> list[dict]:

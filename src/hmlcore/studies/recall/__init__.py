@@ -1,6 +1,6 @@
 """Recall: multi-query associative recall (MQAR) against the bytes of state a memory may use.
 
-`recall`: at equal parameters and equal training a fixed phase-space state should recall as many pairs as
+`recall`: at equal parameters and equal training a state of fixed size should recall as many pairs as
 attention's growing cache does, for as long as the pairs fit the state; the frontier of accuracy over state
 bytes decides. It is refuted where a smaller or equal state recalls more. HML is its default, on the ground of
 comparisons (`kit.ground`), and all are trained by Muon until .99 of the training answers are right.

@@ -10,7 +10,6 @@ from typing import Any
 from hmlcore.evaluation.metrics import Scores
 from hmlcore.studies.kit import comparison as kit
 from hmlcore.studies.kit.comparison import TODAY, read_rates, scored, task_spec, training_spec
-from hmlcore.studies.kit.ground import model_ground
 from hmlcore.studies.kit.study import COMPARED, Protocol
 from hmlcore.studies.kit.tuning import rates_due, read_tuned
 from hmlcore.tasks import Task
@@ -59,8 +58,7 @@ def grid(profile: str) -> list[dict]:
     return [
         training_spec(
             "recall", profile, mixer, seed=seed, lr=lr, steps=s["steps"], batch_size=s["batch_size"],
-            model=TODAY.model(mixer, s["vocab"], longest, {"d_model": width, "layers": 2, "heads": heads})
-            | model_ground(),
+            model=TODAY.model(mixer, s["vocab"], longest, {"d_model": width, "layers": 2, "heads": heads}),
             optimizer="muon", solved_at=0.99, train=tasks(s["train"]),
             evaluate=scored(tasks(s["train"]), "validation", s["examples"])
             + scored(tasks(s["test"]), "test", s["examples"]),
