@@ -17,8 +17,8 @@
 #
 # Three findings, before all else.
 #
-# 1. *Symplectic is not stable.* With keys that change, the undamped leapfrog grows; friction makes it stable, up to a line that theory gives for wide keys ({numref}`fig-lyapunov-map`).
-# 2. *The exact flow of an oscillator neither grows nor fades.* It finds its way back over a hundred thousand tokens, and without friction its gradient is the same at every lag.
+# 1. *Symplectic is not stable, an exact flow is.* With keys that change, the undamped leapfrog grows; friction makes it stable, up to a line that theory gives for wide keys ({numref}`fig-lyapunov-map`). The exact flow of an oscillator neither grows nor fades, and finds its way back over a hundred thousand tokens.
+# 2. *The load limits copying, not the lag.* A message of a length that was trained is repeated after a silence many times longer than any of training, where attention and a classical unit lose it; a longer message is not repeated at all ({numref}`fig-copy-curves`).
 # 3. *Dynamics do not pay for themselves.* At equal bytes one row recalls more than a position with its momentum, no fixed or learned well recalls what an oscillator does whose well the token sets, and the plain delta rule, the limit without momentum, is what the layer is when nobody asks.
 #
 # ```{admonition} Made before the fair start
@@ -320,6 +320,10 @@ copy_heatmaps(copying)
 copy_curves(copying)
 
 # %% [markdown]
+# What the layer says right after a short silence it says right after the longest; the classical unit loses it on the way.
+# Attention still has every symbol in its cache, but never saw such a distance between a symbol and its place: what fails there is not its capacity.
+# A message longer than those of training is repeated by nobody, so that the load is met at the edge of training and the lag is not.
+#
 # ### Recall: how many pairs per byte of state?
 #
 # Multi-query associative recall {cite:p}`arora2024zoology` writes pairs of a key and a value and asks for values by their keys.
