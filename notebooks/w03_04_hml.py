@@ -322,7 +322,7 @@ copy_curves(copying)
 # %% [markdown]
 # What the layer says right after a short silence it says right after the longest; the classical unit loses it on the way.
 # Attention still has every symbol in its cache, but never saw such a distance between a symbol and its place: what fails there is not its capacity.
-# A message longer than those of training is repeated by nobody, so that the load is met at the edge of training and the lag is not.
+# A message longer than those of training is repeated by neither of them, and by attention in one seed, after the shortest silence: the load ends where training ends, and the lag does not.
 #
 # ### Recall: how many pairs per byte of state?
 #
