@@ -47,7 +47,7 @@ def test_it_is_built_below_build_and_says_what_is_not_measured(project, capsys):
     assert cli.main(["paper"]) == 0
     pdf = root / "_build" / "laptop" / "paper" / "main.pdf"
     assert capsys.readouterr().out.splitlines()[-1] == str(pdf) and pdf.is_file()
-    assert generated(root, "verdicts-fair.tex").count("not measured yet") == 8
+    assert generated(root, "verdicts-fair.tex").count("not measured yet") == 9
     assert r"\emph{Rule}" in generated(root, "rules-fair.tex")
     for name in ("figure-fair_scoreboard.tex", "table-fair_verdicts.tex"):
         assert "hml run fair --profile laptop" in generated(root, name)

@@ -160,9 +160,8 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
             model, info = loaded
             del model._weight_conversions  # or a save would write the former names
         name = arguments[0] if arguments else "the model"
-        missing, unknown = (sorted(info[kind]) for kind in ("missing_keys", "unexpected_keys"))
+        missing, unknown = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
         require(not missing, f"{name} lacks weights: {', '.join(missing)}")
-        # Of another layer than its config says, such as one that was the default when it was saved.
         require(not unknown, f"{name} has weights that its config has no place for: {', '.join(unknown)}")
         return (model, info) if output_loading_info else model
 
