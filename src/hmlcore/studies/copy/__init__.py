@@ -7,8 +7,8 @@ accuracy at a fixed payload falls with delay as fast as the recurrent reference'
 Trained on short delays and two payloads, tested on longer ones. HML is its default. Every mixer has the same
 parameters, stands on the ground of comparisons (`kit.ground`), is trained by Muon until .99 of its training
 answers are right, and tries three learning rates, and further ones where an edge wins, with the first seed; the
-rate is chosen on validation, by symbols rather than
-whole payloads: where no payload is right yet, symbols still tell rates apart.
+rate is chosen on validation, by symbols rather than whole payloads: where no payload is right yet, symbols
+still tell rates apart.
 """
 
 from hmlcore.studies.kit.study import Experiment, Study

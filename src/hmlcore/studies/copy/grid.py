@@ -29,10 +29,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 def grid(profile: str) -> list[dict]:
     """All runs of the profile: seeds outermost, so that an early stop leaves complete comparisons."""
-    s, stored = (
-        _SETTINGS[profile],
-        read_tuned(Path(__file__).parent).get(profile, {}).get("copy", {}).get("", {}),
-    )
+    s = _SETTINGS[profile]
+    stored = read_tuned(Path(__file__).parent).get(profile, {}).get("copy", {}).get("", {})
 
     def tasks(part: dict) -> list[dict]:
         return [

@@ -30,7 +30,7 @@ _READ: dict[str, dict[str, Any]] = {
     ),
 }  # fmt: skip
 _STEPS = {"laptop": 800}
-"""Fewer than the comparison's: enough to follow what is shown."""
+"""Fewer than the comparison's: what is shown has learned cues, and not yet the nesting."""
 
 
 def states_grid(profile: str) -> list[dict]:
@@ -57,7 +57,6 @@ def orbit_grid(profile: str) -> list[dict]:
 
 
 def _spec(experiment: str, profile: str, case: str, s: dict, mixer: str, given: dict) -> dict:
-    s = {name: value for name, value in s.items() if name != "snap"}
     spec = case_spec(
         experiment, profile, case, s, mixer, seed=0, lr=LR, mixer_args=given, optimizer="muon",
         trace=s["train"][0],
