@@ -12,6 +12,7 @@ from hmlcore.studies import protocol
 from hmlcore.studies.kit.scores import FAMILY, case_scores, family_scores
 from hmlcore.studies.kit.study import PROFILES
 from hmlcore.studies.options import BESIDE, CANDIDATES
+from hmlcore.studies.options.figures import option_effects
 from hmlcore.studies.options.grid import RATES
 from hmlcore.studies.options.standings import default, effects, standings
 
@@ -89,3 +90,10 @@ def test_every_variant_meets_every_case_on_validation_alone(profile):
 def test_books_are_read_to_the_end_and_the_rest_until_it_is_solved():
     for s in protocol("options").grid("laptop"):
         assert ("solved_at" in s) == (s["task"] != "bytes")
+
+
+def test_an_interval_is_promised_where_it_is_shown(results, made_up_store):
+    """Five seeds have one, three do not."""
+    for found, shown in ((results, True), (loaded(made_up_store, "options"), False)):
+        html = option_effects(found).html
+        assert (" … " in html) == ("95% interval" in html) == shown
