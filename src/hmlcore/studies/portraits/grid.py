@@ -35,7 +35,7 @@ _STEPS = {"laptop": 800}
 
 def states_grid(profile: str) -> list[dict]:
     """One run of every mixer, on the comparison's expressions."""
-    s = cases(profile)["expressions"]
+    s: dict[str, Any] = cases(profile)["expressions"]
     s = s | {"steps": _STEPS.get(profile, s["steps"])}
     return [
         _spec(
