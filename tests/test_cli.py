@@ -23,7 +23,7 @@ from hmlcore.runner.catalogue import catalogue
 from hmlcore.runner.demand import demands
 from hmlcore.studies import experiments, protocol, studies
 from hmlcore.studies.kit.study import Protocol
-from hmlcore.studies.lra.grid import PROTOCOLS
+from hmlcore.studies.rotors.grid import PROTOCOLS
 from hmlcore.tasks import TASKS
 
 VERBS = (
@@ -81,9 +81,9 @@ def test_the_version(capsys):
 
 
 NO_PROFILE = "unknown profile 'huge'; known: full, laptop, smoke"
-NO_EXPERIMENT = "unknown experiment 'chess'; known: .*bytes, .*copy, .*recall"
+NO_EXPERIMENT = "unknown experiment 'chess'; known: .*bakeoff, .*copy, .*recall"
 ASK = ["generate", "--checkpoint", "no/such/file", "--prompt", "a"]
-NO_FAMILY = "unknown experiment 'chess'; known: .*bytes, .*copy, .*lra, .*lra_listops, .*recall"
+NO_FAMILY = "unknown experiment 'chess'; known: .*bakeoff, .*copy, .*lra, .*lra_text, .*recall"
 BAD = {
     "no command": ([], "required: COMMAND"),
     "unknown command": (["train"], "invalid choice: 'train' .*list.*run.*verify.*figures.*book.*doctor"),
@@ -265,28 +265,27 @@ def asked(monkeypatch):
 
 def test_a_family_is_all_of_its_experiments(asked, monkeypatch, capsys):
     """A choice that one member lacks leaves it out; it is an error only where none has it."""
-    listops = protocol("lra_listops").grid("smoke")
-    other = [s | {"experiment": "lra_text", "seed": s["seed"] + 2} for s in protocol("bytes").grid("smoke")]
-    monkeypatch.setitem(PROTOCOLS, "lra_text", Protocol(lambda profile: other))
-    corpus = other[0]["train"][0]["corpus"]
+    lists = [s | {"experiment": "rotor_starts"} for s in protocol("portraits").grid("smoke")]
+    other = [s | {"experiment": "rotor_towers", "seed": s["seed"] + 2} for s in protocol("copy").grid("smoke")]
+    for name in PROTOCOLS:
+        own = [s for s in lists + other if s["experiment"] == name]
+        monkeypatch.setitem(PROTOCOLS, name, Protocol(lambda _, own=own: own))
     for options, wanted in (
-        ([], listops + other),
-        (["--only", "task=listops"], listops),
-        (["--only", "task=listops,bytes", "mixer=gru"], [s for s in listops + other if s["mixer"] == "gru"]),
-        (["--only", "direction=bidirectional"], [s for s in listops if s["direction"] == "bidirectional"]),
-        (["--only", f"corpus={corpus}"], other),
-        (["--seeds", "1", "4"], [s for s in listops if s["seed"] == 1] + [s for s in other if s["seed"] == 4]),
+        ([], lists + other),
+        (["--only", "task=listops"], lists),
+        (["--only", "task=listops,copy", "mixer=gru"], [s for s in lists + other if s["mixer"] == "gru"]),
+        (["--only", "max_depth=3"], [s for s in lists if s["train"][0]["max_depth"] == 3]),
+        (["--only", "payload=4"], [s for s in other if s["train"][0]["payload"] == 4]),
+        (["--seeds", "0", "4"], [s for s in lists if s["seed"] == 0] + [s for s in other if s["seed"] == 4]),
     ):
-        assert hml("run", "lra", *options) == 0
-        assert asked[-1][0] == wanted, options
+        assert hml("run", "rotors", *options) == 0
+        assert wanted and asked[-1][0] == wanted, options
         first = capsys.readouterr().out.splitlines()[0]
-        assert first.startswith(f"lra, smoke profile: {len(wanted)} runs, ")
-    assert hml("run", "lra_listops") == 0 and asked[-1][0] == listops
-    assert hml("run", "lra", "--only", "task=listops,chess") == 2
-    assert hml("run", "lra", "--only", "task=bytes", "direction=causal") == 2
-    assert (
-        capsys.readouterr().err.splitlines()[0] == "hml: unknown task in --only 'chess'; known: bytes, listops"
-    )
+        assert first.startswith(f"rotors, smoke profile: {len(wanted)} runs, ")
+    assert hml("run", "rotors", "--only", "task=listops,chess") == 2
+    assert hml("run", "rotors", "--only", "task=copy", "max_depth=3") == 2
+    known = "copy, expressions, listops"
+    assert capsys.readouterr().err.startswith(f"hml: unknown task in --only 'chess'; known: {known}\n")
 
 
 def test_a_tracker_is_asked_for_by_name_and_refused_before_work(asked, monkeypatch, capsys):

@@ -166,7 +166,7 @@ RATES = [
     for study in studies()
     for profile, names in read_rates(folder_of(studies()[study].experiments[0].name)).items()
     for name in names
-    if name not in AWAITED  # tuned while the rest of their runs is being made
+    if name not in (*AWAITED, *ELSEWHERE)  # tuned while the rest of their runs is being made, or by others
 ]
 
 
@@ -198,14 +198,15 @@ def test_whose_later_seeds_run_at_one_rate_of_several_has_its_rates_written_down
 
 def test_tuning_writes_what_the_repository_has(tmp_path, monkeypatch):
     """And leaves other experiments and profiles as they are."""
-    kept = {"full": {"other": {"case": {"hml": 0.5}}}, "laptop": {"synthetic_recall": {"16": {"hml": 1.0}}}}
+    name = "synthetic_needle_text"
+    kept = {"full": {"other": {"case": {"hml": 0.5}}}, "laptop": {name: {"16": {"hml": 1.0}}}}
     monkeypatch.setattr("hmlcore.runner.tune.folder_of", lambda _: tmp_path)
     (tmp_path / "rates.json").write_text(json.dumps(kept))
-    written = tune(STORE, "laptop", "synthetic_recall")
+    written = tune(STORE, "laptop", name)
     assert written.path == tmp_path / "rates.json"
     # Of two rates the best is always at the edge; this grid goes no further.
-    assert len(written.edges) == 22 and all("its grid tries none beyond" in line for line in written.edges)
-    own = {"synthetic_recall": read_rates(folder_of("synthetic_recall"))["laptop"]["synthetic_recall"]}
+    assert len(written.edges) == 11 and all("its grid tries none beyond" in line for line in written.edges)
+    own = {name: read_rates(folder_of(name))["laptop"][name]}
     assert read_rates(tmp_path) == {"laptop": own, "full": kept["full"]}
 
 

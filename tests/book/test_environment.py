@@ -213,7 +213,7 @@ def converting(tmp_path):
 
 SHARED = (
     ".gitattributes", "tools/find-python", ".ci/run", "experiments/run_lra.sh", "Makefile", "constraints.txt",
-    "notebooks/w07_lra.ipynb", "src/hmlcore/studies/lra/rates.json", "results/laptop/lra_listops.parquet",
+    "notebooks/w07_lra.ipynb", "src/hmlcore/studies/lra/rates.json", "results/laptop/lra_text.parquet",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import pandas as pd
 import pytest
-from made_up_results import MIXERS, listops_run, loaded, provenance, recall_run, spec
+from made_up_results import MIXERS, loaded, provenance, recall_run, review_run, spec
 
 from hmlcore.figures.tables import models_table, render, unequal
 from hmlcore.results import Run, Store
@@ -85,9 +85,9 @@ def test_what_is_not_equal_is_said(change, remark):
 def test_directions_are_rows_of_their_own_and_tuned_apart(tmp_path):
     store = Store(tmp_path)
     for mixer, lr in itertools.product(("hml", "gru"), (0.001, 0.003)):
-        store.write(listops_run(mixer, 0, lr))
-        store.write(listops_run(mixer, 0, direction="bidirectional"))
-    table = models_table(loaded(store, "lra_listops"))
+        store.write(review_run(mixer, 0, lr))
+        store.write(review_run(mixer, 0, direction="bidirectional"))
+    table = models_table(loaded(store, "lra_text"))
     rows = [line.split(" & ") for line in table.latex.splitlines() if line.startswith(("HML", "GRU"))]
     assert [row[:3] for row in rows] == [
         ["HML", "64", "causal"],

@@ -40,17 +40,14 @@ def test_recall_takes_the_highest_accuracy_of_each_width(store):
     assert kept(tuned(loaded(store, "recall"))) == [("hml", 32, 0.01), ("hml", 64, 0.001)]
 
 
-def test_bytes_takes_the_lowest_bits_of_each_corpus(store):
-    for corpus, scores in (("stdlib", (2.0, 3.0)), ("pg19", (3.0, 2.0))):
+def test_text_takes_the_lowest_bits_of_each_task(store):
+    for task, scores in (("bytes", (2.0, 3.0)), ("byte pairs", (3.0, 2.0))):
         for lr, score in zip((0.001, 0.01), scores, strict=True):
             rows = [{"metric": "loss", "split": "train", "value": 1.0, "step": 1}]
-            rows += [{"metric": "bits_per_byte", "split": "validation", "value": score, "corpus": corpus}]
-            store.write(run(rows, experiment="bytes", lr=lr, train=[{"corpus": corpus}]))
-    found = tuned(loaded(store, "bytes"))
-    assert sorted((s["train"][0]["corpus"], s["lr"]) for s in found.specs()) == [
-        ("pg19", 0.01),
-        ("stdlib", 0.001),
-    ]
+            rows += [{"metric": "bits_per_token", "split": "validation", "value": score, "task": task}]
+            store.write(run(rows, experiment="pg19", lr=lr, task=task, variant="plain"))
+    found = tuned(loaded(store, "pg19"))
+    assert sorted((s["task"], s["lr"]) for s in found.specs()) == [("byte pairs", 0.01), ("bytes", 0.001)]
 
 
 def test_what_is_chosen_stays_chosen_and_parts_keep_the_criterion(store):

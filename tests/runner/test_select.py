@@ -10,7 +10,7 @@ from hmlcore.studies import protocol
 
 COPY = protocol("copy").grid("full")
 RECALL = protocol("recall").grid("laptop")
-BYTES = protocol("bytes").grid("laptop")
+BOOKS = protocol("pg19").grid("laptop")
 
 
 def test_without_conditions_it_is_the_grid():
@@ -25,7 +25,7 @@ def test_conditions_are_met_together_and_values_are_alternatives():
 
 def test_fields_of_model_and_task_count():
     assert {s["model"]["d_model"] for s in select(RECALL, {"d_model": ["32"]})} == {32}
-    assert {s["train"][0]["corpus"] for s in select(BYTES, {"corpus": ["stdlib"]})} == {"stdlib"}
+    assert {s["train"][0]["tokenizer"] for s in select(BOOKS, {"tokenizer": ["bytes"]})} == {"bytes"}
     assert select(COPY, {"payload": ["8"]}) == COPY
 
 
@@ -42,7 +42,7 @@ def test_fields_of_model_and_task_count():
             "field in --only 'width'; known: d_model, layers, lr, mixer, seed$",
         ),
         (COPY, {"corpus": ["stdlib"]}, None, "unknown field in --only 'corpus'; known: d_model, layers"),
-        (BYTES, {"x": ["1"]}, None, "known: corpus, d_model, layers, lr, mixer, seed$"),
+        (BOOKS, {"x": ["1"]}, None, "known: d_model, layers, lr, mixer, seed, task, variant$"),
         (COPY, {}, [0, 9], r"seed 9 is not in the grid; known: \[0, 1, 2, 3, 4\]"),
         (COPY, {"seed": ["0"]}, [1], r"seed 1 is not in the grid; known: \[0\]"),
         (COPY, {}, [], "no run of the grid matches"),

@@ -116,7 +116,7 @@ def test_runs_that_diverge_alike_agree():
 def test_values_are_told_apart_by_what_their_study_says():
     assert keys_of("copy") == ["spec_hash", "metric", "split", "payload", "delay", "length"]
     assert keys_of("speed") == ["spec_hash", "metric", "split", "length"]
-    assert keys_of("bytes")[3:] == ["corpus", "length", "context", "position"]
+    assert keys_of("rotor_counting")[3:] == ["task", "variant", "length", "group", "rotor"]
 
 
 def test_a_value_that_vanished_is_found(store):

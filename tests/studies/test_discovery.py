@@ -138,13 +138,13 @@ def test_unknown_experiments_are_refused_with_the_known_ones(tmp_path):
         print(error)"""
     printed = python(code, own).splitlines()
     assert len(printed) == 4 and len(set(printed)) == 1
-    assert printed[0].startswith("unknown experiment 'nothing'; known: bakeoff, bytes, copy, ")
-    assert {"openings", "recall", "synthetic_recall"} <= set(printed[0].partition("known: ")[2].split(", "))
+    assert printed[0].startswith("unknown experiment 'nothing'; known: bakeoff, ")
+    assert {"openings", "recall", "synthetic_gradient"} <= set(printed[0].partition("known: ")[2].split(", "))
 
 
 def test_what_is_no_experiment_study_or_family_is_refused_with_all_of_them(tmp_path):
     own = study(tmp_path, "chess", "openings")
     printed = python("studies.experiments_named('nothing')", own)
     known = printed.removeprefix("unknown experiment 'nothing'; known: ").split(", ")
-    assert {"openings", "chess", "lra", "synthetic", "controlled", "pg19"} <= set(known)
+    assert {"openings", "chess", "lra", "synthetic", "gradients", "pg19"} <= set(known)
     assert known == sorted(set(known))

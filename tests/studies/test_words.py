@@ -105,7 +105,7 @@ def test_the_way_back_is_as_long_as_the_grid_says(profile):
 
 
 def test_settings_of_another_profile_are_not_named():
-    for experiment, rule in (("synthetic_tasks", "delay_not_load"), ("physics", "a_long_way_back")):
+    for experiment, rule in (("synthetic_gradient", "twice_the_gradient"), ("physics", "a_long_way_back")):
         assert words(experiment, rule, "smoke") != words(experiment, rule, "laptop")
 
 

@@ -14,8 +14,8 @@ def test_every_mixer_and_every_damping_is_there(profile):
     assert found == {(mixer, mixer) for mixer in ALL_MIXERS} | {(variant, "hml") for variant in VARIANTS}
 
 
-def test_each_has_the_rate_that_the_controlled_tasks_chose_for_copy():
-    chosen = read_rates(folder_of("synthetic_tasks"))["laptop"]["synthetic_tasks"]["copy"]
+def test_each_has_the_rate_that_was_chosen_for_it_on_copy():
+    chosen = read_rates(folder_of("synthetic_gradient"))["laptop"]["synthetic_gradient"]["copy"]
     assert chosen.keys() == set(ALL_MIXERS)
     for spec in grid("laptop"):
         assert spec["lr"] == chosen[spec["mixer"]], spec["variant"]

@@ -36,7 +36,7 @@ def test_matrix_memories_hold_equally_many_floats(d_model, heads, comparison):
 @pytest.fixture
 def settings():
     """Of one case that trains in no time."""
-    case = protocol("synthetic_tasks").grid("smoke")[0]
+    case = protocol("synthetic_needle_text").grid("smoke")[0]
     return dict(
         train=case["train"], test=case["train"], seeds=2, headline_seeds=3, lrs=[1e-2], steps=2, batch_size=2,
         d_model=16, heads=2, layers=1, examples=2,
@@ -44,7 +44,7 @@ def settings():
 
 
 def test_seeds_are_outermost_and_the_headline_may_have_more(settings):
-    specs = comparison("synthetic_tasks", "smoke", {"a": settings, "b": settings}, {})
+    specs = comparison("synthetic_needle_text", "smoke", {"a": settings, "b": settings}, {})
     assert [s["seed"] for s in specs] == sorted(s["seed"] for s in specs)
     assert {s["mixer"] for s in specs if s["seed"] == 2} == set(HEADLINE)
     assert {(s["mixer"], s["task"]) for s in specs if s["seed"] == 1} == {
@@ -60,15 +60,15 @@ def test_only_runs_that_may_end_early_are_known_by_it(settings):
     with pytest.raises(HmlcoreError, match="solved_at must be above 0 and at most 1, got 99"):
         training_spec("copy", "smoke", "gru", **fields, solved_at=99)
     cases = {"a": settings, "b": settings | {"solved_at": 0.9}}
-    specs = comparison("synthetic_tasks", "smoke", cases, {})
+    specs = comparison("synthetic_needle_text", "smoke", cases, {})
     assert {(s["task"], s.get("solved_at", "absent")) for s in specs} == {("a", "absent"), ("b", 0.9)}
 
 
 def test_later_seeds_run_at_the_rate_that_tuning_chose(settings):
     """The largest before it has; and only at `laptop`: elsewhere all seeds run at all rates."""
-    lrs, rates = [1e-3, 1e-2], {"laptop": {"synthetic_tasks": {"a": {"gru": 1e-3}}}}
+    lrs, rates = [1e-3, 1e-2], {"laptop": {"synthetic_needle_text": {"a": {"gru": 1e-3}}}}
     for profile in ("laptop", "full"):
-        specs = comparison("synthetic_tasks", profile, {"a": settings | {"lrs": lrs}}, rates)
+        specs = comparison("synthetic_needle_text", profile, {"a": settings | {"lrs": lrs}}, rates)
         for mixer in ALL_MIXERS:
             tried = {
                 seed: [s["lr"] for s in specs if (s["mixer"], s["seed"]) == (mixer, seed)] for seed in (0, 1)

@@ -24,4 +24,4 @@ def test_hours_are_those_of_the_runs(tmp_path):
 
 def test_what_is_published_has_the_costs_of_every_experiment(exported):
     text = (exported / "tables" / "costs.html").read_text()
-    assert "synthetic_recall" in text and "rotor_counting" in text
+    assert "synthetic_gradient" in text and "rotor_counting" in text

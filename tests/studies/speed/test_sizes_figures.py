@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from made_up_results import ALL_MIXERS, TIMED, listops_run, loaded, speed_run, state_floats
+from made_up_results import ALL_MIXERS, TIMED, loaded, review_run, speed_run, state_floats
 
 from hmlcore.errors import HmlcoreError
 from hmlcore.figures.style import mixer_style
@@ -34,9 +34,9 @@ def test_memory_table_says_what_grows(made_up_store):
     assert "laptop profile · CPU · 1 seed" in table.html and "Parameters" not in table.html
 
 
-def test_memory_table_of_listops_is_causal_and_leaves_training_rows_out(made_up_store):
-    table = memory_table(loaded(made_up_store, "lra_listops"))
-    assert "state at 32" in table.html and "state at 512" in table.html
+def test_memory_table_of_reviews_is_causal_and_leaves_training_rows_out(made_up_store):
+    table = memory_table(loaded(made_up_store, "lra_text"))
+    assert "state at 128" in table.html and "state at 512" in table.html
 
 
 def test_a_length_that_was_not_run_is_empty(tmp_path):
@@ -54,8 +54,8 @@ def test_several_widths_or_no_length_are_refused(tmp_path, made_up_store):
     frames = []
     for d_model in (32, 64):
         store = Store(tmp_path / str(d_model))
-        store.write(listops_run("gru", 0, d_model=d_model))
-        frames.append(loaded(store, "lra_listops").frame)
+        store.write(review_run("gru", 0, d_model=d_model))
+        frames.append(loaded(store, "lra_text").frame)
     with pytest.raises(HmlcoreError, match=r"several widths \[32, 64\]"):
         memory_table(ResultSet(pd.concat(frames)))
     with pytest.raises(HmlcoreError, match="lack the column 'length'"):

@@ -5,7 +5,7 @@ HML's gradient at the longest lag should be at least twice that of every baselin
 a legible memory (`claims`). Each can be refuted by a number stored here.
 
 Every mixer, and HML undamped, damped and with damping that tokens choose, in one layer, before and after
-training on copy at the rate that copy chose among the controlled tasks (HML's for its variants).
+training on copy at the rate that validation chose for it on copy (HML's for its variants).
 """
 
 from hmlcore.studies.kit.study import ALL_MIXERS, Experiment, Study

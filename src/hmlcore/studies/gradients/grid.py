@@ -67,12 +67,12 @@ def grid(profile: str) -> list[dict]:
     ]
     contestants = [(mixer, mixer, None) for mixer in ALL_MIXERS]
     contestants += [("hml", name, own) for name, own in VARIANTS.items()]
-    # Nothing is tuned here: every mixer has the rate that the controlled tasks chose for copy.
-    rates = read_rates(Path(__file__).parents[1] / "controlled")
+    # Nothing is tuned here: every mixer has the rate that validation chose for it on copy, of these two.
+    rates = read_rates(Path(__file__).parent)
     return [
         case_spec(
             "synthetic_gradient", profile, "copy", s, mixer, seed,
-            chosen_rate(rates, "laptop", "synthetic_tasks", "copy", mixer, [3e-3, 1e-2]), variant=variant,
+            chosen_rate(rates, "laptop", "synthetic_gradient", "copy", mixer, [3e-3, 1e-2]), variant=variant,
             examine=examine,
             mixer_args=None if own is None else _at_equal_state(s["d_model"], s["heads"], own),
         )
