@@ -356,11 +356,11 @@ def test_the_terminal_follows_runs_in_any_process(jobs, own_folders, capfd):
 
 def test_a_grid_that_fails_is_one_line_an_error_and_exit_code_1(own_folders, capsys, monkeypatch):
     monkeypatch.setenv("HMLCORE_DATA", str(own_folders / "nothing"))
-    assert hml("run", "bytes", "--profile", "laptop", "--only", "corpus=pg19", "--jobs", "1") == 1
+    assert hml("run", "pg19", "--profile", "laptop", "--only", "mixer=gru", "--jobs", "1") == 1
     out, err = capsys.readouterr()
-    runs = sum(s["train"][0]["corpus"] == "pg19" for s in protocol("bytes").grid("laptop"))
+    runs = sum(s["mixer"] == "gru" for s in protocol("pg19").grid("laptop"))
     assert out.splitlines()[-1] == f"0 made, 0 already stored, {runs} failed"
-    assert re.fullmatch(rf"hml: {runs} runs failed \(bytes hml .* first\): HMLCORE_DATA=.* lacks .*\n", err)
+    assert re.fullmatch(rf"hml: {runs} runs failed \(pg19 gru .* first\): HMLCORE_DATA=.* lacks .*\n", err)
 
 
 def test_a_budget_that_ends_says_how_to_go_on(capsys):
