@@ -8,7 +8,6 @@ from scipy import stats
 from hmlcore.errors import HmlcoreError
 from hmlcore.results.statistics import (
     Estimate,
-    interval_note,
     paired_difference,
     seed_interval,
     wilson_interval,
@@ -95,11 +94,6 @@ def test_pairing_removes_what_the_seed_does():
 def test_bad_input(call, message):
     with pytest.raises(HmlcoreError, match=message):
         call()
-
-
-def test_note_says_which_rule_applied():
-    assert interval_note(3) == "each dot a seed (3), line their mean, no interval below 5"
-    assert interval_note(5) == "each dot a seed (5), line their mean, bar its 95 % t-interval"
 
 
 @pytest.mark.parametrize(

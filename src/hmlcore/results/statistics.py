@@ -120,12 +120,6 @@ def paired_difference(
     return PairedDifference(tuple(seeds), differences, seed_interval(differences, confidence))
 
 
-def interval_note(n: int) -> str:
-    """What a caption says about its seeds, e.g. ``each dot a seed (3), line their mean, no interval``."""
-    seeds = f"each dot a seed ({n}), line their mean"
-    return f"{seeds}, bar its 95 % t-interval" if n >= MIN_SEEDS else f"{seeds}, no interval below {MIN_SEEDS}"
-
-
 def _check_confidence(confidence: float) -> None:
     check_number("confidence", confidence, 0, 1)
     require(0 < confidence < 1, f"confidence must be between 0 and 1, both excluded, got {confidence}")
