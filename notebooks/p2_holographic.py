@@ -20,7 +20,7 @@
 # 1. *What random pairs leave in a sum is known beforehand.* Recall follows the law of capacity, whatever the binding ({numref}`fig-capacity_over_law`); it is a law of numbers a pair, and nothing infinite is in it.
 # 2. *Slots at equal bytes buy no room.* They are cheaper to write, and hold as much or less ({numref}`fig-capacity-of-slots`).
 # 3. *Bits are cheap.* A sum of many things is noise anyway, and loses little when it is stored coarsely; the table below says how little.
-# 4. *Pairs are learned soon, and nothing is taken back.* Keys made of contents by a fixed map recall pairs in steps in which memories that learn their keys have hardly begun; the last of several values, and a needle, the layer does not find in them.
+# 4. *Pairs are learned soon, and nothing is taken back.* Keys made of contents by a fixed map recall pairs in steps in which memories that learn their keys have hardly begun; the last of several values the layer does not find in them, and a needle in few seeds.
 #
 # ```{hml-figure} capacity_over_law
 # ```
@@ -187,7 +187,7 @@ answer_chances(slots)
 # %% [markdown]
 # ## What it learns
 #
-# The layer against attention, gated DeltaNet in the layout that matches it, the Hamiltonian memory and Mamba-2, at equal parameters and, where it can be set, equal floats of state; each at the learning rate that validation chose for it in each task, with seeds that no choice has seen.
+# The layer against attention, gated DeltaNet in the layout that matches it, the Hamiltonian memory as an oscillator with rotors, and Mamba-2, at equal parameters and, where it can be set, equal floats of state; each at the learning rate that validation chose for it in each task, with seeds that no choice has seen.
 #
 # ```{hml-table} holographic_tasks
 # :awaited:
@@ -196,7 +196,7 @@ answer_chances(slots)
 # A content that comes again has its old key before anything is trained, for one fixed map makes keys of contents.
 # What is left to learn is that the value stands one token behind, and so recall comes early, copying too.
 # A value that is written again is added to the old one.
-# Asked for the last of several the layer stays near chance, and so does the Hamiltonian memory; Mamba-2 and the gated delta rule, which takes back what it wrote, are beginning to do better, and attention alone answers.
+# Asked for the last of several the layer stays near chance, and so does the Hamiltonian memory, although it corrects what it wrote; Mamba-2 and the gated delta rule are beginning to do better, and attention alone answers.
 # The needle is found in few of its seeds.
 #
 # So few steps tell what is learned soon and not what can be held.

@@ -16,13 +16,13 @@
 #
 # Three findings, before all else.
 #
-# 1. *One choice beats chance, and it is not surprise.* Written by how rare a word is, slots find far more rare words again than as many tokens written at random; written by how much a word surprises the model, they find fewer. Over half a million tokens it is the same, and there leaving out what the memory holds already helps as well, though by less. The frontiers below have all gates.
-# 2. *Slots answer where no other memory here does, and far less than was promised.* With everything written they find facts that the window alone, two memories of matrices and two of tokens do not find after as few steps; of the source's targets at half a million tokens none is met.
+# 1. *One choice beats chance, and it is not surprise.* Written by how rare a word is, slots find far more rare words again than as many tokens written at random; written by how much a word surprises the model, they find fewer. Over half a million tokens it is the same; there leaving out what the memory holds already helps as well, over all kinds of facts and by less, because it finds common words and not rare ones. The frontiers below have all gates.
+# 2. *Slots answer where no other memory here does, and far less than was promised.* With everything written they find facts that the window alone, two memories of matrices and two of tokens do not find after as few steps; of the source's targets of recall at half a million tokens none is met.
 # 3. *How long a slot lasts is a law.* Which slot is driven out decides between a slow fading and a step, and how many cues collide follows from Poisson's law ({numref}`fig-sparse-laws`).
 #
 # Recall is asked honestly: the answer is never among what it is asked with.
 # The metric of the source, which presents it, says far more of the same memories; it is reported beside.
-# All gates write into the memory of the same weights, random writing and an oracle among them.
+# All gates but the learned one write into the memory of the same weights, random writing and an oracle among them.
 # Every figure and number is read from the results store; what is not measured yet says so in its place.
 
 # %% tags=["parameters"]
@@ -185,7 +185,7 @@ render(found.map("{:.3f}".format).rename_axis("control").reset_index(), note="of
 #
 # Who was trained for so few steps may not have learned to use what it holds: a rival at chance has perhaps only not begun.
 #
-# A Memorizing Transformer {cite:p}`wu2022memorizing` attends to the nearest of many past keys, a Recurrent Memory Transformer {cite:p}`bulatov2022recurrent` hands a few tokens of memory from segment to segment, gated DeltaNet and the Hamiltonian layer keep matrices.
+# A Memorizing Transformer {cite:p}`wu2022memorizing` attends to the nearest of many past keys, a Recurrent Memory Transformer {cite:p}`bulatov2022recurrent` hands a few tokens of memory from segment to segment, gated DeltaNet and the Hamiltonian layer, here an oscillator with rotors, keep matrices.
 # All have equal parameters, and all but the second equal bytes of state: its tokens are read in full by every segment, so that they have to be few.
 #
 # ```{hml-figure} sparse_rivals

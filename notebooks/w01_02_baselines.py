@@ -10,16 +10,17 @@
 # # What the Baselines Remember
 #
 # A comparison is worth what its weakest baseline is worth.
-# This chapter introduces the ten mixers that every later chapter measures the Hamiltonian memory against: what each keeps of the past, in one equation and one picture, and what that costs in bytes, in operations and in time.
+# This chapter introduces the ten mixers that later chapters measure the Hamiltonian memory against, all of them or some: what each keeps of the past, in one equation and one picture, and what that costs in bytes, in operations and in time.
 # Each was written for this book from its paper and is tested against an implementation by other hands, where there is one, with copied weights and equal gradients.
 #
 # Three findings, before all else.
 #
-# 1. *A state of fixed size pays from some length on, and not before.* Beyond it the Hamiltonian memory trains faster than attention on this machine, below it slower ({numref}`fig-speed-train`).
-# 2. *How the backbone starts is an experiment of its own.* Width of the embedding and norm of what is read were chosen for all memories at once, and all of them now leave the plateau of token frequencies early.
+# 1. *From which length on a state of fixed size pays depends on the memory.* The Hamiltonian memory, here the leapfrog, trains faster than attention from some length on and slower below it; some memories are faster at every length that was timed, and one at none ({numref}`fig-speed-train`).
+# 2. *How the backbone starts is an experiment of its own.* Width of the embedding and norm of what is read were chosen by one rule for memories of seven kinds; that all of them leave the plateau of token frequencies as early as the rule wants, no start brings about.
 # 3. *Small models follow cues, not the nesting.* On ListOps nobody keeps far beyond the training what the outermost operator does not give away.
 #
 # All of them stand in the same backbone and answer the same question: given the state $s_{t-1}$ and the token $x_t$, what is $s_t$, and what is read from it?
+# Equations keep the letters of their papers, some of which {doc}`../notation` uses otherwise: $q_t$ is $r_t$ there, $h_t$ is a state, $\gamma$ a decay, $\mu_t$ and $\eta_t$ are gates.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -48,7 +49,7 @@ plotly.io.renderers.default = "plotly_mimetype"
 # **Attention** {cite:p}`vaswani2017attention` appends every key and value, rotated by its position {cite:p}`su2024roformer`, and reads by comparing a query with all of them:
 #
 # $$
-# s_t = (s_{t-1}, k_t, v_t), \qquad o_t = \sum_{i \le t} \frac{e^{q_t^\top k_i / \sqrt d}}{\sum_{j \le t} e^{q_t^\top k_j / \sqrt d}}\, v_i .
+# s_t = (s_{t-1}, k_t, v_t), \qquad o_t = \sum_{i \le t} \frac{e^{q_t^\top k_i / \sqrt N}}{\sum_{j \le t} e^{q_t^\top k_j / \sqrt N}}\, v_i .
 # $$ (eq-base-attention)
 #
 # Nothing is lost, and nothing is summarised: the state grows by $2d$ numbers a token.
@@ -110,7 +111,7 @@ plotly.io.renderers.default = "plotly_mimetype"
 # %% [markdown]
 # ## Keep oscillations: LinOSS
 #
-# **LinOSS** {cite:p}`rusch2025oscillatory,boyer2025learning` drives a bank of oscillators that know nothing of one another and whose frequencies $A$ and damping $G$ are learned but do not depend on the token:
+# **LinOSS** {cite:p}`rusch2025oscillatory,boyer2025learning` drives a bank of oscillators that know nothing of one another and whose stiffness $A$, the square of a frequency, and damping $G$ are learned but do not depend on the token:
 #
 # $$
 # \ddot y = -A y - G \dot y + B u .
@@ -189,8 +190,8 @@ state_size_figure(timings)
 # ## The ground under a comparison
 #
 # Before memories are compared, all of them need a start from which they can learn: how wide the embedding begins, and whether a gated memory gives every read unit size (*head*), leaves small reads small (*soft*), or leaves all as they are (*none*).
-# Every pair of these was tried with all memories at once, trained by Muon, on recall and on books, and judged on validation data by a rule that was fixed before; when two pairs turned out equal it was completed: the one that changes less.
-# The first row of the table is what it takes; the last column is the training step at which the last memory did better than a code that knows only how frequent tokens are, which the rule wants within twenty.
+# Every pair of these was tried with seven kinds of memory at once (not with the classical units, LinOSS and momentum DeltaNet), trained by Muon, on recall and on books, and judged on validation data by a rule that was fixed before; when two pairs turned out equal it was completed: the one that changes less.
+# The first row of the table is what it takes; the last column is the training step at which the last memory did better than a code that knows only how frequent tokens are, which the rule wants within twenty, and which no start brings about.
 # The second bake-off, copy and recall of {doc}`w03_04_hml`, counting in {doc}`w05_06_synthetic` and the comparison of {doc}`../results_at_a_glance` stand on the first row; the lists below and what else is marked so were made before, with AdamW and a norm a head.
 
 # %% tags=["hide-input"]
@@ -293,5 +294,5 @@ render(verdicts(listops, timings), note=listops.stamp())
 # What these measurements do not say:
 #
 # - The models are small, the expressions short and the training brief: the laptop profile orders mechanisms, it does not reproduce published scores, which belong to longer expressions, larger models and days of training.
-# - Parameters are equal, tuning is a choice between few learning rates, and bidirectional models had a single one; the matrix memories hold equal state, while attention, Hyena, the classical units and the oscillators do not.
+# - Parameters are equal, tuning is a choice between few learning rates, and bidirectional models had a single one; the matrix memories hold equal state, while attention, Hyena, the classical units, Mamba and LinOSS do not.
 # - On a processor, a timing compares implementations in one framework: units with a fused kernel there (the LSTM) look better, and those whose published speed comes from a GPU kernel look worse, than they would elsewhere.

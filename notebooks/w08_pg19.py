@@ -13,7 +13,7 @@
 # This chapter trains every mixer on the same short windows of books and then lets it read on, many times further than it was ever trained, with nothing but its state to carry what it has read.
 # Two questions are kept apart: how well a memory models text, and what a *longer* memory of the text is worth.
 #
-# What is claimed was written down, with the rule that decides it, before any of these models was trained.
+# What is claimed was written down with the rule that decides it; as they read today the rules are younger than the runs, which the last section marks.
 # The models are weak: at the laptop profile about a million parameters that have read a few megabytes of text, where published ones read gigabytes.
 # What is compared here is memories at the very beginning of learning.
 #
@@ -21,7 +21,7 @@
 #
 # 1. *A cache misleads beyond its training, a state does not.* Attention predicts books worse the further it reads beyond the context that it was trained on; of the bounded memories only LinOSS does ({numref}`fig-pg19-by-context`).
 # 2. *A state beats a window of the same bytes.* The Hamiltonian memory predicts every book better than attention that sees as many bytes of the last tokens, and as well as gated DeltaNet.
-# 3. *A longer memory is not yet worth anything.* All the text before a word predicts it no better than what fits into the context of training, for models as small as these.
+# 3. *A longer memory shows no gain yet.* Whether all the text before a word predicts it better than what fits into the context of training is undecided for the Hamiltonian memory: on these few books the two can hardly be told apart.
 #
 # ```{admonition} Made before the fair start
 # :class: warning
@@ -71,8 +71,8 @@ plotly.io.renderers.default = "plotly_mimetype"
 #
 # A score "at context $c$" needs care: in windows of $c$ tokens cut side by side, the first token of each has nothing before it and the last has $c - 1$ tokens, so a longer context looks better simply because fewer tokens stand near a cut.
 # Here windows overlap.
-# A window of $c$ tokens starts every $c/2$ tokens, each with an empty memory; the first scores all its tokens, every other one its last half only.
-# So every token is scored exactly once, all of them at every context, and beyond the first window each has between $c/2$ and $c$ tokens in view, itself included.
+# A window of $c$ tokens starts every $c/2$ tokens, each with an empty memory; the first scores all its tokens, each later one its last half only.
+# So every token but the first of a text is scored exactly once, all of them at every context, and beyond the first window each has more than $c/2$ and at most $c$ tokens before it in view.
 #
 # In plain torch:
 
@@ -115,6 +115,7 @@ assert 7.5 < paid.sum() / math.log(2) / len(paid) < 8.5
 # PG-19 {cite:p}`rae2020compressive` is a collection of books from Project Gutenberg.
 # Training and test books here are a subset of it, tests read the beginnings of a few books, and the tokenizer is our own: no number in this chapter compares with a published perplexity on PG-19.
 #
+# HML is the oscillator here, which the first bake-off of {doc}`w03_04_hml` chose.
 # All mixers have the same number of parameters, see the same windows in the same order, and tried the same two learning rates, of which validation chose one; these trials were shorter than the training they chose for.
 # The matrix memories have the same floats of state, and *window attention* keeps keys and values of just as many: it forgets everything at a fixed distance and nothing before, so a memory that does not beat it has not earned its recurrence.
 # What a short convolution keeps comes on top for each, which is why bytes of state in the table of costs differ somewhat; of the matrix memories HML has the most.
@@ -132,7 +133,7 @@ books = results_of("pg19", profile, run_missing)
 # ## Further than training
 #
 # Left, models that were trained on random windows: each began with an empty memory.
-# Right, the same with *truncated backpropagation*: every window goes on where the one before it ended, in the same book, and begins with the state that was reached there; gradients stop at the window's beginning, the state does not, and a new book empties it.
+# Right, HML and gated DeltaNet with *truncated backpropagation*: every window goes on where the one before it ended, in the same book, and begins with the state that was reached there; gradients stop at the window's beginning, the state does not, and a new book empties it.
 # Only then has a memory ever met in training the states that it will have after many pages.
 
 # %% tags=["hide-input"] figure="pg19_by_context"
