@@ -18,8 +18,8 @@ from hmlcore.studies import experiments
 from hmlcore.studies.export import claims, export_all
 from hmlcore.studies.fair import RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS
+from hmlcore.studies.fair.families import FAMILIES, FAMILY
 from hmlcore.studies.fair.figures import fair_verdicts
-from hmlcore.studies.kit.scores import FAMILIES, FAMILY
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("hmlbook", "hmlpaper", "hmllaunch")

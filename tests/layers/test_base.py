@@ -398,3 +398,9 @@ def test_vectors_are_normalised_by_what_knows_fp16():
     files = [path for part in ("layers", "models") for path in sorted((package / part).rglob("*.py"))]
     assert len(files) > 40
     assert [path.name for path in files if "F.normalize(" in path.read_text("utf-8")] == []
+
+
+def test_a_convolution_of_one_tap_is_none_at_the_start():
+    layer = MIXERS["retnet"](16, num_heads=2, conv_size=1)
+    assert torch.equal(layer.conv, torch.ones_like(layer.conv))
+    assert MIXERS["retnet"](16, num_heads=2).conv.abs().max() <= 0.5

@@ -13,7 +13,7 @@ from hmlcore.paper.criteria import LONG, MET, NOT_MET, PARTS, WAITS, criteria, i
 from hmlcore.paper.submission import BY_HAND, BY_PEOPLE, DONE, TO_DO, steps
 from hmlcore.results import Store
 from hmlcore.studies.fair import ROWS
-from hmlcore.studies.kit.scores import FAMILIES, FAMILY
+from hmlcore.studies.fair.families import FAMILIES, FAMILY
 
 PLOT, DRAFT, REPOSITORY = range(3)
 

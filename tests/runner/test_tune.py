@@ -13,7 +13,7 @@ from hmlcore.results import Run, Store
 from hmlcore.runner import tune as tuning
 from hmlcore.studies import get_experiment
 from hmlcore.studies.kit.study import field_values
-from hmlcore.studies.kit.tuning import Tuned, rates_to_try, read_tuned
+from hmlcore.studies.kit.tuning import Tuned, as_stored, rates_to_try, read_tuned
 
 
 def scored(lr, seed, value, mixer="hml", **changes):
@@ -95,14 +95,15 @@ def test_a_rate_inside_is_written_without_a_word(store, capsys):
 
 
 @pytest.mark.parametrize(("value", "width"), [(0.4, "64"), (0.7, "32")])
-def test_of_configurations_the_best_alone_is_kept(store, monkeypatch, value, width):
+def test_of_configurations_the_others_say_that_they_are_not_the_best(store, monkeypatch, value, width):
     chosen = replace(get_experiment("recall"), among="d_model")
     monkeypatch.setattr(tuning, "get_experiment", lambda name: chosen)
     for lr in (3e-3, 1e-2):
         store.write(scored(lr, 0, value, d_model=32))
-    assert {case: list(mixers) for case, mixers in tuning.tuned_rates(store, "laptop", "recall").items()} == {
-        width: ["hml"]
-    }
+    rates = tuning.tuned_rates(store, "laptop", "recall")
+    assert {case: mixers["hml"].best for case, mixers in rates.items()} == {x: x == width for x in ("32", "64")}
+    found = {case: as_stored(mixers["hml"]) for case, mixers in rates.items()}
+    assert [case for case, stored in found.items() if stored.get("best", True)] == [width]
 
 
 def test_a_grid_that_no_seed_has_finished_is_refused(store):

@@ -1,7 +1,7 @@
 """Marks that several figures share: seeds as dots with their mean, panels, axes that double."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -182,16 +182,19 @@ def add_keys(fig: go.Figure, mixers: Iterable[str]) -> int:
     return len(mixers)
 
 
-def add_chance(fig: go.Figure, x: Iterable[float], level: float, where: dict) -> None:
-    """A dashed grey line at the accuracy of a guess."""
-    ends = [float(min(x)), float(max(x))]
-    line = {"color": GREY, "dash": "dash", "width": 1.5}
-    text = f"chance: {level:.3g}<extra></extra>"
-    y = rounded([level, level])
-    fig.add_trace(
-        go.Scatter(x=ends, y=y, mode="lines", line=line, hovertemplate=text, showlegend=False, meta="chance"),
-        **where,
-    )
+def add_chance(
+    fig: go.Figure, x: Iterable[float], level: float | Callable[[float], float], where: dict
+) -> None:
+    """A dashed grey line at the accuracy of a guess: one number, or what `level` says of each x."""
+    at = sorted({float(each) for each in x})
+    if callable(level):
+        y, text = [level(each) for each in at], "chance: %{y:.3g}<extra></extra>"
+    else:
+        at, y, text = [at[0], at[-1]], [level, level], f"chance: {level:.3g}<extra></extra>"
+    fig.add_scatter(
+        x=at, y=rounded(y), mode="lines", line={"color": GREY, "dash": "dash", "width": 1.5}, meta="chance",
+        hovertemplate=text, showlegend=False, **where,
+    )  # fmt: skip
 
 
 def accuracy_axis(fig: go.Figure) -> None:

@@ -168,8 +168,11 @@ def split_heads(d_model: int, num_heads: int) -> int:
 
 
 def conv_weight(channels: int, size: int) -> nn.Parameter:
-    """A short convolution's weight [channels, size], uniform within ±1/√size as nn.Conv1d starts."""
+    """A short convolution's weight [channels, size], uniform within ±1/√size as nn.Conv1d starts; of one tap,
+    which is no convolution, 1."""
     size = check_int("conv_size", size)
+    if size == 1:
+        return nn.Parameter(torch.ones(channels, 1))
     return uniform(channels, size, fan_in=size)
 
 

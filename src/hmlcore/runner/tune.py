@@ -25,7 +25,7 @@ class Written(NamedTuple):
 def tuned_rates(store: Store, profile: str, name: str) -> Rates:
     """The learning rate of each mixer in each case where several were tried, by the mean of the validation
     criterion over all seeds that tried every one of them; of the configurations among which the experiment
-    chooses, the best one alone.
+    chooses, all but the best say that they are not.
 
     Raises: HmlcoreError where the experiment chooses no rate, nothing is stored, or no seed tried all rates.
     """
@@ -43,9 +43,11 @@ def tuned_rates(store: Store, profile: str, name: str) -> Rates:
         if len(by_rate) > 1:
             seeds = sorted(int(seed) for seed in set.intersection(*by_rate))
             found[key] = Tuned(chosen[key], tuple(map(float, by_rate.index)), tuple(seeds))
+    first = set(_best_of(found, best, experiment) if experiment.among else found)
     rates: Rates = {}
-    for *case, mixer in _best_of(found, best, experiment) if experiment.among else found:
-        rates.setdefault(", ".join(map(str, case)), {})[mixer] = found[(*case, mixer)]
+    for (*case, mixer), tuned in found.items():
+        own = tuned._replace(best=(*case, mixer) in first)
+        rates.setdefault(", ".join(map(str, case)), {})[mixer] = own
     return rates
 
 

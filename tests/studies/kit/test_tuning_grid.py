@@ -79,13 +79,27 @@ def written(folder, found):
 def test_plain_rates_are_read_beside_those_that_say_what_was_tried(tmp_path):
     assert read_tuned(tmp_path) == read_rates(tmp_path) == {}
     found = Tuned(1e-2, (3e-3, 1e-2), (0, 1))
-    assert json.loads(json.dumps(as_stored(found))) == {"lr": 1e-2, "tried": [3e-3, 1e-2], "seeds": [0, 1]}
+    plain = {"lr": 1e-2, "tried": [3e-3, 1e-2], "seeds": [0, 1]}
+    assert json.loads(json.dumps(as_stored(found))) == plain
+    assert as_stored(found._replace(best=False)) == plain | {"best": False}
     written(tmp_path, {"laptop": {"e": {"a, b": {"hml": as_stored(found), "gru": 3e-3}}}})
     assert read_tuned(tmp_path) == {"laptop": {"e": {"a, b": {"hml": found, "gru": Tuned(3e-3)}}}}
     assert read_rates(tmp_path) == {"laptop": {"e": {"a, b": {"hml": 1e-2, "gru": 3e-3}}}}
+    written(tmp_path, {"laptop": {"e": {"a": {"hml": plain | {"best": False}}}}})
+    assert read_tuned(tmp_path)["laptop"]["e"]["a"]["hml"] == found._replace(best=False)
 
 
-@pytest.mark.parametrize("found", [[], {"laptop": 1}, {"laptop": {"e": {"a": {"hml": "fast"}}}}, "no JSON"])
+_NEITHER = {"lr": 1e-2, "tried": [1e-2], "seeds": [0], "best": "yes"}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [], {"laptop": 1}, {"laptop": {"e": {"a": {"hml": "fast"}}}},
+        {"laptop": {"e": {"a": {"hml": _NEITHER}}}},
+        "no JSON",
+    ],
+)  # fmt: skip
 def test_a_file_that_holds_no_rates_is_refused_by_name(tmp_path, found):
     written(tmp_path, found)
     if found == "no JSON":

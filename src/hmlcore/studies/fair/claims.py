@@ -9,6 +9,7 @@ import pandas as pd
 
 from hmlcore.results import ResultSet
 from hmlcore.studies.fair import GROWING, OPTIONS, OWN, RIVALS
+from hmlcore.studies.fair.families import FAMILIES
 from hmlcore.studies.fair.scoreboard import (
     BETTER,
     MARGIN,
@@ -19,7 +20,6 @@ from hmlcore.studies.fair.scoreboard import (
     scoreboard,
 )
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED, Claim, Effect, Verdict
-from hmlcore.studies.kit.scores import FAMILIES
 
 BOUNDED = tuple(row for row in RIVALS if row not in (*GROWING, *OPTIONS))
 
@@ -58,13 +58,15 @@ def option_pays(row: str) -> Callable[[ResultSet], Verdict]:
     def rule(results: ResultSet) -> Verdict:
         """HML with an option against HML, family by family, by the scoreboard's verdicts of HML.
 
-        Confirmed: HML is worse in one family or more, and better in none. Refuted: it is worse in none.
+        Confirmed: HML is worse in one family or more, and better in none. Refuted: it is worse in none, and
+        better or not worse in one or more. Else undecided.
         """
         table = scoreboard(results)
         lines = table[table["rival"] == row]
         verdicts, evidence = list(lines["verdict"]), _evidence(lines, "family")
         if WORSE not in verdicts:
-            return (UNDECIDED if set(verdicts) == {NOT_MEASURED} else REFUTED), f"HML: {evidence}"
+            decided = {BETTER, NOT_WORSE} & set(verdicts)
+            return (REFUTED if decided else UNDECIDED), f"HML: {evidence}"
         return (CONFIRMED if BETTER not in verdicts else UNDECIDED), f"HML: {evidence}"
 
     rule.__name__ = f"{row.partition('(')[2].rstrip(')')}_pays"
@@ -76,7 +78,7 @@ _WORDS = {
     "copy": "copies a message through a silence",
     "recall": "recalls values by their keys",
     "needle": "finds a needle",
-    "sums": "carries sums and recurrences along",
+    "sums": "carries sums along",
     "expressions": "evaluates nested expressions",
     "books": "predicts the bytes of books",
 }

@@ -9,8 +9,10 @@ from hmlcore.figures.style import GREY, MixerStyle, mixer_style, rounded, stamp
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import seed_interval
 from hmlcore.studies.fair import ROWS
+from hmlcore.studies.fair.families import FAMILY
 from hmlcore.studies.fair.gate import CHANCE, check_whole, reached, scores_by_condition
 from hmlcore.studies.kit.figure import CROWD, SEEDS, Figure
+from hmlcore.studies.kit.scores import CONDITIONS
 
 _OVER = {
     "copy": ("delay", "silence, tokens"),
@@ -18,7 +20,6 @@ _OVER = {
     "needle": ("length", "length, tokens"),
     "parity": ("length", "length, symbols"),
     "sums modulo 5": ("length", "length, symbols"),
-    "recurrences": ("length", "length, symbols"),
 }
 """Case → the column that it is drawn over, and what its axis says."""
 _OWN_MARKS = {
@@ -44,8 +45,8 @@ def fair_kept(results: ResultSet) -> go.Figure:
 
 
 def fair_carried(results: ResultSet) -> go.Figure:
-    """What has to be carried along: sums modulo 2 and 5, and recurrences; rotors as they are snapped."""
-    return _by_condition(results, ("parity", "sums modulo 5", "recurrences"))
+    """What has to be carried along: sums modulo 2 and 5; rotors as they are snapped."""
+    return _by_condition(results, ("parity", "sums modulo 5"))
 
 
 def _by_condition(results: ResultSet, cases: tuple[str, ...]) -> go.Figure:
@@ -62,7 +63,7 @@ def _by_condition(results: ResultSet, cases: tuple[str, ...]) -> go.Figure:
                 add_seeds(fig, own, x, what="accuracy", binomial=True, style=row_style(row), where=where)
         if len(here):
             fig.update_xaxes(**doubling_axis(here[x]), title_text=title, **where)
-            add_chance(fig, here[x], CHANCE[case], where)
+            add_chance(fig, here[x], CHANCE.get(case, _one_in), where)
             add_limit(fig, float(here.loc[here["within"], x].max()), (0, 1), "the longest of training", where)
     accuracy_axis(fig)
     return crowded(stamp(fig, results, rows["n"]))
@@ -80,11 +81,16 @@ def fair_books(results: ResultSet) -> go.Figure:
     return _row_by_row(results, "bytes", "bits a byte", floor, "5-gram model")
 
 
+def _one_in(pairs: float) -> float:
+    """A guess among the values of a sequence of recall."""
+    return 1 / pairs
+
+
 def _row_by_row(results: ResultSet, case: str, what: str, level: float, name: str) -> go.Figure:
     """A line a row, the best on top: seeds as dots, their mean with its interval; a level to compare with."""
     rows = _scores(results)
     rows = rows[rows["task"] == case]
-    rows = rows.assign(value=rows["value"].abs())
+    rows = rows.assign(value=rows["value"].abs()).dropna(subset="value")
     order = list(rows.groupby("variant")["value"].mean().sort_values(ascending=case != "bytes").index)
     fig, (where,) = panels([""], what, "", height=40 + 26 * len(order), legend=False)
     for row in order:
@@ -118,17 +124,20 @@ def _row_by_row(results: ResultSet, case: str, what: str, level: float, name: st
 
 
 def _scores(results: ResultSet) -> pd.DataFrame:
-    """The test's scores by condition, with what a hover tells of a run; a diverged run scores 0.
+    """The test's scores by condition, with what a hover tells of a run; a diverged run scores 0,
+    and is not drawn among bits.
 
     Raises: HmlcoreError naming the cases that are not there yet.
     """
     check_whole(results)
     scores = scores_by_condition(results).rename(columns={"score": "value"})
     runs = results.runs()[["mixer", "lr", "d_model", "state_bytes"]]
-    counts = results.metric("score", split="test").groupby("spec_hash")["n"].max()
-    scores = scores.assign(n=scores["spec_hash"].map(counts))
+    here = ["spec_hash", *(c for c in CONDITIONS if c in scores)]
+    counts = results.metric("score", split="test").reindex(columns=[*here, "n"])
+    scores = scores.merge(counts, how="left", on=here)
     scores = scores.merge(runs, left_on="spec_hash", right_index=True)
-    return scores.replace({"value": {float("-inf"): 0.0}})
+    lost = scores["task"].map(lambda case: float("nan") if FAMILY[case] == "books" else 0.0)
+    return scores.assign(value=scores["value"].where(scores["value"] != float("-inf"), lost))
 
 
 FIGURES = {

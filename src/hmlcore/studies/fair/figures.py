@@ -14,6 +14,7 @@ from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import at_edge, tuned
 from hmlcore.studies.fair import RIVALS, ROWS, curves
+from hmlcore.studies.fair.families import FAMILIES, FAMILY
 from hmlcore.studies.fair.gate import reached, scores_by_condition
 from hmlcore.studies.fair.scoreboard import (
     BETTER,
@@ -25,7 +26,6 @@ from hmlcore.studies.fair.scoreboard import (
     scoreboard,
 )
 from hmlcore.studies.kit.figure import Figure, TableOf
-from hmlcore.studies.kit.scores import FAMILIES, FAMILY
 
 _COLORS = {
     BETTER: mixer_style("hml").color,

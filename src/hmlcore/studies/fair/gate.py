@@ -3,21 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hmlcore.errors import require
 from hmlcore.results import ResultSet
 from hmlcore.studies.fair import OWN, RIVALS, ROWS
-from hmlcore.studies.kit.scores import CONDITIONS, FAMILIES, FAMILY, condition_scores, family_scores
+from hmlcore.studies.fair.families import FAMILY
+from hmlcore.studies.kit.scores import CONDITIONS, condition_scores, family_scores
 
 REACHED = 0.9
 ABOVE_CHANCE = 0.05
 CHANCE = {
-    "copy": 1 / 8, "recall": 1 / 4, "needle": 1 / 4, "parity": 1 / 2, "sums modulo 5": 1 / 5,
-    "recurrences": 1 / 7, "expressions": 0.46,
+    "copy": 1 / 8, "needle": 1 / 4, "parity": 1 / 2, "sums modulo 5": 1 / 5, "expressions": 0.46,
 }  # fmt: skip
-"""What guessing among the answers that are in sight scores; of expressions, a guess from the outermost operator
-and the digits' frequencies, which balancing does not take away."""
+"""What guessing among the answers that are in sight scores, of recall one in the number of its pairs; of
+expressions, a guess from the outermost operator and the digits' frequencies, which balancing does not take
+away."""
 
 
 def is_own(row: str) -> bool:
@@ -29,6 +31,7 @@ def scores_by_condition(results: ResultSet) -> pd.DataFrame:
     """:func:`~hmlcore.studies.kit.scores.condition_scores` of the test, and `within`: whether the condition is
     one of training."""
     table = condition_scores(results, "test")
+    table = table[table["task"].isin(FAMILY)]
     trained = {run: spec["train"] for run, spec in zip(results.hashes, results.specs(), strict=True)}
     shown = [c for c in CONDITIONS if c in table]
     here = zip(table["spec_hash"], table[shown].to_dict("records"), strict=True)
@@ -73,17 +76,29 @@ def counting_scores(results: ResultSet) -> pd.DataFrame:
 
 
 def at_chance(results: ResultSet) -> set[tuple[str, str]]:
-    """(family, rival) of those that within the lengths of training do no better than guessing."""
-    scores = scores_by_condition(results)
-    scores = scores[scores["within"] & scores["task"].isin(CHANCE)]
-    above = scores.assign(family=scores["task"].map(FAMILY), above=scores["score"] - scores["task"].map(CHANCE))
+    """(family, rival) of those that within the lengths of training do no better than guessing, over the cases
+    that count; of books nobody guesses."""
+    scores, gate = scores_by_condition(results), reached(results)
+    scores = scores[scores["within"] & scores["task"].isin(gate.index[gate["counts"]])]
+    scores = scores[scores["task"].map(FAMILY) != "books"]
+    guess = [1 / x["pairs"] if x["task"] == "recall" else CHANCE[x["task"]] for x in scores.to_dict("records")]
+    above = scores.assign(family=scores["task"].map(FAMILY), above=scores["score"] - np.array(guess, float))
     means = above.groupby(["family", "task", "variant"])["above"].mean().groupby(["family", "variant"]).mean()
     found: list[tuple[Any, float]] = [*means.items()]
     return {key for key, value in found if value <= ABOVE_CHANCE and key[1] in RIVALS}
 
 
 def check_whole(results: ResultSet) -> None:
-    """Raises: HmlcoreError naming the cases that no run has measured."""
-    there = set(results.runs()["task"])
-    lacking = [case for cases in FAMILIES.values() for case in cases if case not in there]
+    """Raises: HmlcoreError naming the cases that no run has measured, a row and case without some seed that the
+    row has elsewhere, or one with two runs of a seed: means over what happens to be there would shift."""
+    runs = results.runs()
+    runs = runs[runs["task"].isin(FAMILY)]
+    lacking = [case for case in FAMILY if case not in set(runs["task"])]
     require(not lacking, f"results of {results.experiment!r} lack the cases {', '.join(lacking)}")
+    for row, own in runs.groupby("variant"):
+        for case in FAMILY:
+            seeds = list(own.loc[own["task"] == case, "seed"])
+            absent = sorted({*own["seed"]} - {*seeds})
+            require(not absent, f"results of {results.experiment!r} lack {case} of {row}, seeds {absent}")
+            twice = sorted(seed for seed in {*seeds} if seeds.count(seed) > 1)
+            require(not twice, f"results of {results.experiment!r} have {case} of {row} twice, seeds {twice}")

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hmlcore.studies.fair import ROWS
+from hmlcore.studies.fair.families import FAMILY
 from hmlcore.studies.fair.rows import Configurations, configurations
+from hmlcore.studies.kit import families
 from hmlcore.studies.kit.comparison import task_from
-from hmlcore.studies.kit.families import cases, examine, family_spec, measure
-from hmlcore.studies.kit.scores import FAMILY
+from hmlcore.studies.kit.families import examine, family_spec, measure
 from hmlcore.studies.kit.study import Protocol
 from hmlcore.studies.kit.tuning import Tuned, rates_to_try, read_tuned
 
@@ -18,6 +19,19 @@ SEEDS = {"smoke": [1, 2], "laptop": [40, 41, 42, 43, 44], "full": [40, 41, 42, 4
 RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2, 3e-2], "full": [1e-3, 3e-3, 1e-2]}
 GATE_TRIAL = {"byte pairs": ("HML", "matched gated DeltaNet", "Mamba", "attention")}
 """Cases of no family, and who reads them, on validation at the middle rate: is the floor reached at all?"""
+
+
+def cases(profile: str) -> dict[str, dict]:
+    """Those of :func:`hmlcore.studies.kit.families.cases` that are compared, with two changes.
+
+    Recurrences are left out (:mod:`hmlcore.studies.fair.families`). Between the questions of recall stands one
+    symbol of its own: drawn from a vocabulary as small as this one, filler would rewrite keys that are still to
+    be asked for, at the cost of memories that overwrite.
+    """
+    found = {case: dict(s) for case, s in families.cases(profile).items() if case in (*FAMILY, *GATE_TRIAL)}
+    for part in ("train", "test"):
+        found["recall"][part] = [task | {"random_non_queries": False} for task in found["recall"][part]]
+    return found
 
 
 class Chosen(NamedTuple):
@@ -37,7 +51,8 @@ def chosen(stored: Mapping, case: str, row: str, names: list[str], rates: list[f
     """What tuning chose; before it has, the first configuration at the middle rate."""
     for name in names:
         for tuned in stored.get(f"{case}, {row}, {name}", {}).values():
-            return Chosen(name, tuned.lr)
+            if tuned.best:
+                return Chosen(name, tuned.lr)
     return Chosen(names[0], rates[len(rates) // 2])
 
 
@@ -51,7 +66,7 @@ def tuning_grid(profile: str) -> list[dict]:
     return [
         family_spec(
             "fair_tuning", profile, case, ROWS[row], arguments, seed=TUNING, lr=lr, variant=row,
-            configuration=name, split="validation",
+            configuration=name, split="validation", settings=s,
             steps=max(3, s["steps"] // 3) if FAMILY.get(case) == "books" else None,
         )
         for case, s in cases(profile).items()
@@ -77,7 +92,7 @@ def test_grid(profile: str) -> list[dict]:
                 specs.append(
                     family_spec(
                         "fair", profile, case, mixer, offered[name], seed=seed, lr=lr, variant=row,
-                        configuration=name, split="test",
+                        configuration=name, split="test", settings=s,
                     )
                 )  # fmt: skip
     return specs

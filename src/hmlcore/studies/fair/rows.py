@@ -11,8 +11,8 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
     """Name → arguments of every configuration that `row` is tuned over, at a width and number of heads.
 
     Where a memory's size can be set it is 2·N·d_model floats, N = d_model / heads: in H heads of N × 2N, in 2H
-    of N × N, in H of two N × N (the leapfrog), or in E = 2·d_model channels of N. Mamba keeps the sixteen of
-    its authors, attention and Hyena everything.
+    of N × N, in H of two N × N (the leapfrog), in E = 2·d_model channels of N, or in d_model channels of 2N,
+    whose shared keys are as long. Mamba keeps the sixteen of its authors, attention and Hyena everything.
 
     Args: length, the longest that is trained on, which is the unit of time of Hyena's filters. text, whether
         the case is text, for which Hyena's authors draw wider filters than for recall.
@@ -21,9 +21,9 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
     one_row = {"num_heads": 2 * heads, "head_dim": n} | norm_ground()
     published = {"num_heads": heads}
     matched = one_row | {"expand_v": 1}
-    filters = {"filter_length": length, "filter_width": 64}
+    filters = {"filter_length": length, "filter_width": min(64, d_model)}
     if text:
-        filters |= {"filter_features": 33, "filter_frequency": 14, "filter_width": min(64, d_model)}
+        filters |= {"filter_features": 33, "filter_frequency": 14}
     return {
         "HML": {_ONLY: one_row | DEFAULT},
         "HML (oscillator)": {_ONLY: one_row | {"dynamics": "oscillator", "theta": "few"}},
@@ -35,7 +35,8 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
         },
         "matched gated DeltaNet": {"published start": matched, "slow start": matched | _SLOW},
         "Mamba": {_ONLY: {}},
-        "Mamba-2": {f"{h} heads": {"d_state": n, "head_dim": 2 * d_model // h} for h in (heads, 2 * heads)},
+        "Mamba-2": {f"{h} heads": {"d_state": n, "head_dim": 2 * d_model // h} for h in (heads, 2 * heads)}
+        | {"half the channels": {"expand": 1, "d_state": 2 * n, "head_dim": n}},
         "Mamba-2 + rotation": {_ONLY: {"d_state": n, "head_dim": 2 * n, "rotation": True}},
         "RetNet": {"published": published | {"conv_size": 1}, "with convolution": published},
         "Hyena": {_ONLY: filters},

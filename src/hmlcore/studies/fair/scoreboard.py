@@ -8,9 +8,9 @@ import pandas as pd
 from hmlcore.results import ResultSet
 from hmlcore.results.statistics import paired_difference
 from hmlcore.studies.fair import OWN, RIVALS
+from hmlcore.studies.fair.families import FAMILIES
 from hmlcore.studies.fair.gate import at_chance, check_whole, counting_scores
 from hmlcore.studies.kit.paired import LEVEL, holm, p_above
-from hmlcore.studies.kit.scores import FAMILIES
 
 BETTER, NOT_WORSE, WORSE, OPEN = "better", "not worse", "worse", "undecided"
 NOT_MEASURED = "not measured at this size"
@@ -54,7 +54,7 @@ Pair = tuple[Mapping[int, float], Mapping[int, float]]
 def _relative(own: pd.Series, rival: pd.Series, family: str) -> Pair:
     """Scores by seed; of books as shares of the rival's bits, so that a difference is the share saved."""
     if family == "books":
-        own, rival = own / rival.abs(), rival / rival.abs()
+        own, rival = (own / rival.abs()).dropna(), rival / rival.abs()
     by_seed: list[dict[Any, float]] = [own.to_dict(), rival.to_dict()]
     return by_seed[0], by_seed[1]
 

@@ -132,13 +132,15 @@ def _carried(s: Mapping) -> dict[str, dict]:
 
 def family_spec(
     experiment: str, profile: str, case: str, mixer: str, arguments: Mapping, *, seed: int, lr: float,
-    variant: str, split: str, steps: int | None = None, **own,
+    variant: str, split: str, steps: int | None = None, settings: Mapping | None = None, **own,
 ) -> dict:  # fmt: skip
     """One run of a case on the common ground, trained by Muon, with scores on `split` alone.
 
-    Args: arguments, of the mixer. steps, other than the case's. own, further fields of the spec.
+    Args: arguments, of the mixer. steps, other than the case's. settings, other than those that :func:`cases`
+        has of it. own, further fields of the spec.
     """
-    s: dict[str, Any] = dict(cases(profile)[case]) | ({} if steps is None else {"steps": steps})
+    s: dict[str, Any] = dict(cases(profile)[case] if settings is None else settings)
+    s |= {} if steps is None else {"steps": steps}
     snap = s.pop("snap", None)
     if snap:
         (on,) = scored([snap], "validation", s["examples"] // 4)

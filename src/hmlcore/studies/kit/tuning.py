@@ -1,7 +1,8 @@
 """What tuning chose and tried, as ``rates.json`` keeps it, and which rates a case's grid tries next. No torch.
 
-The file is profile → experiment → case → mixer → ``{"lr": chosen, "tried": [...], "seeds": [...]}``; a plain
-number, the rate alone, is read as well, and then what was tried is not known.
+The file is profile → experiment → case → mixer → ``{"lr": chosen, "tried": [...], "seeds": [...]}``, with
+``"best": false`` where another configuration of the case is better; a plain number, the rate alone, is read as
+well, and then what was tried is not known.
 
 Where the best rate lies at the edge of what was tried, a grid tries one further, by the same ratio, at most
 :data:`EXTENSIONS` times: `hml tune`, `hml run` and `hml tune` again end with a best rate inside, or with one
@@ -21,11 +22,13 @@ EXTENSIONS = 2
 
 
 class Tuned(NamedTuple):
-    """A mixer's chosen rate in a case, the rates that were tried, ascending, and the seeds that tried all."""
+    """A mixer's chosen rate in a case, the rates that were tried, ascending, the seeds that tried all, and
+    whether it is the best of the configurations among which an experiment chooses."""
 
     lr: float
     tried: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
+    best: bool = True
 
     @property
     def edge(self) -> int:
@@ -60,7 +63,8 @@ def read_tuned(folder: Path) -> dict[str, dict[str, dict[str, dict[str, Tuned]]]
 
 def as_stored(found: Tuned) -> dict:
     """What ``rates.json`` keeps of one mixer in one case."""
-    return {"lr": found.lr, "tried": list(found.tried), "seeds": list(found.seeds)}
+    stored = {"lr": found.lr, "tried": list(found.tried), "seeds": list(found.seeds)}
+    return stored if found.best else stored | {"best": False}
 
 
 def rates_to_try(base: Sequence[float], tuned: Tuned | None) -> list[float]:
@@ -107,7 +111,12 @@ def _rung(step: int) -> float:
 
 def _tuned(value: object) -> Tuned:
     if isinstance(value, Mapping):
-        return Tuned(float(value["lr"]), tuple(map(float, value["tried"])), tuple(map(int, value["seeds"])))
+        best = value.get("best", True)
+        if not isinstance(best, bool):
+            raise ValueError(f"{shown(best)} is neither true nor false")
+        return Tuned(
+            float(value["lr"]), tuple(map(float, value["tried"])), tuple(map(int, value["seeds"])), best
+        )
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Tuned(float(value))
     raise ValueError(f"{shown(value)} is no rate")
