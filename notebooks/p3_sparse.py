@@ -251,6 +251,7 @@ render(pd.DataFrame(lines))
 #
 # - The models are small and the language is made up; a gate that foretells what will be asked of planted facts need not do so of prose.
 # - One learning rate for all, chosen for nobody.
+# - In training every question comes as many tokens after its fact as every other, and in the same order. A memory that looks a fixed way back can answer without reading the cue, and has then learned nothing for other distances; slots that are found by content are not asked whether they would.
 # - The gate by frequency was asked at the longest distance only after it was known to help at a shorter one; the rule and the grid of that were written before its runs.
 # - The oracle is told which words are rare, not which will be asked; it is a bound for gates by frequency, not for all.
 # - A rival that keeps everything for a while, and one that keeps a little of everything, fail at different distances; the lightest loads are shown, and equal bytes are one of several ways to be fair.

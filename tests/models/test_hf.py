@@ -298,6 +298,13 @@ def test_a_vocabulary_can_grow(tmp_path):
     close(again(tokens(2, 5)).logits[..., :VOCABULARY], before)
 
 
+def test_rows_that_are_added_begin_as_the_others_did():
+    model = wrapped()
+    model.resize_token_embeddings(VOCABULARY + 100, mean_resizing=False)
+    added = model.get_input_embeddings().weight[VOCABULARY:]
+    assert added.std().item() == pytest.approx(model.config.embedding_std, rel=0.1)
+
+
 def test_missing_weights_are_refused(tmp_path):
     wrapped().save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")

@@ -312,3 +312,10 @@ def test_behind_the_interface_of_transformers(tmp_path):
     found = loaded.generate(tokens, **options)[:, 21:]
     alone = loaded.generate(tokens[:1, 6:], max_new_tokens=5, do_sample=False)[:, 15:]
     assert torch.equal(found[:1], alone)
+    with pytest.raises(HmlcoreError, match=r"gate counts \d+ ids: the vocabulary cannot become 99"):
+        loaded.resize_token_embeddings(99)
+
+
+def test_the_window_that_is_meant_where_none_is_given_is_the_layers_own():
+    with pytest.raises(HmlcoreError, match="got chunk = 48 and window = 64"):
+        SparseConfig(32, d_model=16, mixer_args={"num_heads": 2}, chunk=48)

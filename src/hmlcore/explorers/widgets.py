@@ -5,7 +5,7 @@
     MemoryExplorer("models/explorer-models-….safetensors")
 
 The model runs in the browser; the kernel holds and hears `text`, `at` (the token looked at, from 0; None, the
-last) and `chosen`, the name of the model.
+last of a text that is given, else a place of the explorer's own) and `chosen`, the name of the model.
 """
 
 import tempfile
@@ -39,7 +39,8 @@ class Explorer(anywidget.AnyWidget):
 
     Args:
         model: a trained model, the file of a saved one or of a saved trace, or None for those of the package.
-        text: what the memory reads. at: the token looked at, from 0; None, the last.
+        text: what the memory reads.
+        at: the token looked at, from 0; None, the last of a text that is given, else the explorer's own place.
         alphabet: the character of each token, where `model` is not one of the package's tasks.
 
     Raises: HmlcoreError for an argument of another type.

@@ -17,7 +17,7 @@ from hmlcore.ops.short_conv import short_conv
 def time_step_bias(count: int) -> Tensor:
     """b with softplus(b) spread log-uniformly over [.001, .1]: the bias of Mamba's time steps.
 
-    Source: Gu and Dao, Mamba (arXiv 2312.00752), section 3.6.
+    Source: the code of Gu and Dao, Mamba (arXiv 2312.00752), whose section 3.6 has them uniform.
     """
     dt = torch.exp(torch.empty(count).uniform_(-6.907755, -2.302585))  # log .001 … log .1
     return inverse_softplus(dt)

@@ -20,11 +20,16 @@ class WindowAttentionState(NamedTuple):
     conv: Tensor  # [B, conv_size − 1, 3·d_model]
 
 
+WINDOW = 64
+"""Tokens in view, unless told otherwise."""
+
+
 class WindowAttention(RotaryAttention):
     """softmax(QKᵀ/√d)V over the last `window` tokens, with RoPE; q, k and v through the short convolution.
 
     The state does not grow: 2·(window − 1)·d_model floats and window − 1 marks. Through several layers a token
-    hears of layers · (window − 1) others and of nothing before. Source: Beltagy et al. (arXiv 2004.05150).
+    hears of layers · (window + conv_size − 2) others and of nothing before. Source: Beltagy et al. (arXiv
+    2004.05150).
 
     Args:
         d_model: width of the residual stream.
@@ -37,7 +42,7 @@ class WindowAttention(RotaryAttention):
 
     name = "window_attention"
 
-    def __init__(self, d_model: int, num_heads: int = 4, window: int = 64, conv_size: int = 4):
+    def __init__(self, d_model: int, num_heads: int = 4, window: int = WINDOW, conv_size: int = 4):
         window = check_int("window", window)
         super().__init__(d_model, num_heads, conv_size)
         self.window = window

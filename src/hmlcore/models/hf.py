@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from hmlcore.checks import check_arguments, check_optional
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.errors import require
 from hmlcore.files import listed
 from hmlcore.layers.base import former_names
 from hmlcore.models.backbone import Backbone, BackboneConfig
@@ -56,7 +56,7 @@ try:
     )
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
-    from hmlcore.models.hf_cache import HmlCache
+    from hmlcore.models.hf_cache import HmlCache, check_input
 except ModuleNotFoundError:
     need("hmlcore.models.hf", "hf", "transformers")
     raise
@@ -166,14 +166,23 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         return (model, info) if output_loading_info else model
 
     def _init_weights(self, module) -> None:
-        """Nothing: the backbone draws its own weights when it is built."""
+        """Rows of an embedding that takes the place of the backbone's are drawn as its were; all else the
+        backbone draws itself when it is built."""
+        own = any(module is part for part in self.backbone.modules())
+        if isinstance(module, torch.nn.Embedding) and not own:
+            torch.nn.init.normal_(module.weight, std=self.config.embedding_std)
 
     def get_input_embeddings(self):
         return self.backbone.embedding
 
     def set_input_embeddings(self, value: torch.nn.Embedding) -> None:
+        config, count = self.backbone.config, value.num_embeddings
+        require(
+            count == config.vocab_size or not isinstance(config, SparseConfig),
+            f"a sparse memory's gate counts {config.vocab_size} ids: the vocabulary cannot become {count}",
+        )
         self.backbone.embedding = value
-        self.backbone.config = replace(self.backbone.config, vocab_size=value.num_embeddings)
+        self.backbone.config = replace(config, vocab_size=count)
 
     def _prepare_cache_for_generation(self, generation_config, model_kwargs, *arguments, **options):
         chosen = generation_config.cache_implementation
@@ -223,7 +232,8 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
                 documents begin; cache_position; num_items_in_batch, ignore_index and shift_labels for the loss.
         Raises: HmlcoreError for what is not supported, and for an argument that is not known.
         """
-        self._refuse(input_ids, past_key_values, options)
+        check_options(self, options)
+        check_input(input_ids, past_key_values)
         assert input_ids is not None  # or it was refused
         check_labels(input_ids, logits_to_keep, labels=labels, shift_labels=options.get("shift_labels"))
         cache = past_key_values if past_key_values is not None else HmlCache()
@@ -254,22 +264,6 @@ class HmlForCausalLM(PreTrainedModel, GenerationMixin):
         output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=after)
         whole = self.config.return_dict if return_dict is None else return_dict
         return output if whole else output.to_tuple()
-
-    def _refuse(self, tokens, cache, options: dict) -> None:
-        check_options(self, options)
-        if tokens is None or tokens.ndim != 2:
-            shape = None if tokens is None else tuple(tokens.shape)
-            raise HmlcoreError(f"input_ids must be [B, T], got {shape}")
-        if cache is not None:
-            require(
-                isinstance(cache, HmlCache), f"past_key_values must be an HmlCache, got {type(cache).__name__}"
-            )
-            cache.check()
-            held = cache.batch_size
-            require(
-                held in (-1, len(tokens)),
-                f"past_key_values holds {held} sequences, and input_ids has {len(tokens)}",
-            )
 
     def _logits(
         self, tokens, counted, starts, cache: HmlCache, keep: bool | None, kept

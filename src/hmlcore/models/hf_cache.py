@@ -3,7 +3,7 @@
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 from hmlcore.models.backbone import map_state
 from hmlcore.models.padding import select
 
@@ -82,3 +82,20 @@ class HmlCache(Cache):
     def crop(self, tokens_to_remove: int) -> None:
         """Refused, except for 0: what was read cannot be taken out of a state."""
         require(tokens_to_remove == 0, f"a cache of states cannot take back {tokens_to_remove} tokens")
+
+
+def check_input(tokens: Tensor | None, cache: object) -> None:
+    """Refuse input_ids that are not [B, T], and a cache that is none of ours or of another batch."""
+    if tokens is None or tokens.ndim != 2:
+        shape = None if tokens is None else tuple(tokens.shape)
+        raise HmlcoreError(f"input_ids must be [B, T], got {shape}")
+    if cache is None:
+        return
+    if not isinstance(cache, HmlCache):
+        raise HmlcoreError(f"past_key_values must be an HmlCache, got {type(cache).__name__}")
+    cache.check()
+    held = cache.batch_size
+    require(
+        held in (-1, len(tokens)),
+        f"past_key_values holds {held} sequences, and input_ids has {len(tokens)}",
+    )

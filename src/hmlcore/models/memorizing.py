@@ -63,7 +63,8 @@ class Memorizing(Chunked):
 
         y = W_o(g ⊙ Σ_{i ∈ kNN(q)} softmax_i(s⟨q, k_i⟩) v_i + (1 − g) ⊙ window(q, k, v)),   g = σ(b), one a head
 
-    q and k of length 1, s and b learned. The nearest keys are found exactly, by scipy's KD-tree; no gradient
+    s and b learned; in the first term q and k are of length 1 and not rotated, and g = 0 while nothing is
+    remembered. The nearest keys are found exactly, by scipy's KD-tree; no gradient
     flows into what is remembered. Source: Wu et al. (arXiv 2203.08913).
     """
 

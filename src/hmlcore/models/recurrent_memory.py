@@ -45,7 +45,7 @@ class RecurrentMemoryState(NamedTuple):
 class RecurrentMemory(Chunked):
     """Attention over [memory, segment, memory], causal, so that the first memory is read and the last written:
 
-        [·, H, m'] = blocks([m, E(x), m + e]),   m' is the memory of the next segment
+        [·, H, m'] = RMSNorm(blocks([m, E(x), m + e])),   m' is the memory of the next segment
 
     The first m is learned, and e tells what is to be written from what is read. Gradients flow through all
     segments of a call. Source: Bulatov et al. (arXiv 2207.06881).

@@ -44,8 +44,8 @@ class HML(Mixer):
         H_t(Q, P) = ½‖P‖² + ½ β_t‖k_tᵀQ − v_tᵀ‖²      with friction γ_t at the kick,
 
     by drift–kick–drift leapfrog of size h, and reads o_t = r_tᵀ(Q + μP). That is the layer as first proposed,
-    `dynamics` "leapfrog". Over-damped, γ → 0, it has no momentum left: S ← αS, S ← S − β k(kᵀS − vᵀ), the
-    gated delta rule. That is the default, since nothing that was added to it paid for itself
+    `dynamics` "leapfrog". Over-damped, γ = 0, with μ = h/2 it is the gated delta rule of strength βh²: "delta",
+    S ← αS, S ← S − β k(kᵀS − vᵀ), the default, since nothing that was added to it paid for itself
     (`studies.options`). The exact flow of an oscillator about the association turns what it corrects,
     S ← S − (1 − ρe^{iθ}) k(kᵀS − vᵀ) with ρ = 1 − β; it won the bake-off of the family (`studies.bakeoff`).
 

@@ -25,8 +25,9 @@ class Rotation(nn.Module):
         S_t = (G_t e^{iφ_t}) S_{t−1} − e_t ⊗ k_t z_tᵀ,   z_t = c_tᵀ e^{iφ_t} k_tᵀ S_{t−1} − v_t,
 
     is one at rest in a frame that turns along: S_t = e^{iΦ_t} Ŝ_t, where Ŝ obeys the same recurrence
-    without the phase, with v̂ = e^{−iΦ} v, and reads ô = e^{−iΦ} o. That is exact for every dynamics, since
-    the rotation acts on the values and all else on the keys and rows.
+    without the phase, with v̂ = e^{−iΦ} v, and reads ô = e^{−iΦ} o. That is exact for every dynamics that
+    is linear in the state: the rotation acts on pairs of values, all else on keys and rows or so that it
+    commutes.
 
     Args: scales, of each phase: the standard deviation of its turns at the start. snaps: whether there are
         lattices [R], stored with the weights; 0, at first, rounds nothing.

@@ -51,14 +51,14 @@ class HolographicLegacy(Mixer):
 
         q = W_q x,  v = W_v x,  s = v ∘ p_t,   p_t ∈ {±1}^D the key of the token's number
         r_s = M_s ∘ u,  u = MLP(q) / ‖·‖;   c = Σ_s softmax_s(w·r_s) r_s               read before write
-        g = σ(MLP[q; v; ‖M_s‖]) ∈ (0, 1)^S;   M_s ← a RMS((1 − g_s)(1 − λ) M_s + g_s s)
+        g = σ(MLP[q; v; rms(M_s)]) ∈ (0, 1)^S;   M_s ← a RMS((1 − g_s)(1 − λ) M_s + g_s s)
         y = W_o [q; c]
 
     The residual sum, its norm and the MLP are the backbone's. What was found in it: a key is a token's number,
     which no query knows, so a read asks for a position that the network has to count out by itself; keys
-    "redrawn" at each call, as in the source, cannot be asked for at all. Slots are all given the same, and RMS
-    makes each as long as any other whatever it holds. The state is not linear in what was written: tokens come
-    one after another. :class:`~hmlcore.layers.Holographic` is what became of it.
+    "redrawn" at each call, as in the source, cannot be asked for at all. Slots are all given the same, and RMS,
+    x / √(mean x² + .1), makes each nearly as long as any other whatever it holds. The state is not linear in
+    what was written: tokens come one after another. :class:`~hmlcore.layers.Holographic` is what became of it.
 
     Args:
         d_model: width of the residual stream.

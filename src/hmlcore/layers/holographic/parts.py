@@ -43,8 +43,9 @@ class Lift(nn.Module):
         φ = s Φ c / ‖c‖,   k = e^{iφ} (signs of Φ c / ‖c‖ for "bipolar");     v = V u;     u ← Uᵀ m
 
     Φ is normal, so keys of contents that differ by δ on the unit sphere agree by e^{−s²δ²/2}: random features
-    of a Gaussian kernel (Rahimi and Recht, 2007), whose width s learns. V has orthogonal columns and U begins
-    as its inverse, so nothing is lost on the way up and down. "random" lifts stay as they are drawn, alike in
+    of a Gaussian kernel (Rahimi and Recht, 2007), whose width s learns. Where D ≥ r, V has orthogonal columns
+    and U begins as its inverse, so nothing is lost on the way up and down; where D < r, U is nearly the
+    pseudo-inverse. "random" lifts stay as they are drawn, alike in
     every layer: no parameters, and no information about data. "learned" ones begin there.
     """
 
@@ -64,7 +65,7 @@ class Lift(nn.Module):
         check_channels("dim", binding, channels)
         rows = channels if binding == "bipolar" else channels // 2
         up = fixed(channels, width, True, 1)
-        down = up * (width / channels if width > channels else 1 / channels)
+        down = up / max(width, channels)
         for name, x in {"keys": fixed(rows, width, False, 0), "up": up, "down": down}.items():
             if kind == "learned":
                 setattr(self, name, nn.Parameter(x))
@@ -100,7 +101,7 @@ class Router(nn.Module):
     """Into which of S slots a key writes, and from which a query reads: by the same map of their contents.
 
         top1   the one slot of the largest logit, its gradient that of softmax (straight through)
-        soft   softmax of the logits                  all   every slot: writes of 1, reads of 1/S
+        soft   softmax of the logits                  all   every slot: writes of 1, reads of groups / S
 
     With `groups` of slots each has its own choice.
     Shapes: unit contents [B, T, r] → weights [B, T, 1, S].

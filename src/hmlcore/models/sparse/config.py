@@ -17,6 +17,7 @@ from hmlcore.checks import (
     check_text,
 )
 from hmlcore.errors import require
+from hmlcore.layers.window_attention import WINDOW
 from hmlcore.models.backbone import BackboneConfig
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class SparseConfig(BackboneConfig):
         contrast: weight of the InfoNCE that draws keys together which were followed by the same id.
         slot_dtype: "fp32" or "bf16", of keys and values.
         seed: of what looks random in the memory.
-    Raises: HmlcoreError for a value out of its range; a window of attention that chunk does not divide, and
-        does not divide chunk; more in `top` than slots are read.
+    Raises: HmlcoreError for a value out of its range, or a window of attention that chunk does not divide, and
+        does not divide chunk; `build` refuses what gate and address do not allow, such as more in `top` than
+        slots are read.
     """
 
     mixer: str = "window_attention"
@@ -82,7 +84,7 @@ class SparseConfig(BackboneConfig):
             math.prod(sizes) <= LARGEST,
             f"buckets · ways · slot_dim must be at most {LARGEST}, got {' · '.join(map(str, sizes))}",
         )
-        window = self.mixer_args.get("window", self.chunk)
+        window = self.mixer_args.get("window", WINDOW)
         divides = (
             isinstance(window, int) and window > 0 and (window % self.chunk == 0 or self.chunk % window == 0)
         )

@@ -143,7 +143,7 @@ class SlotMemory(nn.Module):
         """What each slot is worth keeping; `now` [B], the last position that was read.
 
         By value, the priority of its token, in 0 … 1, + e^{−age / h} + half its novelty, with h the tokens
-        that it takes to write as many slots as there are.
+        that it takes to write as many slots as there are, one copy each.
         """
         c, time = self.config, slots.time.clamp_min(0).float()
         if c.evict == "oldest":

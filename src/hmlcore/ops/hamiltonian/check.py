@@ -112,15 +112,16 @@ def check_log_gates(**gates: Tensor | None) -> None:
 
 
 def check_stability(coefficients: Coefficients) -> None:
-    """Refuse steps that one constant unit key drives apart: βh² ≥ 2(1 + γ), for two rows.
+    """Refuse steps of leapfrog or Euler that one constant unit key drives apart: βh² ≥ 2(1 + γ).
 
-    Not part of the forms' own checks: a learned h may pass the bound for a while, and keys that change
-    are stable or not for other reasons. Call it on gates of your own.
+    The forms check it only where asked (`HMLCORE_CHECK_GATES`): a learned h may pass the bound for a while, and
+    keys that change are stable or not for other reasons. Call it on gates of your own. With injection into both
+    rows eᵀc is more than αβh², and the bound another.
     """
     x = coefficients
     if x.rows != 2 or x.log_gamma is None:
         return
-    # The step's trace along the key is α(1 + γ) − eᵀc: both dynamics have eᵀc = αβh².
+    # The step's trace along the key is α(1 + γ) − eᵀc: leapfrog and Euler have eᵀc = αβh².
     strength = ((x.e * x.c).sum(-1).detach() / x.log_alpha.detach().exp()).nan_to_num()
     excess = strength - 2 * (1 + x.log_gamma.detach().exp())
     if (excess >= 0).any():

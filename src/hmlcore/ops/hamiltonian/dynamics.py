@@ -19,8 +19,9 @@ from torch import Tensor
 class Coefficients(NamedTuple):
     """One token's linear map, for p = 1 (`log_gamma` and `drift` are None) or p = 2 rows.
 
-    Shapes: the scalars [B, T, H]; `c`, `e`, `f` [B, T, H, p]. The chunkwise form also takes an `e` of one
-    row that is complex and turns pairs of value channels, Re e and Im e: [B, T, H, 2].
+    Shapes: the scalars [B, T, H]; `c`, `e`, `f` [B, T, H, p]. `memory` of `chunk.py`, behind the oscillator's
+    form, also takes an `e` of one row that is complex and turns pairs of value channels, Re e and Im e:
+    [B, T, H, 2]; the checked forms refuse it.
     """
 
     log_alpha: Tensor  # log α ≤ 0: forgetting

@@ -53,7 +53,7 @@ def naive_hamiltonian(
         output_final_state: also return the state after the last token.
         cu_seqlens: [S + 1] bounds of S sequences packed along T (then B = 1); none sees another.
     Returns: o [B, T, H, D] in the dtype of `v`, and the final state (fp32 at least) or None.
-    Raises: HmlcoreError naming the argument whose shape, dtype or device does not fit.
+    Raises: HmlcoreError naming the argument whose shape, device or value does not fit.
     """
     if cu_seqlens is not None:
         bounds = check_cu_seqlens(cu_seqlens, *k.shape[:2])

@@ -7,7 +7,7 @@ Binding happens before anything is summed and unbinding after, so with x_t = bin
 which is gated linear attention with keys w, queries ω and values x, S rows where a matrix memory has N: inside
 a chunk of C tokens one product of C × C numbers with C × D, the same C × C for every channel.
 
-    o = unbind(q, P x + (A(t, 0) ∘ ω) M_0),        P_ts = Σ_s ω_t A(t, s) w_s     (`ops/faded.py`)
+    o = unbind(q, P x + (A(t, 0) ∘ ω) M_0),        P_ts = Σ_n ω_{tn} A_n(t, s) w_{sn}     (`ops/faded.py`)
 
 Products of matrices, so a kernel of its own would save the binding's round trip through memory and no more.
 """

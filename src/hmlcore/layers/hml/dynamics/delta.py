@@ -22,7 +22,10 @@ class ChannelCoefficients(NamedTuple):
 
 
 class Delta(Addressed):
-    """S ← αS, S ← S − β k(kᵀS − vᵀ): what leapfrog becomes as γ → 0. Where α is by channel, S ← diag(α)S."""
+    """S ← αS, S ← S − β k(kᵀS − vᵀ): what Q + h/2 P of leapfrog does at γ = 0 and h = 1.
+
+    Where α is by channel, S ← diag(α)S.
+    """
 
     rows: ClassVar = 1
     corrects: ClassVar = True
