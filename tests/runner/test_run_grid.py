@@ -18,11 +18,12 @@ from hmlcore.evaluation.metrics import evaluate
 from hmlcore.models.saved import load_model
 from hmlcore.results import Store, spec_hash
 from hmlcore.results.pack import pack
+from hmlcore.results.tuning import tuned
 from hmlcore.runner import grid, run_grid
 from hmlcore.runner import run as runs
 from hmlcore.runner.select import label
 from hmlcore.runner.verify import verify
-from hmlcore.studies import protocol
+from hmlcore.studies import get_experiment, protocol
 from hmlcore.studies.kit.comparison import task_from
 from hmlcore.training import Paused, Progress
 
@@ -210,6 +211,19 @@ def test_a_failed_run_does_not_stop_the_others(store):
     assert "target_parameters = 10 cannot be met by mixer 'hml'" in outcome.failed[label(impossible())]
     assert outcome.failed[label(tiny("nosuch"))].startswith("unknown mixer 'nosuch'; known: attention, ")
     assert outcome.report() == "2 made, 0 already stored, 2 failed"
+
+
+def test_a_training_that_diverges_is_a_result_and_the_worst_of_all(store, capsys):
+    specs = [tiny("hml", lr=1e30), tiny("hml", lr=1e-2)]
+    assert run_grid(specs, store).report() == "2 made, 0 already stored"
+    assert "lower lr = 1e+30; stored as diverged" in capsys.readouterr().err
+    assert run_grid(specs, store).report() == "0 made, 2 already stored"
+    results = get_experiment("copy").load(store, "smoke")
+    lost = results.frame[results.frame["lr"] == 1e30]
+    scores = lost[lost["split"] != "train"]
+    assert len(scores) and scores["value"].isna().all()
+    assert lost.loc[lost["metric"] == "diverged", "value"].tolist() == [1.0]
+    assert set(tuned(results).runs()["lr"]) == {1e-2}
 
 
 def test_absent_data_is_reported_before_work_and_the_rest_is_made(store, tmp_path, monkeypatch):

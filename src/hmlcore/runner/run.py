@@ -1,9 +1,12 @@
 """One run, start to finish: build, train (or resume), measure, store."""
 
+import math
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from hmlcore import paths
 from hmlcore.evaluation.metrics import evaluate
@@ -17,7 +20,7 @@ from hmlcore.studies.kit.comparison import task_from
 from hmlcore.tasks import Task
 from hmlcore.tasks.bpe import BPE
 from hmlcore.tasks.text import Text
-from hmlcore.training import SINGLE_PROCESS, ProcessGroup, Progress, TrainingConfig, autocast, train
+from hmlcore.training import SINGLE_PROCESS, Diverged, ProcessGroup, Progress, TrainingConfig, autocast, train
 from hmlcore.training.allocator import keep_freed_memory
 from hmlcore.training.trackers import open_tracker
 
@@ -45,6 +48,8 @@ def execute(
 ) -> Path:
     """Run `spec` and store the result; an earlier unfinished attempt is resumed.
 
+    A training that diverges is a result: it is stored with NaN for every score, which counts as the worst.
+
     Args:
         deadline: ``time.monotonic()`` value after which to save a checkpoint and raise ``Paused``.
         force: allow what the profile forbids (see ``check_machine``).
@@ -71,16 +76,26 @@ def execute(
         cool_down=spec.get("cool_down"),
     )
     waiting = checkpoint_path(spec)
+    lost = False
     with open_tracker(log if group.is_first else None, spec, label) as tracker:
-        progress = train(
-            model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
-            label=label, on_point=tracker.log, group=group,
-        )  # fmt: skip
+        try:
+            progress = train(
+                model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
+                label=label, on_point=tracker.log, group=group,
+            )  # fmt: skip
+        except Diverged as error:
+            if group.world_size > 1:  # each holds a part of the model
+                raise
+            progress, lost = error.progress, True
+            tqdm.write(f"hml: {label}: {error}; stored as diverged", file=sys.stderr)
 
     def keep() -> Path:
         many = "" if group.world_size == 1 else f"{group.world_size} x "
-        run = measure(spec, model.to(device), tasks, progress, device, started, many + device_name(device))
-        if save_models is not None:  # before the store, after which the run would not be made again
+        machine = many + device_name(device)
+        run = measure(spec, model.to(device), tasks, progress, device, started, machine, lost)
+        if (
+            save_models is not None and not lost
+        ):  # before the store, after which the run would not be made again
             save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
         path = store.write(run)
         waiting.unlink(missing_ok=True)
@@ -103,13 +118,19 @@ def measure(
     device: torch.device,
     started: datetime,
     machine: str | None = None,
+    lost: bool = False,
 ) -> Run:
-    """Score a trained model on everything its spec asks for; `machine` is what trained it, if not `device`."""
+    """Score a trained model on everything its spec asks for; `machine` is what trained it, if not `device`.
+
+    Where the training is `lost`, every score is NaN, and the model is not examined nor followed.
+    """
     experiment = protocol(spec["experiment"])
     assert experiment.measure is not None  # as of all that are trained
     rows = _of_training(progress)
     if "solved_at" in spec:
         rows += _of_the_end(progress)
+    if lost:
+        rows.append({"metric": "diverged", "split": "train", "step": progress.step, "value": 1.0})
     with autocast(device, spec["precision"]):
         for asked in spec["evaluate"]:
             task = task_from(asked)
@@ -120,13 +141,15 @@ def measure(
                 "state_bytes": 4 * model.state_size(task.length),
                 "flops_per_token": model.flops_per_token(task.length),
             }  # fmt: skip
-            rows += [here | row for row in experiment.measure(task, scores)]
+            rows += [
+                here | row | ({"value": math.nan} if lost else {}) for row in experiment.measure(task, scores)
+            ]
         own = {field: spec[field] for field in get_experiment(spec["experiment"]).factors if field in spec}
         rows = [row | own for row in rows]
-        if experiment.examine is not None:
+        if experiment.examine is not None and not lost:
             rows += [row | own for row in experiment.examine(model, build_model(spec, tasks[0]), spec)]
         trace = None
-        if "trace" in spec:
+        if "trace" in spec and not lost:
             assert experiment.trace is not None
             trace = experiment.trace(model, task_from(spec["trace"]))
     length = max(t.length for t in tasks)

@@ -2,9 +2,9 @@
 
 from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup, process_group
 from hmlcore.training.loop import autocast, train
-from hmlcore.training.settings import Paused, Progress, TrainingConfig
+from hmlcore.training.settings import Diverged, Paused, Progress, TrainingConfig
 
 __all__ = [
-    "SINGLE_PROCESS", "Paused", "ProcessGroup", "Progress", "TrainingConfig", "autocast", "process_group",
-    "train",
+    "SINGLE_PROCESS", "Diverged", "Paused", "ProcessGroup", "Progress", "TrainingConfig", "autocast",
+    "process_group", "train",
 ]  # fmt: skip

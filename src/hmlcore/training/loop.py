@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hmlcore.checks import check_instance, check_number, check_optional
-from hmlcore.errors import HmlcoreError, require
+from hmlcore.errors import require
 from hmlcore.files import sweep
 from hmlcore.interrupts import uninterrupted
 from hmlcore.layers import recording
@@ -25,7 +25,7 @@ from hmlcore.training.distributed import SINGLE_PROCESS, ProcessGroup
 from hmlcore.training.monitor import Reporter
 from hmlcore.training.objective import on_device, scored
 from hmlcore.training.optim import build_optimizer, scheduled_rate, set_rate
-from hmlcore.training.settings import Paused, Progress, TrainingConfig
+from hmlcore.training.settings import Diverged, Paused, Progress, TrainingConfig
 from hmlcore.training.sharding import whole
 from hmlcore.training.tbptt import CarriedState, uses_tbptt
 
@@ -70,9 +70,10 @@ def train(
             auxiliary_mixer where those losses are trained on; once the task is solved, the step as solved.
         group: who trains; all call with the same arguments, and the curve and the model are the same for all.
     Raises:
-        HmlcoreError: loss or gradient stopped being finite, the checkpoint is of another run or cannot be
-            written, memory cannot be carried, a batch does not divide among the group, or tasks are to be
-            solved of which a point of the curve sees only some.
+        Diverged: loss or gradient stopped being finite.
+        HmlcoreError: the checkpoint is of another run or cannot be written, memory cannot be carried, a batch
+            does not divide among the group, or tasks are to be solved of which a point of the curve sees only
+            some.
         Paused, KeyboardInterrupt: after the checkpoint was saved.
     """
     check_instance("config", config, TrainingConfig)
@@ -169,7 +170,8 @@ class Trainer:
         beside = dict(zip(beside, others, strict=True))
         for name, x in (("loss", loss), *beside.items(), ("gradient norm", norm)):
             if not math.isfinite(x):
-                raise HmlcoreError(f"the {name} became {x} at step {step}; lower lr = {config.lr}")
+                said = f"the {name} became {x} at step {step}; lower lr = {config.lr}"
+                raise Diverged(said, self.progress)
         with uninterrupted():
             self.optimizer.step()
             if self._carried is not None:

@@ -14,7 +14,7 @@ from hmlcore.checks import (
     check_positive,
     check_seed,
 )
-from hmlcore.errors import require
+from hmlcore.errors import HmlcoreError, require
 
 PRECISIONS = ("fp32", "bf16")
 OPTIMIZERS = ("muon", "adamw")
@@ -178,6 +178,15 @@ class Paused(Exception):
     def __init__(self, step: int, steps: int):
         super().__init__(f"paused at step {step} of {steps}")
         self.step, self.steps = step, steps
+
+
+class Diverged(HmlcoreError):
+    """Loss or gradient stopped being finite; the weights are those before that step, `progress` says how far
+    training was."""
+
+    def __init__(self, message: str, progress: Progress):
+        super().__init__(message)
+        self.progress = progress
 
 
 def _mean(values: Sequence[float]) -> float:
