@@ -1,8 +1,9 @@
 """The claims of counting and of towers, and the rules that decide them, fixed before the measurement.
 
 A run has solved its sums or words where at least .99 of the answers at the longest length are right. HML's
-rotors are judged as they are after snapping, unless a rule says otherwise. A modulus or group counts where some
-baseline reaches .9 at the longest length of training: otherwise it is "not measured at this size".
+rotors are judged as they are after snapping, unless a rule says otherwise. Beside rivals, and of towers, a
+modulus or group counts where some baseline reaches .9 at the longest length of training: otherwise it is "not
+measured at this size".
 """
 
 from typing import Any
