@@ -1,5 +1,7 @@
 """The scores of the comparison, family by family: over load, distance and length, or row by row."""
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -136,7 +138,7 @@ def _scores(results: ResultSet) -> pd.DataFrame:
     counts = results.metric("score", split="test").reindex(columns=[*here, "n"])
     scores = scores.merge(counts, how="left", on=here)
     scores = scores.merge(runs, left_on="spec_hash", right_index=True)
-    lost = scores["task"].map(lambda case: float("nan") if FAMILY[case] == "books" else 0.0)
+    lost = scores["task"].map({case: math.nan if family == "books" else 0.0 for case, family in FAMILY.items()})
     return scores.assign(value=scores["value"].where(scores["value"] != float("-inf"), lost))
 
 
