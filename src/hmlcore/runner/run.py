@@ -66,22 +66,13 @@ def execute(
     started = datetime.now(UTC)
     tasks = [task_from(t) for t in spec["train"]]
     model = group.on_each(lambda: build_model(spec, tasks[0]))
-    config = TrainingConfig(
-        **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
-        record_every=max(len(tasks) if "solved_at" in spec else 1, spec["steps"] // 40),
-        energy_penalty=spec.get("energy_penalty", 0.0),
-        auxiliary=spec.get("auxiliary", 0.0),
-        optimizer=spec.get("optimizer", "adamw"),
-        solved_at=spec.get("solved_at"),
-        cool_down=spec.get("cool_down"),
-    )
     waiting = checkpoint_path(spec)
     lost = False
     with open_tracker(log if group.is_first else None, spec, label) as tracker:
         try:
             progress = train(
-                model, tasks, config, device=device, checkpoint=waiting, run=spec_hash(spec), deadline=deadline,
-                label=label, on_point=tracker.log, group=group,
+                model, tasks, _config(spec, len(tasks)), device=device, checkpoint=waiting,
+                run=spec_hash(spec), deadline=deadline, label=label, on_point=tracker.log, group=group,
             )  # fmt: skip
         except Diverged as error:
             if group.world_size > 1:  # each holds a part of the model
@@ -93,15 +84,27 @@ def execute(
         many = "" if group.world_size == 1 else f"{group.world_size} x "
         machine = many + device_name(device)
         run = measure(spec, model.to(device), tasks, progress, device, started, machine, lost)
-        if (
-            save_models is not None and not lost
-        ):  # before the store, after which the run would not be made again
+        # Before the store, after which the run would not be made again.
+        if save_models is not None and not lost:
             save_model(save_models / waiting.name, model, {"spec": spec, **_reader(tasks[0])})
         path = store.write(run)
         waiting.unlink(missing_ok=True)
         return path
 
     return group.on_first(keep, interruptible=True)
+
+
+def _config(spec: dict, tasks: int) -> TrainingConfig:
+    """How a run of so many tasks is trained."""
+    return TrainingConfig(
+        **{k: spec[k] for k in ("steps", "batch_size", "seed", "lr", "warmup", "weight_decay", "precision")},
+        record_every=max(tasks if "solved_at" in spec else 1, spec["steps"] // 40),
+        energy_penalty=spec.get("energy_penalty", 0.0),
+        auxiliary=spec.get("auxiliary", 0.0),
+        optimizer=spec.get("optimizer", "adamw"),
+        solved_at=spec.get("solved_at"),
+        cool_down=spec.get("cool_down"),
+    )
 
 
 def _reader(task: Task) -> dict:
