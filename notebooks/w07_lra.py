@@ -19,8 +19,8 @@
 # Three findings, before all else.
 #
 # 1. *Cues carry beyond the training, the nesting hardly does.* On ListOps the Hamiltonian memory stays above the most frequent answer where expressions are longer than any of training ({numref}`fig-lra-listops`); {doc}`w01_02_baselines` shows how much of that the outermost operator alone explains.
-# 2. *Nothing here tells the best memories apart.* On expressions and on reviews alike, the difference to the best other memory is undecided at this size.
-# 3. *Two directions are not better than one.* Reading a review both ways does not help the Hamiltonian memory, and whether reading on beyond the training helps anybody is open.
+# 2. *On reviews little is learned, and the order is open.* Whether the Hamiltonian memory answers as well as the best other bounded memory is undecided at this size, on expressions too, and on reviews its interval holds what the most frequent answer scores.
+# 3. *Two directions did not help the Hamiltonian memory.* Whether reading a review on beyond the training harms any memory is undecided.
 #
 # ```{admonition} Made before the fair start
 # :class: warning
