@@ -359,6 +359,31 @@ def test_a_run_without_bits_is_not_drawn_as_the_best_of_all(tmp_path):
     assert len(drawn.x) == 1 and drawn.x[0] > 1
 
 
+def test_a_hover_counts_the_answers_of_its_own_condition(tmp_path):
+    """Of many pairs more is asked than of few, and the interval of an accuracy hangs on that."""
+    with_skills(tmp_path, {}, seeds=1)
+    run = fair_run("hml", 0, task="copy")
+    for row in run.rows:
+        row |= {"n": 640} if row.get("delay") == 64 else {}
+    Store(tmp_path).write(run)
+    (dots,) = [
+        t for t in fair_kept(loaded(Store(tmp_path), "fair")).data
+        if t.meta == "seeds" and t.name == "HML" and max(t.x) == 64 and t.xaxis == "x"
+    ]  # fmt: skip
+    told = dict(zip(dots.x, dots.text, strict=True))
+    assert "n = 640" in told[64] and "n = 640" not in told[8]
+
+
+def test_a_seed_of_the_rival_alone_is_no_pair_of_books_either(tmp_path):
+    with_skills(tmp_path, {"bytes": 0.9})
+    store = Store(tmp_path)
+    for task in TESTED:
+        store.write(fair_run("mamba", 9, "Mamba", task, skill=0.9))
+    table = scoreboard(loaded(store, "fair")).set_index(["family", "rival"])
+    for family in FAMILIES:
+        assert table.loc[(family, "Mamba"), "seeds"] == 5 and table.loc[(family, "Mamba"), "effect"] >= 0
+
+
 def test_no_memory_is_spared_what_a_question_of_recall_is_asked_among():
     """Filler of the whole vocabulary would be keys anew."""
     for profile in PROFILES:

@@ -45,8 +45,8 @@ class Lift(nn.Module):
     Φ is normal, so keys of contents that differ by δ on the unit sphere agree by e^{−s²δ²/2}: random features
     of a Gaussian kernel (Rahimi and Recht, 2007), whose width s learns. Where D ≥ r, V has orthogonal columns
     and U begins as its inverse, so nothing is lost on the way up and down; where D < r, U is nearly the
-    pseudo-inverse. "random" lifts stay as they are drawn, alike in
-    every layer: no parameters, and no information about data. "learned" ones begin there.
+    pseudo-inverse. "random" lifts stay as they are drawn, alike in every layer: no parameters, and no
+    information about data. "learned" ones begin there.
     """
 
     keys: Tensor  # [D or D/2, r]

@@ -6,10 +6,9 @@ The rules, fixed before the runs.
 rates, and one further, twice at most, where its edge wins, with seed 0 of `fair_tuning`; of books it reads a
 third of what the test's runs read. The configuration and the rate with the best score go on. HML has one
 configuration, its rivals have the starts, the layouts or the heads that their authors or this book gave them.
-All have the
-parameters of attention, and the memories whose size can be set 2·N·d_model floats a block, N = d_model / heads.
-All stand on one ground (`kit.ground`) and are trained by Muon with AdamW; a run ends early once .99 of its
-training answers are right.
+All have the parameters of attention, and the memories whose size can be set 2·N·d_model floats a block,
+N = d_model / heads. All stand on one ground (`kit.ground`) and are trained by Muon with AdamW; a run ends early
+once .99 of its training answers are right.
 
 **Test.** `fair` trains five fresh seeds of each row at what tuning chose, and tests. No choice has seen them.
 
