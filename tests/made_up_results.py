@@ -9,6 +9,7 @@ from made_up import provenance
 from hmlcore.results import ResultSet, Run, Store
 from hmlcore.studies import get_experiment
 from hmlcore.studies.fair import ROWS
+from hmlcore.studies.fair.families import GATE_TRIAL, LONG
 from hmlcore.studies.options import BESIDE, CANDIDATES
 from hmlcore.studies.sparse.poisson import held_by_law, survival_by_law
 from hmlcore.studies.sparse.rungs import RUNGS
@@ -584,9 +585,7 @@ FAIR = {  # case → a condition that is trained on, and one beyond
     "copy": ({"payload": 8, "delay": 8}, {"payload": 8, "delay": 64}),
     "recall": ({"pairs": 4}, {"pairs": 8}),
     **{case: ({"length": 64}, {"length": 256}) for case in CASES[2:6]},
-    "expressions": ({}, None),
-    "bytes": ({}, None),
-    "byte pairs": ({}, None),
+    **{case: ({}, None) for case in ("expressions", LONG, "bytes", "byte pairs")},
 }
 
 
@@ -623,14 +622,14 @@ def fair_run(
     )
 
 
-COMPARED = tuple(case for case in CASES if case != "recurrences")
+COMPARED = (*(case for case in CASES if case != "recurrences"), LONG)
 
 
 def fill_fair(store: Store, seeds=3, profile="laptop", cases=COMPARED) -> Store:
     """All rows and cases at one rate; in tuning two rates, of gated DeltaNet two starts."""
     for row, mixer in ROWS.items():
         for task in cases:
-            for seed in range(seeds if task != "byte pairs" else 0):
+            for seed in range(seeds if task not in GATE_TRIAL else 0):
                 store.write(fair_run(mixer, seed, row, task, profile=profile))
             for start in ("published start", "slow start") if "DeltaNet" in row else ("the only one",):
                 for lr in (0.003, 0.01):

@@ -84,7 +84,7 @@ def test_the_page_fills_itself_once_the_runs_are_in(ext, tmp_path):
 
 
 def test_the_page_asks_for_all_that_the_comparison_shows(ext):
-    for name in ("fair_scoreboard", "fair_verdicts", "fair_scores", "fair_solved", "fair_given"):
+    for name in ("fair_scoreboard", "fair_verdicts", "fair_scores", "fair_solved", "fair_given", "fair_tried"):
         assert f"}} {name}\n:awaited:\n```" in PAGE
     words = {12: "twelve other rows", 6: "six families"}
     assert words[len(RIVALS)] in PAGE and words[len(FAMILIES)] in PAGE

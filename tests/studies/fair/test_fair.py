@@ -1,6 +1,7 @@
 """The gate, the scoreboard's verdicts and the claims, driven by made-up scores; and that the grids are fair."""
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -17,8 +18,8 @@ from hmlcore.studies import protocol
 from hmlcore.studies.fair import GROWING, OPTIONS, RIVALS, ROWS
 from hmlcore.studies.fair.claims import CLAIMS, not_worse_in, option_pays
 from hmlcore.studies.fair.curves import fair_books, fair_carried, fair_expressions, fair_kept
-from hmlcore.studies.fair.families import FAMILIES, FAMILY
-from hmlcore.studies.fair.figures import fair_scoreboard, fair_strip
+from hmlcore.studies.fair.families import FAMILIES, FAMILY, GATE_TRIAL, LONG
+from hmlcore.studies.fair.figures import fair_scoreboard, fair_strip, fair_tried
 from hmlcore.studies.fair.gate import (
     CHANCE,
     at_chance,
@@ -27,7 +28,7 @@ from hmlcore.studies.fair.gate import (
     reached,
     scores_by_condition,
 )
-from hmlcore.studies.fair.grid import GATE_TRIAL, RATES, SEEDS, cases, chosen, given
+from hmlcore.studies.fair.grid import RATES, SEEDS, cases, chosen, given
 from hmlcore.studies.fair.scoreboard import BETTER, NOT_MEASURED, NOT_WORSE, OPEN, WORSE, scoreboard
 from hmlcore.studies.kit.claim import CONFIRMED, REFUTED, UNDECIDED
 from hmlcore.studies.kit.comparison import task_from
@@ -400,3 +401,23 @@ def test_what_a_table_reads_is_measured_at_every_profile(profile):
         "bytes",
         "byte pairs",
     }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_misses_the_gate_is_tried_with_more_steps_and_nothing_else(profile):
+    known = cases(profile)
+    short, long = known["expressions"], known[LONG]
+    assert long["steps"] > short["steps"] and long == short | {"steps": long["steps"]}
+    assert not {*GATE_TRIAL} & {s["task"] for s in protocol("fair").grid(profile)}
+
+
+def test_the_table_of_what_was_tried_says_what_is_needed(tmp_path):
+    """Byte pairs as bits a byte beside the floor of their text, expressions as accuracy beside the gate's."""
+    table = fair_tried(loaded(fill_fair(Store(tmp_path)), "fair_tuning")).html
+    lines = [re.findall(r"<t[dh]>(.*?)</t[dh]>", line) for line in table.split("<tr")]
+    memory, *cases = next(line for line in lines if "memory" in line)
+    found = {line[0]: line[1:] for line in lines if line and line[0] != memory}
+    assert cases == ["byte pairs", LONG] and list(found)[-1] == "needed by one"
+    assert found["needed by one"] == ["1.000", "0.900"]
+    assert found["attention"] == ["0.750", "0.950"] and found["matched gated DeltaNet"][1] == "0.960"
+    assert set(found) == {*itertools.chain(*GATE_TRIAL.values()), "needed by one"}

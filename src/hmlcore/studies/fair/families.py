@@ -10,3 +10,9 @@ from hmlcore.studies.kit import scores
 FAMILIES = scores.FAMILIES | {"sums": ("parity", "sums modulo 5")}
 """Family → its cases, each a training of its own."""
 FAMILY = {case: family for family, cases in FAMILIES.items() for case in cases}
+LONG = "expressions, trained longer"
+GATE_TRIAL = {
+    "byte pairs": ("HML", "matched gated DeltaNet", "Mamba", "attention"),
+    LONG: ("HML", "matched gated DeltaNet", "LSTM", "attention"),
+}
+"""Cases of no family, and who tries them, on validation at the middle rate: is the gate reached at all?"""

@@ -1,5 +1,5 @@
-"""The comparison in one figure and four tables: the scoreboard, scores, what each row was given, and when it
-had learned."""
+"""The comparison in one figure and five tables: the scoreboard, scores, what each row was given, when it had
+learned, and what was tried for the gate alone."""
 
 import math
 from typing import Any
@@ -14,8 +14,8 @@ from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.tuning import at_edge, tuned
 from hmlcore.studies.fair import RIVALS, ROWS, curves
-from hmlcore.studies.fair.families import FAMILIES, FAMILY
-from hmlcore.studies.fair.gate import reached, scores_by_condition
+from hmlcore.studies.fair.families import FAMILIES, FAMILY, GATE_TRIAL
+from hmlcore.studies.fair.gate import REACHED, reached, scores_by_condition
 from hmlcore.studies.fair.scoreboard import (
     BETTER,
     MARGIN,
@@ -26,6 +26,7 @@ from hmlcore.studies.fair.scoreboard import (
     scoreboard,
 )
 from hmlcore.studies.kit.figure import Figure, TableOf
+from hmlcore.studies.kit.scores import condition_scores
 
 _COLORS = {
     BETTER: mixer_style("hml").color,
@@ -161,7 +162,7 @@ def fair_given(results: ResultSet) -> Table:
         (run["variant"], run["task"]): f"{run['lr']:g}{' (edge)' * (index in edge)}, {run['configuration']}"
         for index, run in top.iterrows()
     }
-    cases = [case for case in (*FAMILY, "byte pairs") if case in set(top["task"])]
+    cases = [case for case in FAMILY if case in set(top["task"])]
     lines = [
         {"memory": row} | {case: cells.get((row, case), "–").removesuffix(", the only one") for case in cases}
         for row in ROWS
@@ -169,6 +170,22 @@ def fair_given(results: ResultSet) -> Table:
     trials = runs.groupby(["task", "variant"]).size().max()
     note = f"{results.stamp()} · validation · of up to {trials} configurations each, every one at every rate"
     return render(pd.DataFrame(lines), note=note, caption="What each memory was given, as tuning chose it.")
+
+
+def fair_tried(results: ResultSet) -> Table:
+    """The cases that were tried for the gate alone: accuracy on validation, of byte pairs the bits a byte."""
+    scores = condition_scores(results, "validation")
+    best = scores.groupby(["variant", "task"])["score"].max().abs()
+    floor = results.metric("ngram_bits_per_byte", task="byte pairs")["value"].mean()
+    needed = {"memory": "needed by one"} | {case: f"{REACHED:.3f}" for case in GATE_TRIAL}
+    lines = [
+        {"memory": row} | {case: f"{best[row, case]:.3f}" for case in GATE_TRIAL if (row, case) in best.index}
+        for row in ROWS
+        if any(row in tried for tried in GATE_TRIAL.values())
+    ]
+    frame = pd.DataFrame([*lines, needed | {"byte pairs": f"{floor:.3f}"}]).fillna("–")
+    note = f"{results.stamp()} · validation, the best configuration at the middle rate"
+    return render(frame, note=note, caption="What was tried where no memory reached the gate.")
 
 
 def fair_solved(results: ResultSet) -> Table:
@@ -204,4 +221,5 @@ TABLES = {
     "fair_scores": TableOf("fair", fair_scores),
     "fair_solved": TableOf("fair", fair_solved),
     "fair_given": TableOf("fair_tuning", fair_given),
+    "fair_tried": TableOf("fair_tuning", fair_tried),
 }

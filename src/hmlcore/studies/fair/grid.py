@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hmlcore.studies.fair import ROWS
-from hmlcore.studies.fair.families import FAMILY
+from hmlcore.studies.fair.families import FAMILY, GATE_TRIAL, LONG
 from hmlcore.studies.fair.rows import Configurations, configurations
 from hmlcore.studies.kit import families
 from hmlcore.studies.kit.comparison import task_from
@@ -17,18 +17,21 @@ TUNING = 0
 """The seed that every row is tuned with."""
 SEEDS = {"smoke": [1, 2], "laptop": [40, 41, 42, 43, 44], "full": [40, 41, 42, 43, 44]}
 RATES = {"smoke": [1e-2], "laptop": [3e-3, 1e-2, 3e-2], "full": [1e-3, 3e-3, 1e-2]}
-GATE_TRIAL = {"byte pairs": ("HML", "matched gated DeltaNet", "Mamba", "attention")}
-"""Cases of no family, and who reads them, on validation at the middle rate: is the floor reached at all?"""
+LONGER = {"smoke": 6, "laptop": 8000, "full": 60_000}
+"""Steps of expressions that are trained longer: where no memory evaluates them, are more steps enough?"""
 
 
 def cases(profile: str) -> dict[str, dict]:
-    """Those of :func:`hmlcore.studies.kit.families.cases` that are compared, with two changes.
+    """Those of :func:`hmlcore.studies.kit.families.cases` that are compared or tried, with three changes.
 
     Recurrences are left out (:mod:`hmlcore.studies.fair.families`). Between the questions of recall stands one
     symbol of its own: drawn from a vocabulary as small as this one, filler would rewrite keys that are still to
-    be asked for, at the cost of memories that overwrite.
+    be asked for, at the cost of memories that overwrite. Expressions are there twice, the second time with more
+    steps (:data:`LONGER`).
     """
-    found = {case: dict(s) for case, s in families.cases(profile).items() if case in (*FAMILY, *GATE_TRIAL)}
+    known = families.cases(profile)
+    known[LONG] = known["expressions"] | {"steps": LONGER[profile]}
+    found = {case: dict(known[case]) for case in (*FAMILY, *GATE_TRIAL)}
     for part in ("train", "test"):
         found["recall"][part] = [task | {"random_non_queries": False} for task in found["recall"][part]]
     return found
