@@ -83,7 +83,7 @@ _WORDS = {
     "books": "predicts the bytes of books",
 }
 CLAIMS = [
-    Claim(f"{OWN} {_WORDS[family]} no worse than any other bounded memory", "fair",
+    Claim(f"{OWN} {_WORDS[family]} no worse than any other bounded memory compared", "fair",
           not_worse_in(family), effects=_EFFECTS)
     for family in FAMILIES
 ]  # fmt: skip
