@@ -40,7 +40,8 @@ _SIZES: dict[str, dict[str, Any]] = {
         common=dict(batch_size=4, d_model=32, heads=4, layers=2, examples=4, steps=3),
         copy=([(2, 4), (4, 4)], [(4, 4), (2, 16)]), recall=([2, 4], [2, 4]), recall_vocab=34,
         needle=([32, 48], [48, 96]), sums=([8], [8, 16]), snap=12, terms=([8], [8, 16]),
-        expressions=dict(max_length=24, max_depth=3, max_args=5, training_examples=64, held_out=8),
+        expressions=dict(max_length=24, max_depth=3, max_args=5, balanced=True,
+                         training_examples=64, held_out=8),
         corpus="stdlib", length=32, vocab=300, steps={}, solved_at=0.99,
     ),
     "laptop": dict(
@@ -63,7 +64,7 @@ _SIZES: dict[str, dict[str, Any]] = {
         recall=([16, 32, 64], [32, 64, 128]), recall_vocab=1026,
         needle=([256, 512], [512, 4096, 16_384]),
         sums=([8, 16, 32, 64], [64, 1024, 16_384]), snap=256, terms=([16, 32, 64], [64, 1024]),
-        expressions=dict(max_length=500, max_depth=5),
+        expressions=dict(max_length=500, max_depth=5, balanced=True),
         corpus="pg19", length=1024, vocab=16_384,
         steps=dict.fromkeys(FAMILIES, 20_000), solved_at=0.99,
     ),
