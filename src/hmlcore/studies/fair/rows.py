@@ -4,7 +4,7 @@ from hmlcore.studies.kit.ground import DEFAULT, ROTORS, norm_ground
 
 Configurations = dict[str, dict]
 _SLOW = {"gate_init": "slow"}
-_ONLY = "the only one"
+_ONLY = "the only one"  # or, of rotating Mamba-2, the first: a second came when this one was tuned
 
 
 def configurations(row: str, d_model: int, heads: int, length: int, text: bool) -> Configurations:
@@ -21,6 +21,7 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
     one_row = {"num_heads": 2 * heads, "head_dim": n} | norm_ground()
     published = {"num_heads": heads}
     matched = one_row | {"expand_v": 1}
+    turning = {"d_state": n, "head_dim": 2 * n, "rotation": True}
     filters = {"filter_length": length, "filter_width": min(64, d_model)}
     if text:
         filters |= {"filter_features": 33, "filter_frequency": 14}
@@ -37,7 +38,7 @@ def configurations(row: str, d_model: int, heads: int, length: int, text: bool) 
         "Mamba": {_ONLY: {}},
         "Mamba-2": {f"{h} heads": {"d_state": n, "head_dim": 2 * d_model // h} for h in (heads, 2 * heads)}
         | {"half the channels": {"expand": 1, "d_state": 2 * n, "head_dim": n}},
-        "Mamba-2 + rotation": {_ONLY: {"d_state": n, "head_dim": 2 * n, "rotation": True}},
+        "Mamba-2 + rotation": {_ONLY: turning, "fast start": turning | {"rotation_start": 0.5}},
         "RetNet": {"published": published | {"conv_size": 1}, "with convolution": published},
         "Hyena": {_ONLY: filters},
         "attention": {_ONLY: {"num_heads": heads}},
