@@ -15,7 +15,7 @@
 #
 # Three findings, before all else.
 #
-# 1. *From which length on a state of fixed size pays depends on the memory.* The Hamiltonian memory, here the leapfrog, trains faster than attention from some length on and slower below it; some memories are faster at every length that was timed, and one at none ({numref}`fig-speed-train`).
+# 1. *From which length on a state of fixed size pays depends on the memory.* The Hamiltonian memory trains faster than attention from some length on and slower below it; some memories are faster at every length that was timed, and one at none ({numref}`fig-speed-train`).
 # 2. *How the backbone starts is an experiment of its own.* Width of the embedding and norm of what is read were chosen by one rule for memories of seven kinds; that all of them leave the plateau of token frequencies as early as the rule wants, no start brings about.
 # 3. *Small models follow cues, not the nesting.* On ListOps nobody keeps far beyond the training what the outermost operator does not give away.
 #
@@ -171,7 +171,7 @@ for name, (fast, slow) in pairs.items():
 #
 # Every mixer below was trained to evaluate nested expressions, on the ground of the section after this one, and then read one of them, token by token from left to right.
 # {numref}`fig-memory-states` shows the state of its last block: what grows, what is rewritten at every token, and what lingers.
-# The training is short and none of them follows the nesting yet; HML is its default here, the delta rule, and the leapfrog of the first proposal in the costs, timings and lists below.
+# The training is short and none of them follows the nesting yet; HML is its default here and in the costs and timings below, the delta rule, and the leapfrog of the first proposal in the lists.
 
 # %% tags=["hide-input"] figure="memory_states"
 memory_states(trace_of("portraits", profile, run_missing))

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import pytest
 
-from hmlcore.figures.crowd import COLORED, crowded, leaders
+from hmlcore.figures.crowd import COLORED, crowded, faded, leaders
 from hmlcore.figures.marks import panels
 from hmlcore.figures.style import PALE, mixer_style
 
@@ -52,3 +52,18 @@ def test_panels_count_alike_whatever_their_units():
 def test_a_few_all_keep_their_colors():
     few = MIXERS[: COLORED + 2]
     assert colored(crowded(drawn(few))) == {mixer_style(m).label for m in few}
+
+
+def test_a_figure_may_say_itself_which_lines_matter():
+    fig, cells = panels([""], "x", "y")
+    for mixer in ("hml", "mamba", "lstm"):
+        style = mixer_style(mixer)
+        line = {"color": style.color}
+        fig.add_trace(
+            go.Scatter(x=[1], y=[1], name=style.label, legendgroup=style.label, line=line), **cells[0]
+        )
+    fig.add_trace(go.Scatter(x=[1], y=[1], name="rings", line={"color": "black"}), **cells[0])
+    faded(fig, [mixer_style("hml").label, mixer_style("lstm").label])
+    colors = [mixer_style("hml").color, PALE, mixer_style("lstm").color, "black"]
+    assert [trace.line.color for trace in fig.data] == colors
+    assert [trace.zorder for trace in fig.data] == [1, 0, 1, None]

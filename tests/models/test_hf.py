@@ -33,6 +33,7 @@ OPTIONS = [
     ("hml", {"corrections": 2}),
     ("gated_deltanet", {"corrections": 2}),
     ("hml", {"decay": "channel"}),
+    ("hml", {"rotors": 2}),
 ]  # fmt: skip
 with_options = pytest.mark.parametrize(("mixer", "arguments"), [*((m, {}) for m in MIXERS), *OPTIONS])
 VOCABULARY = 11

@@ -1,5 +1,6 @@
 """Figures of many mixers: those that matter in their colors, all others in grey."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,20 @@ def crowded(fig: go.Figure, best: str = "highest") -> go.Figure:
             if trace.name not in kept:
                 _fade(trace)
     return room_for_legend(fig)
+
+
+def faded(fig: go.Figure, kept: Collection[str]) -> go.Figure:
+    """`fig` with the traces of `kept` labels in their colors, before all others in grey.
+
+    For figures where no end of a line is best; which lines matter is the figure's to say.
+    """
+    for trace in traces_of(fig):
+        if trace.legendgroup:
+            trace.zorder = int(trace.name in kept)
+            trace.legendrank = 1000 - int(trace.name in kept)
+            if trace.name not in kept:
+                _fade(trace)
+    return fig
 
 
 def leaders(fig: go.Figure, best: str = "highest") -> list[str]:

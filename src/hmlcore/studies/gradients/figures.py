@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
+from hmlcore.figures.crowd import faded
 from hmlcore.figures.marks import accuracy_axis, add_chance, panels, traces_of
 from hmlcore.figures.style import MIXERS, MixerStyle, in_order, layout_of, mixer_style, rounded, stamp
 from hmlcore.figures.tables import Table, models_frame, render, unequal
@@ -80,7 +81,7 @@ def synthetic_gradients(results: ResultSet) -> go.Figure:
     high = math.log10(min(_MOST, max(values, default=1))) + 1
     fig.update_yaxes(type="log", exponentformat="power", range=[low, high], nticks=8)
     fig.update_layout(margin_l=76)
-    return stamp(_roomy(fig), results, pd.concat([rows["n"] for rows in parts.values()]))
+    return stamp(_roomy(_crowd(fig)), results, pd.concat([rows["n"] for rows in parts.values()]))
 
 
 def synthetic_probes(results: ResultSet) -> go.Figure:
@@ -110,7 +111,7 @@ def synthetic_probes(results: ResultSet) -> go.Figure:
         labels = [f"{value:,g}" for value in places]
         fig.update_xaxes(title_text=title, tickvals=list(places.values()), ticktext=labels, **where)
     accuracy_axis(fig)
-    return stamp(_roomy(fig), results, pd.concat([rows["n"] for *_, rows in wanted]))
+    return stamp(_roomy(_crowd(fig)), results, pd.concat([rows["n"] for *_, rows in wanted]))
 
 
 def gradient_table(results: ResultSet) -> Table:
@@ -156,6 +157,11 @@ def _key(style: MixerStyle) -> go.Scatter:
         showlegend=True, line={"color": style.color, "dash": style.dash, "width": _width(style)},
         marker={"symbol": style.symbol, "size": 7},
     )  # fmt: skip
+
+
+def _crowd(fig: go.Figure) -> go.Figure:
+    """HML, its variants and attention in their colors."""
+    return faded(fig, [contestant_style(name).label for name in ("hml", *_OWN, "attention")])
 
 
 def _filled(style: MixerStyle) -> MixerStyle:

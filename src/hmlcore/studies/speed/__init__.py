@@ -3,6 +3,7 @@
 `speed`, one layer of every mixer: a bounded memory costs the same at every length, so that attention, whose
 cost grows, is overtaken at some length; which one, on this machine and with these implementations, is
 measured. It is refuted if HML's time a token grows with length as attention's does, or never falls below it.
+HML is today's default.
 
 `op_speed`, ops without a layer: the Hamiltonian op trains at least twice as fast on a CPU as transformers'
 gated delta rule at equal state bytes, and faster than causal attention from 2,048 tokens on; its second row

@@ -6,13 +6,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
+from hmlcore.figures.crowd import faded
 from hmlcore.figures.marks import doubling_axis, panels, room_for_legend
 from hmlcore.figures.style import in_order, mixer_style, stamp
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text
 from hmlcore.studies.speed import timings
-from hmlcore.studies.speed.timings import about, crossover, head, line, path, stamp_text
+from hmlcore.studies.speed.timings import COLORED, about, crossover, head, line, path, stamp_text
 
 REFERENCES = ("attention", "gated_deltanet")
 """What times are compared with, the first in the rings and hover texts."""
@@ -50,7 +51,7 @@ def speed_memory(results: ResultSet) -> go.Figure:
     fig.update_yaxes(type="log", tickvals=ticks, ticktext=[bytes_text(tick) for tick in ticks], **cells[0])
     fig.update_xaxes(**doubling_axis(rows["length"]))
     fig.update_layout(margin_l=78)
-    return stamp(room_for_legend(fig), stamp_text(results))
+    return stamp(room_for_legend(faded(fig, COLORED)), stamp_text(results))
 
 
 def speed_paths_table(results: ResultSet) -> Table:
@@ -82,7 +83,7 @@ def per_token(results: ResultSet, metric: str) -> pd.DataFrame:
 
 def _times(results: ResultSet, metric: str, title: str) -> go.Figure:
     floors = _floors(results, per_token(results, metric), metric)
-    return timings.times(results, metric, title, REFERENCES, floors, FLOORED)
+    return faded(timings.times(results, metric, title, REFERENCES, floors, FLOORED), COLORED)
 
 
 def _floors(results: ResultSet, rows: pd.DataFrame, metric: str) -> dict[tuple[str, int], float]:

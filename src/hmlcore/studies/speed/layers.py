@@ -14,7 +14,7 @@ from hmlcore.layers import build_mixer
 from hmlcore.layers.base import Mixer
 from hmlcore.ops.backend import recording_choices
 from hmlcore.results import Run, collect_provenance
-from hmlcore.studies.kit.comparison import PROPOSED, make_spec
+from hmlcore.studies.kit.comparison import TODAY, make_spec
 from hmlcore.studies.kit.study import ALL_MIXERS
 
 _SETTINGS = {
@@ -48,7 +48,7 @@ def grid(profile: str) -> list[dict]:
             "speed", profile, mixer, seed=0, precision="bf16" if profile == "full" else "fp32",
             model={
                 "d_model": d_model, "layers": 1,
-                "mixer_args": PROPOSED.arguments(mixer, d_model, heads, longest),
+                "mixer_args": TODAY.arguments(mixer, d_model, heads, longest),
             },
             train=[], evaluate=[], **s,
         )

@@ -4,11 +4,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hmlcore.errors import require
+from hmlcore.figures.crowd import faded
 from hmlcore.figures.marks import doubling_axis, panels, room_for_legend, unlisted
 from hmlcore.figures.style import in_order, mixer_style, rounded, stamp
 from hmlcore.figures.tables import Table, render
 from hmlcore.results import ResultSet
 from hmlcore.results.text import bytes_text
+from hmlcore.studies.speed.timings import COLORED
 
 
 def state_size_figure(results: ResultSet) -> go.Figure:
@@ -44,7 +46,7 @@ def state_size_figure(results: ResultSet) -> go.Figure:
     steps = [digit * 10.0**power for power in range(3, 12) for digit in (1, 2, 5)]
     fig.update_yaxes(tickvals=steps, ticktext=[f"{step / 1e6:g} M" for step in steps], **cells[1])
     fig.update_layout(hovermode="x", margin_l=84)
-    return stamp(room_for_legend(fig), results)
+    return stamp(room_for_legend(faded(fig, COLORED)), results)
 
 
 def memory_table(results: ResultSet) -> Table:

@@ -17,6 +17,8 @@ from hmlcore.results.text import three
 
 OURS = ("hml", "op:hml-p2")
 """What every comparison is about, drawn bolder."""
+COLORED = tuple(mixer_style(mixer).label for mixer in ("hml", "attention", "gated_deltanet", "mamba"))
+"""Layers that keep their colors among eleven: ours, what times are compared with, and a state space model."""
 
 
 def per_token(results: ResultSet, metric: str, references: Sequence[str]) -> pd.DataFrame:
