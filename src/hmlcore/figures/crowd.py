@@ -40,9 +40,9 @@ def faded(fig: go.Figure, kept: Collection[str]) -> go.Figure:
     """
     for trace in traces_of(fig):
         if trace.legendgroup:
-            trace.zorder = int(trace.name in kept)
-            trace.legendrank = 1000 - int(trace.name in kept)
-            if trace.name not in kept:
+            trace.zorder = int(trace.legendgroup in kept)
+            trace.legendrank = 1000 - int(trace.legendgroup in kept)
+            if trace.legendgroup not in kept:
                 _fade(trace)
     return fig
 
