@@ -169,6 +169,7 @@ def fair_given(results: ResultSet) -> Table:
     ]
     trials = runs.groupby(["task", "variant"]).size().max()
     note = f"{results.stamp()} · validation · of up to {trials} configurations each, every one at every rate"
+    note += " · unnamed: the only configuration, of Mamba-2 + rotation the first"
     return render(pd.DataFrame(lines), note=note, caption="What each memory was given, as tuning chose it.")
 
 
